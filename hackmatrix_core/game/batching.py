@@ -1,0 +1,58 @@
+"""One function for one game and for a batch of games.
+
+The rules are written for a batch whose axis is the *last* of every array, because a loop over games is what vector
+units do best: a board of 36 words is 36 rows of contiguous lanes. `batched` turns such a function into one for a single
+game, and teaches `jax.vmap` to call the batch form at once instead of adding an axis to every operation within.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+
+def batched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make the game-wise form of `function`.
+
+    Args:
+        function: takes and returns pytrees of arrays of shape (…, N), N games along the last axis.
+
+    Returns:
+        The function for one game, arrays of shape (…). Under `jax.vmap`, once or nested, it runs `function` on the
+        whole batch.
+    """
+
+    @custom_vmap
+    def one(*arguments: Any) -> Any:
+        results = function(*jax.tree.map(lambda x: x[..., None], arguments))
+        return jax.tree.map(lambda x: x[..., 0], results)
+
+    @custom_vmap
+    def many(*arguments: Any) -> Any:
+        results = function(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), arguments))
+        return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), results)
+
+    @one.def_vmap
+    def batch_of_one(axis_size: int, is_batched: Any, *arguments: Any) -> tuple[Any, Any]:
+        results = many(*_with_leading_axis(axis_size, is_batched, arguments))
+        return results, jax.tree.map(lambda _: True, results)
+
+    @many.def_vmap
+    def batch_of_many(axis_size: int, is_batched: Any, *arguments: Any) -> tuple[Any, Any]:
+        arguments = _with_leading_axis(axis_size, is_batched, arguments)
+        inner_size = jax.tree.leaves(arguments)[0].shape[1]
+        merged = jax.tree.map(lambda x: x.reshape(axis_size * inner_size, *x.shape[2:]), arguments)
+        results = jax.tree.map(lambda x: x.reshape(axis_size, inner_size, *x.shape[1:]), many(*merged))
+        return results, jax.tree.map(lambda _: True, results)
+
+    return functools.wraps(function)(lambda *arguments: one(*arguments))
+
+
+def _with_leading_axis(size: int, is_batched: Any, arguments: Any) -> Any:
+    def broadcast(has_axis: bool, x: jax.Array) -> jax.Array:
+        return x if has_axis else jnp.broadcast_to(x, (size, *x.shape))
+
+    return jax.tree.map(broadcast, tuple(is_batched), arguments)

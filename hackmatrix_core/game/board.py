@@ -1,0 +1,191 @@
+"""Sets of cells as bitboards.
+
+A bitboard is uint32 of shape (…, 2, N): rows 0–2 in the 18 low bits of word 0, rows 3–5 in those of word 1, N games
+along the last axis. Cell (row, col) has the index row × 6 + col.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game.state import BOARD_SIZE, CONTENT, DATA_BLOCK, DIRECTIONS, NUM_CELLS, PROGRAM_BLOCK
+
+WORD_CELLS = NUM_CELLS // 2
+ALL = np.uint32((1 << WORD_CELLS) - 1)
+ROWS, COLS = np.divmod(np.arange(NUM_CELLS, dtype=np.int32), BOARD_SIZE)
+_OFFSET = np.array([[0], [WORD_CELLS]], np.int32)
+_INDEX = np.arange(WORD_CELLS, dtype=np.uint32)[None, :, None]
+_LEFT_EDGE, _RIGHT_EDGE = np.uint32(0b000001_000001_000001), np.uint32(0b100000_100000_100000)
+
+
+def row_of(cell: jax.Array) -> jax.Array:
+    """The row of each cell index, int32 of the same shape."""
+    return (cell * 43) >> 8  # cell // 6 for 0–63, in the two operations that every backend vectorises
+
+
+def col_of(cell: jax.Array) -> jax.Array:
+    """The column of each cell index, int32 of the same shape."""
+    return cell - row_of(cell) * BOARD_SIZE
+
+
+def manhattan(first: jax.Array, second: jax.Array) -> jax.Array:
+    """Manhattan distance of cell indices, int32."""
+    return jnp.abs(row_of(first) - row_of(second)) + jnp.abs(col_of(first) - col_of(second))
+
+
+def bit(cell: jax.Array) -> jax.Array:
+    """The bitboard of one cell; (…, N) int32 to (…, 2, N). Empty for a negative index."""
+    return (np.uint32(1) << (jnp.expand_dims(cell, -2) - _offset(cell.ndim + 1)).astype(jnp.uint32)) & ALL
+
+
+def contains(board: jax.Array, cell: jax.Array) -> jax.Array:
+    """Whether the cells are in the board: (2, N), (…, N) int32 to bool (…, N). False for a negative index."""
+    board = board.reshape((1,) * (cell.ndim - 1) + board.shape)
+    shifted = board >> (jnp.expand_dims(cell, -2) - _offset(cell.ndim + 1)).astype(jnp.uint32)
+    return ((shifted[..., 0, :] | shifted[..., 1, :]) & 1) != 0
+
+
+def from_mask(mask: jax.Array) -> jax.Array:
+    """The bitboard of a mask over cells: bool (36, N) to (2, N)."""
+    return jnp.sum(mask.reshape(2, WORD_CELLS, -1).astype(jnp.uint32) << _INDEX, axis=1, dtype=jnp.uint32)
+
+
+def to_mask(board: jax.Array) -> jax.Array:
+    """The mask over cells of a bitboard: (2, N) to bool (36, N)."""
+    return (((board[:, None] >> _INDEX) & 1) != 0).reshape(NUM_CELLS, -1)
+
+
+def union(cells: jax.Array, keep: jax.Array) -> jax.Array:
+    """The bitboard of those cells that are kept: (K, N) int32, bool (K, N) to (2, N)."""
+    boards = jnp.where(keep[:, None], bit(cells), np.uint32(0))
+    return lax.reduce(boards, np.uint32(0), lax.bitwise_or, (0,))
+
+
+def blocks(cells: jax.Array) -> jax.Array:
+    """The cells with a block: packed cells (36, N) to (2, N)."""
+    content = CONTENT.get(cells)
+    return from_mask((content == DATA_BLOCK) | (content == PROGRAM_BLOCK))
+
+
+def up(board: jax.Array) -> jax.Array:
+    """Every cell one row up; what leaves the board is gone. So for `down`, `left` and `right`."""
+    low, high = board[..., 0, :], board[..., 1, :]
+    return jnp.stack([(low << BOARD_SIZE) & ALL, ((high << BOARD_SIZE) & ALL) | (low >> 12)], axis=-2)
+
+
+def down(board: jax.Array) -> jax.Array:
+    """Every cell one row down."""
+    low, high = board[..., 0, :], board[..., 1, :]
+    return jnp.stack([(low >> BOARD_SIZE) | ((high << 12) & ALL), high >> BOARD_SIZE], axis=-2)
+
+
+def left(board: jax.Array) -> jax.Array:
+    """Every cell one column left."""
+    return (board & ~_LEFT_EDGE) >> 1
+
+
+def right(board: jax.Array) -> jax.Array:
+    """Every cell one column right."""
+    return (board & ~_RIGHT_EDGE) << 1
+
+
+SHIFTS = (up, down, left, right)
+"""The shifts in the order of the directions (R1.1)."""
+
+
+def neighbours(board: jax.Array) -> jax.Array:
+    """All orthogonal neighbours of the board's cells (which may be among them)."""
+    return up(board) | down(board) | left(board) | right(board)
+
+
+def around(board: jax.Array) -> jax.Array:
+    """The 8 cells around each of the board's cells, and these themselves."""
+    sideways = board | left(board) | right(board)
+    return sideways | up(sideways) | down(sideways)
+
+
+def count(board: jax.Array) -> jax.Array:
+    """The number of cells in a board: (…, 2, N) to int32 (…, N)."""
+    return jnp.sum(lax.population_count(board), axis=-2, dtype=jnp.uint32).astype(jnp.int32)
+
+
+def is_empty(board: jax.Array) -> jax.Array:
+    """Whether a board has no cell: (…, 2, N) to bool (…, N)."""
+    return (board[..., 0, :] | board[..., 1, :]) == 0
+
+
+def nth(board: jax.Array, n: jax.Array) -> jax.Array:
+    """The index of the n-th cell of a board, counted from 0: (2, N), int32 (N,) to int32 (N,). n is below the count."""
+    in_low = lax.population_count(board[0]).astype(jnp.int32)
+    use_high = n >= in_low
+    word = jnp.where(use_high, board[1], board[0])
+    n = jnp.where(use_high, n - in_low, n)
+    index = jnp.where(use_high, WORD_CELLS, 0).astype(jnp.int32)
+    for width in (16, 8, 4, 2, 1):
+        in_part = lax.population_count(word & ((1 << width) - 1)).astype(jnp.int32)
+        skip = n >= in_part
+        n = jnp.where(skip, n - in_part, n)
+        word = jnp.where(skip, word >> width, word)
+        index = index + jnp.where(skip, width, 0)
+    return index
+
+
+def neighbour_cells(cell: jax.Array) -> jax.Array:
+    """The cells next to a cell in direction order, −1 where the board ends: (…, N) int32 to (4, …, N)."""
+    steps = DIRECTIONS.reshape(4, 2, *(1,) * cell.ndim)
+    rows, cols = row_of(cell)[None] + steps[:, 0], col_of(cell)[None] + steps[:, 1]
+    return cell_at(rows, cols)
+
+
+def cell_at(row: jax.Array, col: jax.Array) -> jax.Array:
+    """The index of (row, col), −1 off the board; int32."""
+    on_board = (row >= 0) & (row < BOARD_SIZE) & (col >= 0) & (col < BOARD_SIZE)
+    return jnp.where(on_board, row * BOARD_SIZE + col, -1)
+
+
+def line_of_fire(position: jax.Array, obstacles: jax.Array) -> jax.Array:
+    """The cells in the player's row and column with no obstacle strictly between (R6.4): (N,), (2, N) to (2, N)."""
+    start = bit(position)
+    line = jnp.zeros_like(start)
+    for shift in SHIFTS:
+        ray = shift(start)
+        for _ in range(BOARD_SIZE - 1):
+            line = line | ray
+            ray = shift(ray & ~obstacles)
+    return line
+
+
+def walking_distance(start: jax.Array, goal: jax.Array, walls: jax.Array) -> jax.Array:
+    """The length of the shortest orthogonal path over cells that are no wall.
+
+    Args:
+        start: bitboard (2, N) of one cell; it may be a wall.
+        goal: likewise.
+        walls: bitboard (2, N).
+
+    Returns:
+        int32 (N,) steps; 0 also where no path exists.
+    """
+    open_cells = ~walls | goal
+
+    def growing(carry: tuple[jax.Array, ...]) -> jax.Array:
+        return carry[2]
+
+    def grow(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        reached, steps, _ = carry
+        grown = reached | (neighbours(reached) & open_cells)
+        arrived = ~is_empty(grown & goal)
+        still = ~arrived & ~is_empty(grown ^ reached)
+        # Steps count up while the goal is ahead; a search that ran dry is marked by −1 for good.
+        dry = ~arrived & is_empty(grown ^ reached)
+        was_there = ~is_empty(reached & goal)
+        steps = jnp.where(was_there | (steps < 0), steps, jnp.where(dry, -1, steps + 1))
+        return grown, steps, jnp.any(still)
+
+    init = (start, jnp.zeros(start.shape[1:], jnp.int32), jnp.array(True))
+    return jnp.maximum(lax.while_loop(growing, grow, init)[1], 0)
+
+
+def _offset(rank: int) -> np.ndarray:
+    return _OFFSET.reshape((1,) * (rank - 2) + _OFFSET.shape)

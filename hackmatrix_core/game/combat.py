@@ -1,0 +1,220 @@
+"""What an action does to enemies and transmissions: attacks, damage, removal, pushes (R4.3, R7, R8.1, R8.2).
+
+The actions share their machinery: a set of slots that are removed, a set that is harmed, a new place for each slot.
+Which sets these are depends on the action; the masks of all actions are computed for every game of the batch.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game import board, random
+from hackmatrix_core.game.random import Stream
+from hackmatrix_core.game.spawning import SLOTS
+from hackmatrix_core.game.state import (
+    ANTI_V,
+    BOARD_SIZE,
+    CELL,
+    COL,
+    CRASH,
+    D_BOM,
+    DAEMON,
+    DEBUG,
+    DELAY,
+    DIRECTIONS,
+    FULL_HP,
+    HACK,
+    HP,
+    MAX_HP,
+    NUM_CELLS,
+    POLY,
+    PULL,
+    PUSH,
+    ROW,
+    SCHEDULED,
+    STUNNED,
+    TIMER,
+    TYPE,
+    VIRUS,
+    WARP,
+    GameState,
+)
+from hackmatrix_core.game.view import View
+
+_FAR = np.int32(1 << 20)
+_CELL_INDEX = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
+
+
+class Combat(NamedTuple):
+    """What became of the entities."""
+
+    entities: jax.Array  # uint32 (36, N), with gaps where entities were removed
+    kills: jax.Array  # int32 (N,) (R10)
+    hit_something: jax.Array  # bool (N,): a direction met a target, so the player stays
+    warp_cell: jax.Array  # int32 (N,): where WARP puts the player, otherwise −1
+
+
+def fight(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> Combat:
+    """The action's effect on the entities.
+
+    Args:
+        state: games along the last axis; the list of entities has no gaps.
+        seen: the view of `state`.
+        action: int32 (N,), −1 (nothing happens) or a valid action.
+        seed: uint32 (2, N).
+    """
+    target, meets_transmission = _look_ahead(state, seen, action)
+    bombed = _nearest_daemon(state, seen, action)
+    warped = _warp_target(seen, action, seed)
+    warp_cell, warp_kind_is_enemy = _at(seen.cell, warped, -1), _at(seen.is_enemy.astype(jnp.int32), warped, 0) != 0
+
+    near = board.contains(board.around(seen.player) & ~seen.player, seen.cell)
+    removed = (seen.is_enemy | seen.is_transmission) & (
+        ((SLOTS == target[None]) & meets_transmission[None])
+        | (SLOTS == bombed[None])
+        | ((action == CRASH)[None] & near)
+        | ((seen.cell == warp_cell[None]) & (seen.is_enemy == warp_kind_is_enemy[None]))
+    )
+    harmed = _harmed(state, seen, action, target, bombed) & ~removed
+    damage = jnp.where((action == D_BOM) | (action == ANTI_V), 1, state.attack)
+
+    transformed = (action == POLY)[None] & seen.is_enemy
+    turn_by = 1 + random.below(random.bits(seed, Stream.POLY, SLOTS), jnp.int32(3))
+    new_type = jnp.where(transformed, (seen.type + turn_by) & 3, seen.type)
+    more_hp = jnp.where(transformed, _full_hp(new_type) - _full_hp(seen.type), 0)
+    hp = HP.get(state.entities) + more_hp - jnp.where(harmed, damage[None], 0)
+    dead = (harmed | transformed) & (hp <= 0)
+
+    entities = HP.replace(TYPE.replace(state.entities, new_type), jnp.clip(hp, 0, MAX_HP))
+    entities = jnp.where(harmed, entities | np.uint32(STUNNED.mask), entities)
+    delayed = (action == DELAY)[None] & seen.is_transmission
+    entities = jnp.where(delayed, entities + np.uint32(3 << TIMER.shift), entities)
+    entities = jnp.where(removed | dead, np.uint32(0), entities)
+    entities = CELL.replace(entities, _shoved(state, seen, action)) * (entities != 0).astype(jnp.uint32)
+
+    scheduled = SCHEDULED.test(state.entities)
+    kills = jnp.sum(dead & ~scheduled, axis=0, dtype=jnp.int32) + _removal_kills(seen, removed, scheduled)
+    return Combat(entities, kills, target >= 0, warp_cell)
+
+
+def _at(values: jax.Array, slot: jax.Array, default: int) -> jax.Array:
+    """values[slot] game by game, int32: (36, N), (N,) to (N,); the default where the slot is negative."""
+    picked = jnp.sum(jnp.where(SLOTS == slot[None], values, 0), axis=0, dtype=jnp.int32)
+    return jnp.where(slot >= 0, picked, default)
+
+
+def _full_hp(enemy_type: jax.Array) -> jax.Array:
+    return jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
+
+
+def _look_ahead(state: GameState, seen: View, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """What the look along a direction meets (R4.3): its slot, −1 for nothing; and whether it is a transmission."""
+    is_direction = action[None] == np.arange(len(DIRECTIONS), dtype=np.int32)[:, None]
+    d_row = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, :1], 0), axis=0)
+    d_col = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, 1:], 0), axis=0)
+    row, col = board.row_of(state.position), board.col_of(state.position)
+
+    def steps_ahead(cell: jax.Array) -> jax.Array:
+        rows, cols = board.row_of(cell) - row[None], board.col_of(cell) - col[None]
+        along, across = rows * d_row[None] + cols * d_col[None], rows * d_col[None] + cols * d_row[None]
+        return jnp.where((along > 0) & (across == 0), along, _FAR)
+
+    wall = jnp.min(jnp.where(board.to_mask(seen.blocks), steps_ahead(_CELL_INDEX), _FAR), axis=0)
+    steps = steps_ahead(seen.cell)
+    is_candidate = (seen.is_enemy | seen.is_transmission) & (steps < BOARD_SIZE) & (steps <= wall[None])
+    # The nearest; on one cell transmissions before enemies, then the order of the list.
+    order = steps * 128 + jnp.where(seen.is_enemy, 64, 0) + SLOTS
+    best = jnp.min(jnp.where(is_candidate, order, _FAR), axis=0)
+    found = jnp.any(is_direction, axis=0) & (best < _FAR)
+    return jnp.where(found, best & 63, -1), found & (best & 64 == 0)
+
+
+def _nearest_daemon(state: GameState, seen: View, action: jax.Array) -> jax.Array:
+    """The slot that D_BOM removes (R8.2), −1 for other actions."""
+    is_daemon = seen.is_enemy & (seen.type == DAEMON)
+    order = board.manhattan(seen.cell, state.position[None]) * 64 + SLOTS
+    nearest = jnp.min(jnp.where(is_daemon, order, _FAR), axis=0)
+    return jnp.where((action == D_BOM) & (nearest < _FAR), nearest & 63, -1)
+
+
+def _warp_target(seen: View, action: jax.Array, seed: jax.Array) -> jax.Array:
+    """The slot of a uniformly random entity for WARP, −1 for other actions."""
+    length = jnp.sum(seen.is_enemy | seen.is_transmission, axis=0, dtype=jnp.int32)
+    return jnp.where(action == WARP, random.below(random.bits(seed, Stream.WARP), length), -1)
+
+
+def _harmed(state: GameState, seen: View, action: jax.Array, target: jax.Array, bombed: jax.Array) -> jax.Array:
+    """The enemies that the action damages: bool (36, N)."""
+    bomb = board.bit(_at(seen.cell, bombed, -1))
+    region = jnp.where((action == DEBUG)[None], seen.blocks, np.uint32(0))
+    region = jnp.where((action == HACK)[None], seen.siphoned, region)
+    region = jnp.where((action == D_BOM)[None], board.around(bomb) & ~bomb, region)
+    same_row = board.row_of(seen.cell) == board.row_of(state.position)[None]
+    same_col = board.col_of(seen.cell) == board.col_of(state.position)[None]
+    return seen.is_enemy & (
+        (SLOTS == target[None])
+        | board.contains(region, seen.cell)
+        | ((action == ROW)[None] & same_row)
+        | ((action == COL)[None] & same_col)
+        | ((action == ANTI_V)[None] & (seen.type == VIRUS))
+    )
+
+
+def _removal_kills(seen: View, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
+    """Kills by removal without damage: one a cell and kind, by the first in the list, none if that is scheduled."""
+    last = jnp.max(jnp.where(removed, SLOTS, -1))
+
+    def count(slot: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+        kills, enemies, transmissions = carry
+        row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
+        here = jnp.where(row(removed)[None], board.bit(row(seen.cell)), np.uint32(0))
+        is_enemy = row(seen.is_enemy)
+        earlier = jnp.where(is_enemy[None], enemies, transmissions)
+        kill = ~board.is_empty(here & ~earlier) & ~row(scheduled)
+        enemies = jnp.where(is_enemy[None], enemies | here, enemies)
+        transmissions = jnp.where(is_enemy[None], transmissions, transmissions | here)
+        return kills + kill.astype(jnp.int32), enemies, transmissions
+
+    nowhere = jnp.zeros_like(seen.player)
+    init = (jnp.zeros(removed.shape[1:], jnp.int32), nowhere, nowhere)
+    return lax.fori_loop(0, last + 1, count, init)[0]
+
+
+def _shoved(state: GameState, seen: View, action: jax.Array) -> jax.Array:
+    """The cell of each entity after PUSH or PULL (R8.1), unchanged after other actions: int32 (36, N)."""
+    shoves = (action == PUSH) | (action == PULL)
+    pulls = (action == PULL)[None]
+    row, col = board.row_of(seen.cell), board.col_of(seen.cell)
+    away_row = jnp.sign(row - board.row_of(state.position)[None])
+    away_col = jnp.sign(col - board.col_of(state.position)[None])
+    d_row, d_col = jnp.where(pulls, -away_row, away_row), jnp.where(pulls, -away_col, away_col)
+    goal = jnp.full_like(seen.cell, -1)
+    best = jnp.full_like(seen.cell, _FAR)
+    for row_step, col_step, exists in (
+        (d_row, d_col, True),
+        (d_row, jnp.zeros_like(d_col), d_row != 0),
+        (jnp.zeros_like(d_row), d_col, d_col != 0),
+    ):
+        cell = board.cell_at(row + row_step, col + col_step)
+        is_candidate = (cell >= 0) & exists & ~(pulls & (cell == state.position[None]))
+        distance = board.manhattan(cell, state.position[None])
+        cost = jnp.where(pulls, distance, -distance)
+        better = is_candidate & (cost < best)
+        goal, best = jnp.where(better, cell, goal), jnp.where(better, cost, best)
+    goes = seen.is_enemy & shoves[None] & (goal >= 0) & (goal != seen.cell)
+    last = jnp.max(jnp.where(goes, SLOTS, -1))
+
+    def move(slot: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        cells, claimed = carry
+        row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
+        here = jnp.where(row(goes)[None], board.bit(row(goal)), np.uint32(0))
+        moves = ~board.is_empty(here & ~claimed)
+        cells = jnp.where((SLOTS == slot) & moves[None], row(goal)[None], cells)
+        return cells, claimed | here
+
+    return lax.fori_loop(0, last + 1, move, (seen.cell, jnp.zeros_like(seen.player)))[0]
+
+

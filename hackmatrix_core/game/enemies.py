@@ -1,0 +1,191 @@
+"""The enemy turn (R6)."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game import board, random
+from hackmatrix_core.game.random import Stream
+from hackmatrix_core.game.spawning import SLOTS, compacted, spawn
+from hackmatrix_core.game.state import (
+    CELL,
+    DAEMON,
+    ENEMY,
+    FROM_SIPHON,
+    FULL_HP,
+    GLITCH,
+    HP,
+    KIND,
+    MAX_ENTITIES,
+    NO_ENTITY,
+    SCHEDULED,
+    STUNNED,
+    TIMER,
+    TRANSMISSION,
+    TYPE,
+    VIRUS,
+    GameState,
+)
+
+_SLOT_BITS = np.uint32(63)
+_SECOND_ROUND = np.uint32(1 << 31)
+_NEVER = np.uint32(0xFFFFFFFF)  # no key: the slot bits of a key are below 36
+_UNREACHABLE = np.int32(99)
+
+
+def enemy_turn(state: GameState, moves: jax.Array, seed: jax.Array) -> GameState:
+    """The whole enemy turn in the games where `moves`: bool (N,); elsewhere only gaps in the list are closed.
+
+    The snapshot (end of R6.5) is left to `history.recorded`. seed uint32 (2, N).
+    """
+    moves, skips = moves & ~state.step, moves & state.step
+    turn = state.turn + moves.astype(jnp.int32)
+    state = dataclasses.replace(state, step=state.step & ~skips, turn=turn, entities=_arrived(state.entities, moves))
+    blocks = board.blocks(state.cells)
+    state = _moved(state, moves, blocks, seed)
+    state = _spawned(state, moves, blocks, seed)
+
+    is_enemy = (KIND.get(state.entities) == ENEMY) & moves[None]
+    entities = jnp.where(is_enemy, state.entities & ~np.uint32(STUNNED.mask), state.entities)
+    disabled = is_enemy & TIMER.test(entities)
+    entities = jnp.where(disabled, entities - np.uint32(1 << TIMER.shift), entities)
+    return dataclasses.replace(state, entities=entities)
+
+
+def _arrived(entities: jax.Array, moves: jax.Array) -> jax.Array:
+    """Transmissions count down and become enemies (R6.1); gaps are closed."""
+    kind, timer, enemy_type = KIND.get(entities), TIMER.get(entities), TYPE.get(entities)
+    counts = (kind == TRANSMISSION) & moves[None]
+    arrives = counts & (timer <= 1)
+    entities = jnp.where(counts & ~arrives, entities - np.uint32(1 << TIMER.shift), entities)
+    full_hp = jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
+    kept = entities & np.uint32(TYPE.mask | CELL.mask | FROM_SIPHON.mask | SCHEDULED.mask)
+    enemy = kept | np.uint32(ENEMY | (1 << TIMER.shift)) | HP.put(full_hp)
+    rank = jnp.where(kind == ENEMY, 0, jnp.where(arrives, 1, 2))
+    return compacted(jnp.where(arrives, enemy, entities), rank)
+
+
+def _moved(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Array) -> GameState:
+    """The movement rounds (R6.2).
+
+    Each enemy holds a random key, its slot in the low bits, and the lowest key of a game moves next. A virus that did
+    not attack then draws a key for the second round, which lies above all keys of the first.
+    """
+    player = board.bit(state.position)
+    attack_range = board.neighbours(player)
+    kind = KIND.get(state.entities)
+    occupied = board.union(CELL.get(state.entities), kind != NO_ENTITY)
+    able = (kind == ENEMY) & moves[None] & ~TIMER.test(state.entities) & ~STUNNED.test(state.entities)
+    first_round = ((random.bits(seed, Stream.MOVE_ORDER, SLOTS) >> 1) & ~_SLOT_BITS) | SLOTS.astype(np.uint32)
+    keys = jnp.where(able, first_round, _NEVER)
+
+    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+        return jnp.any(carry[0] != _NEVER)
+
+    def visit(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        keys, entities, occupied, hp = carry
+        key = jnp.min(keys, axis=0)
+        visits = key != _NEVER
+        slot = (key & _SLOT_BITS).astype(jnp.int32)
+        chosen = (SLOTS == slot[None]) & visits[None]
+        word = jnp.sum(jnp.where(chosen, entities, 0), axis=0, dtype=jnp.uint32)
+        cell, here = CELL.get(word), board.bit(CELL.get(word))
+        attacks = visits & ~board.is_empty(here & attack_range)
+        walks = visits & ~attacks
+
+        walls = jnp.where((TYPE.get(word) == GLITCH)[None], np.uint32(0), blocks)
+        goal = jnp.where(walks, _next_cell(cell, state.position, walls, occupied, walks), cell)
+        stays_filled = jnp.any(
+            (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == cell[None]) & ~chosen, axis=0
+        )
+        occupied = jnp.where((walks & ~stays_filled)[None], occupied & ~here, occupied)
+        occupied = jnp.where(walks[None], occupied | board.bit(goal), occupied)
+        entities = jnp.where(chosen, CELL.replace(word, goal)[None], entities)
+
+        again = visits & (TYPE.get(word) == VIRUS) & ~attacks & (key < _SECOND_ROUND)
+        second_round = (random.bits(seed, Stream.MOVE_ORDER, slot + MAX_ENTITIES) | _SECOND_ROUND) & ~_SLOT_BITS
+        next_key = jnp.where(again, second_round | slot.astype(jnp.uint32), _NEVER)
+        keys = jnp.where(chosen, next_key[None], keys)
+        return keys, entities, occupied, jnp.where(attacks, jnp.maximum(hp - 1, 0), hp)
+
+    _, entities, _, hp = lax.while_loop(unfinished, visit, (keys, state.entities, occupied, state.hp))
+    return dataclasses.replace(state, entities=entities, hp=hp)
+
+
+def _next_cell(
+    cell: jax.Array, position: jax.Array, walls: jax.Array, occupied: jax.Array, walks: jax.Array
+) -> jax.Array:
+    """The cell that an enemy which does not attack moves to (R6.2, its three steps), its own cell if it stays.
+
+    Both searches, around all others and through them, spread from the player until they touch a neighbour of the
+    enemy. They may pass the enemy's own cell: by then they have touched a neighbour.
+
+    Args:
+        cell: int32 (N,), the enemy's cell.
+        position: int32 (N,), the player's.
+        walls: bitboard (2, N), the blocks that stop this enemy.
+        occupied: bitboard (2, N), the cells with an enemy or a transmission.
+        walks: bool (N,), where an answer is wanted.
+    """
+    goals = board.neighbours(board.bit(cell))
+    start = jnp.where((walks & (cell != position))[None], board.bit(position) & ~walls, np.uint32(0))
+    open_cells = jnp.stack([~(walls | occupied), ~walls])
+
+    def spreading(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return carry[1]
+
+    def spread(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        reached, _ = carry
+        touched = ~board.is_empty(reached & goals[None])
+        grown = reached | (board.neighbours(reached) & open_cells)
+        grown = jnp.where(touched[:, None], reached, grown)
+        return grown, jnp.any(grown != reached)
+
+    reached, _ = lax.while_loop(spreading, spread, (jnp.stack([start, start]), jnp.any(walks)))
+    neighbour = board.neighbour_cells(cell)
+    free = (neighbour >= 0) & ~board.contains(occupied, neighbour)
+    around_others = _first_of(board.contains(reached[0], neighbour), neighbour)
+    through_others = board.contains(reached[1], neighbour)
+    through_others = _first_of(through_others, jnp.where(free, neighbour, -1))
+    distance = jnp.where(
+        free & ~board.contains(walls, neighbour), board.manhattan(neighbour, position[None]), _UNREACHABLE
+    )
+    nearest = jnp.min(distance, axis=0)
+    closest = _first_of((distance == nearest[None]) & (distance < _UNREACHABLE), neighbour)
+    goal = jnp.where(around_others >= 0, around_others, jnp.where(through_others >= 0, through_others, closest))
+    return jnp.where(goal >= 0, goal, cell)
+
+
+def _first_of(candidate: jax.Array, value: jax.Array) -> jax.Array:
+    """The value of the first candidate in direction order, −1 if there is none: (4, N), (4, N) to (N,)."""
+    result = jnp.full(candidate.shape[1:], -1, jnp.int32)
+    for direction in reversed(range(4)):
+        result = jnp.where(candidate[direction], value[direction], result)
+    return result
+
+
+def _spawned(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Array) -> GameState:
+    """The scheduled task and the pending spawns (R6.3)."""
+    due = moves & ~state.calm & (state.interval > 0) & (state.turn >= state.next_turn)
+    kind = KIND.get(state.entities)
+    pending = jnp.where(moves, state.pending_spawns, 0)
+    entities = spawn(
+        state.entities,
+        pending + due.astype(jnp.int32),
+        first_flags=jnp.where(due, np.uint32(SCHEDULED.mask), np.uint32(FROM_SIPHON.mask)),
+        flags=FROM_SIPHON.mask,
+        position=state.position,
+        blocks=blocks,
+        enemies=board.union(CELL.get(state.entities), kind == ENEMY),
+        seed=seed,
+        stream=Stream.SPAWN,
+    )
+    return dataclasses.replace(
+        state,
+        entities=entities,
+        next_turn=jnp.where(due, state.turn + state.interval, state.next_turn),
+        pending_spawns=state.pending_spawns - pending,
+    )

@@ -1,0 +1,357 @@
+"""States as dictionaries, in and out (R12).
+
+Both directions are loss-free. What is refused is refused with the place and the expectation; nothing is repaired. The
+one thing that does not come back is history beyond `UNDO_DEPTH`: the rules keep the newest snapshots only (R8.3).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hackmatrix_core.game.state import (
+    BLOCK_SPAWN,
+    BLOCK_VALUE,
+    BOARD_SIZE,
+    CELL,
+    CONTENT,
+    DATA_BLOCK,
+    DATA_SIPHON,
+    EMPTY,
+    ENEMY,
+    ENEMY_NAMES,
+    EXIT,
+    FROM_SIPHON,
+    FULL_HP,
+    HIDDEN,
+    HP,
+    IS_ENERGY,
+    KIND,
+    MAX_ENTITIES,
+    MAX_HP,
+    NUM_CELLS,
+    NUM_STAGES,
+    PROGRAM_BLOCK,
+    PROGRAM_NAMES,
+    RESOURCE,
+    SCHEDULED,
+    SIPHON_CENTER,
+    SIPHONED,
+    SNAPSHOT_FIELDS,
+    STUNNED,
+    TIMER,
+    TRANSMISSION,
+    TYPE,
+    UNDO_DEPTH,
+    Field,
+    GameState,
+    Snapshot,
+)
+
+_MANY = 2**31 - 1
+_PLAYER_RANGES = {
+    "row": (0, BOARD_SIZE - 1),
+    "col": (0, BOARD_SIZE - 1),
+    "hp": (0, MAX_HP),
+    "credits": (0, _MANY),
+    "energy": (0, _MANY),
+    "data_siphons": (0, _MANY),
+    "attack": (1, _MANY),
+    "score": (0, _MANY),
+}
+_SNAPSHOT_KEYS = ("turn", "player", "programs", "enemies", "transmissions", "cells", "show", "calm", "atk_plus_uses")
+_STATE_KEYS = (*_SNAPSHOT_KEYS, "stage", "exit", "step", "schedule", "pending_spawns", "history")
+_FLAG_KEYS = ("from_siphon", "scheduled")
+
+
+def from_dict(scenario: dict[str, Any]) -> GameState:
+    """The state that a dictionary describes (R12).
+
+    Args:
+        scenario: plain dictionaries, lists, numbers, booleans and strings, as JSON gives them. Of a longer history the
+            newest `UNDO_DEPTH` snapshots are kept, as the game does.
+
+    Returns:
+        A `GameState` of one game.
+
+    Raises:
+        ValueError: names the place, the value and what was expected.
+    """
+    _check_keys(scenario, "", _STATE_KEYS)
+    current = _read_snapshot(scenario, "", flags=True)
+    schedule = scenario["schedule"]
+    _check_keys(schedule, "schedule", ("interval", "next_turn"))
+    history = _list(scenario["history"], "history")
+    kept = [
+        _read_snapshot(_checked_entry(entry, f"history[{i}]"), f"history[{i}].", flags=False)
+        for i, entry in enumerate(history)
+    ]
+    kept = kept[::-1][:UNDO_DEPTH]
+    blank = {name: np.zeros_like(value) for name, value in current.items()}
+    padded = kept + [blank] * (UNDO_DEPTH - len(kept))
+    arrays = {
+        **current,
+        "stage": np.int32(_integer(scenario["stage"], "stage", 1, NUM_STAGES)),
+        "exit": np.int32(_position(scenario["exit"], "exit")),
+        "interval": np.int32(_integer(schedule["interval"], "schedule.interval", 0, _MANY)),
+        "next_turn": np.int32(_integer(schedule["next_turn"], "schedule.next_turn", -_MANY, _MANY)),
+        "pending_spawns": np.int32(_integer(scenario["pending_spawns"], "pending_spawns", 0, _MANY)),
+        "step": np.bool_(_boolean(scenario["step"], "step")),
+        "history": Snapshot(**{name: np.stack([entry[name] for entry in padded]) for name in SNAPSHOT_FIELDS}),
+        "history_length": np.int32(len(kept)),
+    }
+    return jax.tree.map(jnp.asarray, GameState(**arrays))
+
+
+def to_dict(state: GameState) -> dict[str, Any]:
+    """The dictionary of a state (R12), ready for JSON.
+
+    Args:
+        state: of one game; for a batch take one game of it first, `jax.tree.map(lambda x: x[i], states)`.
+
+    Raises:
+        ValueError: the state is a batch.
+    """
+    if np.shape(state.stage):
+        raise ValueError(
+            f"the state is a batch of shape {np.shape(state.stage)}, expected one game: "
+            "take one by jax.tree.map(lambda x: x[i], states)"
+        )
+    state = jax.tree.map(np.asarray, state)
+    history = [
+        _write_snapshot(jax.tree.map(lambda x, i=i: x[i], state.history), flags=False)
+        for i in reversed(range(int(state.history_length)))
+    ]
+    return {
+        **_write_snapshot(state, flags=True),
+        "stage": int(state.stage),
+        "exit": list(divmod(int(state.exit), BOARD_SIZE)),
+        "step": bool(state.step),
+        "schedule": {"interval": int(state.interval), "next_turn": int(state.next_turn)},
+        "pending_spawns": int(state.pending_spawns),
+        "history": history,
+    }
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def _checked_entry(entry: Any, place: str) -> dict[str, Any]:
+    _check_keys(entry, place, _SNAPSHOT_KEYS)
+    return entry
+
+
+def _read_snapshot(source: dict[str, Any], at: str, *, flags: bool) -> dict[str, np.ndarray]:
+    player = source["player"]
+    _check_keys(player, f"{at}player", tuple(_PLAYER_RANGES))
+    number = {name: _integer(player[name], f"{at}player.{name}", *limits) for name, limits in _PLAYER_RANGES.items()}
+    values = {name: np.int32(number[name]) for name in _PLAYER_RANGES if name not in ("row", "col")}
+    return {
+        **values,
+        "position": np.int32(number["row"] * BOARD_SIZE + number["col"]),
+        "cells": _read_cells(source["cells"], f"{at}cells"),
+        "entities": _read_entities(source, at, flags=flags),
+        "turn": np.int32(_integer(source["turn"], f"{at}turn", 0, _MANY)),
+        "programs": _read_programs(source["programs"], f"{at}programs"),
+        "show": np.bool_(_boolean(source["show"], f"{at}show")),
+        "calm": np.bool_(_boolean(source["calm"], f"{at}calm")),
+        "atk_plus_uses": np.int32(_integer(source["atk_plus_uses"], f"{at}atk_plus_uses", 0, 2)),
+    }
+
+
+def _read_programs(names: Any, place: str) -> np.uint32:
+    owned = [_name(name, f"{place}[{i}]", PROGRAM_NAMES) for i, name in enumerate(_list(names, place))]
+    if len(set(owned)) != len(owned):
+        raise ValueError(f"{place} is {names}, expected no program twice")
+    return np.uint32(sum(1 << index for index in owned))
+
+
+def _read_cells(rows: Any, place: str) -> np.ndarray:
+    words = []
+    for row, cells in enumerate(_list(rows, place, BOARD_SIZE)):
+        for col, cell in enumerate(_list(cells, f"{place}[{row}]", BOARD_SIZE)):
+            words.append(_read_cell(cell, f"{place}[{row}][{col}]"))
+    return np.array(words, np.uint32)
+
+
+def _read_cell(cell: Any, place: str) -> int:
+    optional = ("block", "exit", "data_siphon", "credits", "energy", "siphoned", "siphon_center")
+    _check_keys(cell, place, (), optional)
+    contents = [name for name in ("block", "exit", "data_siphon") if name in cell]
+    if len(contents) > 1:
+        raise ValueError(f"{place} has {' and '.join(contents)}, expected one content at most")
+    if "credits" in cell and "energy" in cell:
+        raise ValueError(f"{place} has credits and energy, expected one resource at most")
+    for name in optional:
+        if name in ("exit", "data_siphon", "siphoned", "siphon_center") and cell.get(name, True) is not True:
+            raise ValueError(f"{place}.{name} is {cell[name]!r}, expected true, or no such key")
+    word = _read_block(cell["block"], f"{place}.block") if "block" in cell else 0
+    word |= _bits(CONTENT, EXIT if "exit" in cell else DATA_SIPHON if "data_siphon" in cell else EMPTY)
+    word |= _bits(SIPHONED, "siphoned" in cell) | _bits(SIPHON_CENTER, "siphon_center" in cell)
+    for name in ("credits", "energy"):
+        if name in cell:
+            amount = _integer(cell[name], f"{place}.{name}", 1, RESOURCE.limit)
+            word |= _bits(RESOURCE, amount) | _bits(IS_ENERGY, name == "energy")
+    return word
+
+
+def _read_block(block: Any, place: str) -> int:
+    if not isinstance(block, dict) or block.get("kind") not in ("data", "program"):
+        raise ValueError(f"{place} is {block!r}, expected an object whose kind is 'data' or 'program'")
+    is_data = block["kind"] == "data"
+    _check_keys(block, place, ("kind", "points" if is_data else "program", "spawn", "hidden"))
+    if is_data:
+        value = _integer(block["points"], f"{place}.points", 1, 9)
+    else:
+        value = _name(block["program"], f"{place}.program", PROGRAM_NAMES)
+    spawn = _integer(block["spawn"], f"{place}.spawn", 0, 9)
+    hidden = _boolean(block["hidden"], f"{place}.hidden")
+    content = DATA_BLOCK if is_data else PROGRAM_BLOCK
+    return _bits(CONTENT, content) | _bits(BLOCK_VALUE, value) | _bits(BLOCK_SPAWN, spawn) | _bits(HIDDEN, hidden)
+
+
+def _read_entities(source: dict[str, Any], at: str, *, flags: bool) -> np.ndarray:
+    words = []
+    for kind, group in ((ENEMY, "enemies"), (TRANSMISSION, "transmissions")):
+        for i, entity in enumerate(_list(source[group], f"{at}{group}")):
+            words.append(_read_entity(entity, f"{at}{group}[{i}]", kind, flags=flags))
+    if len(words) > MAX_ENTITIES:
+        raise ValueError(
+            f"{at}enemies and {at}transmissions are {len(words)} together, expected at most {MAX_ENTITIES}"
+        )
+    return np.array(words + [0] * (MAX_ENTITIES - len(words)), np.uint32)
+
+
+def _read_entity(entity: Any, place: str, kind: int, *, flags: bool) -> int:
+    own = ("hp", "disabled", "stunned") if kind == ENEMY else ("turns",)
+    _check_keys(entity, place, ("type", "row", "col", *own, *(_FLAG_KEYS if flags else ())))
+    enemy_type = _name(entity["type"], f"{place}.type", ENEMY_NAMES)
+    cell = _position([entity["row"], entity["col"]], place)
+    word = _bits(KIND, kind) | _bits(TYPE, enemy_type) | _bits(CELL, cell)
+    if flags:
+        word |= _bits(FROM_SIPHON, _boolean(entity["from_siphon"], f"{place}.from_siphon"))
+        word |= _bits(SCHEDULED, _boolean(entity["scheduled"], f"{place}.scheduled"))
+    if kind == TRANSMISSION:
+        return word | _bits(TIMER, _integer(entity["turns"], f"{place}.turns", 0, TIMER.limit))
+    word |= _bits(HP, _integer(entity["hp"], f"{place}.hp", 1, int(FULL_HP[enemy_type])))
+    word |= _bits(TIMER, _integer(entity["disabled"], f"{place}.disabled", 0, TIMER.limit))
+    return word | _bits(STUNNED, _boolean(entity["stunned"], f"{place}.stunned"))
+
+
+def _bits(field: Field, value: int) -> int:
+    return int(value) << field.shift
+
+
+def _check_keys(value: Any, place: str, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    name = place or "the scenario"
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {value!r}, expected an object with the keys {', '.join((*required, *optional))}")
+    for key in value:
+        if key not in required and key not in optional:
+            raise ValueError(f"{name} has the unknown key {key!r}, expected {', '.join((*required, *optional))}")
+    for key in required:
+        if key not in value:
+            raise ValueError(f"{name} has no key {key!r}, expected {', '.join(required)}")
+
+
+def _list(value: Any, place: str, length: int | None = None) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{place} is {value!r}, expected a list")
+    if length is not None and len(value) != length:
+        raise ValueError(f"{place} has {len(value)} entries, expected {length}")
+    return value
+
+
+def _integer(value: Any, place: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        if high != _MANY:
+            expected = f"{low} to {high}"
+        else:
+            expected = "an integer" if low < 0 else f"an integer of at least {low}"
+        raise ValueError(f"{place} is {value!r}, expected {expected}")
+    return int(value)
+
+
+def _boolean(value: Any, place: str) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{place} is {value!r}, expected true or false")
+    return bool(value)
+
+
+def _name(value: Any, place: str, names: Sequence[str]) -> int:
+    if value not in names:
+        raise ValueError(f"{place} is {value!r}, expected one of {', '.join(names)}")
+    return names.index(value)
+
+
+def _position(value: Any, place: str) -> int:
+    row, col = _list(value, place, 2)
+    row, col = (_integer(part, f"{place}.{name}", 0, BOARD_SIZE - 1) for part, name in ((row, "row"), (col, "col")))
+    return row * BOARD_SIZE + col
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def _write_snapshot(source: Snapshot, *, flags: bool) -> dict[str, Any]:
+    words = [int(word) for word in source.entities if word]
+    row, col = divmod(int(source.position), BOARD_SIZE)
+    values = {name: int(getattr(source, name)) for name in _PLAYER_RANGES if name not in ("row", "col")}
+    cells = [_write_cell(int(word)) for word in source.cells]
+    return {
+        "turn": int(source.turn),
+        "player": {"row": row, "col": col, **values},
+        "programs": [name for i, name in enumerate(PROGRAM_NAMES) if int(source.programs) >> i & 1],
+        "enemies": [_write_entity(word, flags=flags) for word in words if _value(KIND, word) == ENEMY],
+        "transmissions": [_write_entity(word, flags=flags) for word in words if _value(KIND, word) == TRANSMISSION],
+        "cells": [cells[start : start + BOARD_SIZE] for start in range(0, NUM_CELLS, BOARD_SIZE)],
+        "show": bool(source.show),
+        "calm": bool(source.calm),
+        "atk_plus_uses": int(source.atk_plus_uses),
+    }
+
+
+def _write_cell(word: int) -> dict[str, Any]:
+    cell: dict[str, Any] = {}
+    content = _value(CONTENT, word)
+    if content in (DATA_BLOCK, PROGRAM_BLOCK):
+        value, is_data = _value(BLOCK_VALUE, word), content == DATA_BLOCK
+        cell["block"] = {
+            "kind": "data" if is_data else "program",
+            **({"points": value} if is_data else {"program": PROGRAM_NAMES[value]}),
+            "spawn": _value(BLOCK_SPAWN, word),
+            "hidden": bool(_value(HIDDEN, word)),
+        }
+    if content == EXIT:
+        cell["exit"] = True
+    if content == DATA_SIPHON:
+        cell["data_siphon"] = True
+    if amount := _value(RESOURCE, word):
+        cell["energy" if _value(IS_ENERGY, word) else "credits"] = amount
+    if _value(SIPHONED, word):
+        cell["siphoned"] = True
+    if _value(SIPHON_CENTER, word):
+        cell["siphon_center"] = True
+    return cell
+
+
+def _write_entity(word: int, *, flags: bool) -> dict[str, Any]:
+    row, col = divmod(_value(CELL, word), BOARD_SIZE)
+    entity: dict[str, Any] = {"type": ENEMY_NAMES[_value(TYPE, word)], "row": row, "col": col}
+    if _value(KIND, word) == ENEMY:
+        entity |= {
+            "hp": _value(HP, word),
+            "disabled": _value(TIMER, word),
+            "stunned": bool(_value(STUNNED, word)),
+        }
+    else:
+        entity["turns"] = _value(TIMER, word)
+    if flags:
+        entity |= {"from_siphon": bool(_value(FROM_SIPHON, word)), "scheduled": bool(_value(SCHEDULED, word))}
+    return entity
+
+
+def _value(field: Field, word: int) -> int:
+    return (word >> field.shift) & field.limit

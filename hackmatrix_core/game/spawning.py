@@ -1,0 +1,101 @@
+"""The list of entities: closing gaps, spawning (R1.7, R6.4)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game import board, random
+from hackmatrix_core.game.state import CELL, KIND, MAX_ENTITIES, NO_ENTITY, TIMER, TRANSMISSION, TYPE
+
+SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
+
+
+def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
+    """Order entities by rank without changing the order within a rank, free slots last.
+
+    Args:
+        entities: (36, N) uint32.
+        rank: (36, N) int32, 0–2; of free slots it does not matter.
+
+    Returns:
+        (36, N) uint32.
+    """
+    filled = KIND.get(entities) != NO_ENTITY
+    target = jnp.full(entities.shape, -1, jnp.int32)
+    first = jnp.zeros(entities.shape[1:], jnp.int32)
+    for value in range(3):
+        member = filled & (rank == value)
+        target = jnp.where(member, first[None] + _count_before(member), target)
+        first = first + jnp.sum(member, axis=0, dtype=jnp.int32)
+
+    used = 1 + jnp.max(jnp.where(filled, SLOTS, -1))
+
+    def place(slot: jax.Array, out: jax.Array) -> jax.Array:
+        word = lax.dynamic_slice_in_dim(entities, slot, 1)
+        goal = lax.dynamic_slice_in_dim(target, slot, 1)
+        return jnp.where(goal == SLOTS, word, out)
+
+    return lax.fori_loop(0, used, place, jnp.zeros_like(entities))
+
+
+def _count_before(member: jax.Array) -> jax.Array:
+    """How many members lie in earlier slots: bool (36, N) to int32 (36, N)."""
+    members = board.from_mask(member)
+    below = np.array([[(1 << min(i, 18)) - 1, (1 << max(i - 18, 0)) - 1] for i in range(MAX_ENTITIES)], np.uint32)
+    return board.count(members[None] & below[:, :, None])
+
+
+def spawn(
+    entities: jax.Array,
+    number: jax.Array,
+    *,
+    first_flags: jax.Array,
+    flags: int,
+    position: jax.Array,
+    blocks: jax.Array,
+    enemies: jax.Array,
+    seed: jax.Array,
+    stream: random.Stream,
+) -> jax.Array:
+    """Spawn transmissions one after the other (R6.4).
+
+    Args:
+        entities: (36, N) uint32 without gaps.
+        number: int32 (N,), how many to spawn; those that find no cell or no room are dropped.
+        first_flags: uint32 (N,), the flags of the first one, packed.
+        flags: those of all others.
+        position: int32 (N,), the player's cell.
+        blocks, enemies: bitboards (2, N).
+        seed: (2, N) uint32.
+        stream: the place of use.
+
+    Returns:
+        (36, N) uint32, the new transmissions at the end.
+    """
+    in_fire = board.line_of_fire(position, blocks | enemies)
+    kind = KIND.get(entities)
+    taken = board.union(CELL.get(entities), kind != NO_ENTITY)
+    length = jnp.sum(kind != NO_ENTITY, axis=0, dtype=jnp.int32)
+    free = ~(blocks | taken | board.bit(position)) & board.ALL
+    new_word = np.uint32(TRANSMISSION | (1 << TIMER.shift))
+
+    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+        return jnp.any(number > carry[2])
+
+    def spawn_one(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        entities, free, done = carry
+        preferred = free & ~in_fire
+        choice = jnp.where(board.is_empty(preferred)[None], free, preferred)
+        which = random.below(random.bits(seed, stream, 2 * done), board.count(choice))
+        cell = board.nth(choice, which)
+        new_type = random.bits(seed, stream, 2 * done + 1) >> 30
+        # One dropped, all later ones are: cells and room only become fewer. So the slot is right in each round.
+        slot = length + done
+        spawns = (done < number) & ~board.is_empty(choice) & (slot < MAX_ENTITIES)
+        word = new_word | CELL.put(cell) | (new_type << TYPE.shift) | jnp.where(done == 0, first_flags, np.uint32(flags))
+        entities = jnp.where((slot[None] == SLOTS) & spawns[None], word[None], entities)
+        free = jnp.where(spawns[None], free & ~board.bit(cell), free)
+        return entities, free, done + 1
+
+    return lax.while_loop(unfinished, spawn_one, (entities, free, jnp.int32(0)))[0]

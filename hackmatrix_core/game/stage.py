@@ -1,0 +1,266 @@
+"""New games and stage generation (R2, R3).
+
+Few games of a batch need a new stage in a step, and drawing one takes many tries: layouts of 11 blocks are accepted
+once in eleven. So the games that need one are gathered into small groups, and a group draws several layouts a game at
+once and takes the first that is accepted: the same as one try after the other.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game import board, random
+from hackmatrix_core.game.random import Stream
+from hackmatrix_core.game.spawning import spawn
+from hackmatrix_core.game.state import (
+    BLOCK_SPAWN,
+    BLOCK_VALUE,
+    CELL,
+    CONTENT,
+    DATA_BLOCK,
+    DATA_SIPHON,
+    ENEMY,
+    EXIT,
+    HIDDEN,
+    IS_ENERGY,
+    KIND,
+    MAX_ENTITIES,
+    MAX_HP,
+    NO_ENTITY,
+    NUM_CELLS,
+    NUM_PROGRAMS,
+    PROGRAM_BLOCK,
+    PROGRAMS,
+    RESOURCE,
+    SNAPSHOT_FIELDS,
+    UNDO_DEPTH,
+    GameState,
+    Snapshot,
+)
+
+CORNERS = np.array([0, 5, 30, 35], np.int32)
+MIN_BLOCKS, MAX_BLOCKS = 5, 11
+MAX_LAYOUTS = 100
+FIRST_INTERVAL = 12
+_TRIES = 10  # layouts drawn at once for a game
+_GROUP = 16  # the batch is cut into this many groups of games to generate for
+_CORNER_CELLS = np.isin(np.arange(NUM_CELLS), CORNERS)
+_SPAWNS = np.array([program.spawn for program in PROGRAMS], np.int32)
+_START = np.array([1, 0], np.uint32)[:, None]  # bitboard of the cell (0, 0)
+
+
+def new_games(seed: jax.Array) -> GameState:
+    """N games before their first stage is generated (R2); seed (2, N) uint32. All 36 cells are empty."""
+    games = seed.shape[1]
+
+    def number(value: int, *shape: int) -> jax.Array:
+        return jnp.full((*shape, games), value, jnp.int32)
+
+    def words(*shape: int) -> jax.Array:
+        return jnp.zeros((*shape, games), jnp.uint32)
+
+    corner = random.bits(seed, Stream.CORNER) >> 30
+    bonus = random.below(random.bits(seed, Stream.BONUS), number(3))
+    position = jnp.where(corner & 1 != 0, 5, 0) + jnp.where(corner & 2 != 0, 30, 0)
+    current = Snapshot(
+        cells=words(NUM_CELLS),
+        entities=words(MAX_ENTITIES),
+        position=position.astype(jnp.int32),
+        hp=number(MAX_HP),
+        credits=jnp.where(bonus == 0, 10, 0).astype(jnp.int32),
+        energy=jnp.where(bonus == 1, 11, 0).astype(jnp.int32),
+        data_siphons=(bonus == 2).astype(jnp.int32),
+        attack=number(1),
+        score=number(0),
+        turn=number(0),
+        programs=words(),
+        show=jnp.zeros(games, bool),
+        calm=jnp.zeros(games, bool),
+        atk_plus_uses=number(0),
+    )
+    history = jax.tree.map(lambda x: jnp.zeros((UNDO_DEPTH, *x.shape), x.dtype), current)
+    return GameState(
+        **{name: getattr(current, name) for name in SNAPSHOT_FIELDS},
+        stage=number(1),
+        exit=number(0),
+        interval=number(FIRST_INTERVAL),
+        next_turn=number(FIRST_INTERVAL),
+        pending_spawns=number(0),
+        step=jnp.zeros(games, bool),
+        history=history,
+        history_length=number(0),
+    )
+
+
+def enter_stage(state: GameState, needed: jax.Array, seed: jax.Array) -> GameState:
+    """Generate the stage `state.stage` (R3) in the games where it is needed: bool (N,). seed (2, N) uint32."""
+    games = needed.shape[0]
+    group = max(games // _GROUP, min(games, _GROUP))
+
+    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+        return jnp.any(carry[0])
+
+    def generate_group(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        waiting, cells, entities, exits = carry
+        (chosen,) = jnp.nonzero(waiting, size=group, fill_value=games)
+        take = lambda x: jnp.take(x, chosen, axis=-1, mode="clip")  # noqa: E731
+        new_cells, new_entities, new_exits = _generate(
+            take(state.position), take(state.stage), take(state.entities), take(seed)
+        )
+        put = lambda x, new: x.at[..., chosen].set(new, mode="drop", unique_indices=False)  # noqa: E731
+        waiting = waiting.at[chosen].set(False, mode="drop")
+        return waiting, put(cells, new_cells), put(entities, new_entities), put(exits, new_exits)
+
+    init = (needed, state.cells, state.entities, state.exit)
+    _, cells, entities, exits = lax.while_loop(unfinished, generate_group, init)
+    return dataclasses.replace(
+        state,
+        cells=cells,
+        entities=entities,
+        exit=exits,
+        turn=jnp.where(needed, 0, state.turn),
+        next_turn=jnp.where(needed, state.interval, state.next_turn),
+        show=state.show & ~needed,
+        calm=state.calm & ~needed,
+        step=state.step & ~needed,
+        atk_plus_uses=jnp.where(needed, 0, state.atk_plus_uses),
+    )
+
+
+def _generate(
+    position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Cells (36, G), entities with the stage's transmissions (36, G), exit (G,)."""
+    cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
+    kind = KIND.get(entities)
+    occupied = board.union(CELL.get(entities), kind != NO_ENTITY)
+
+    corners = board.from_mask(jnp.broadcast_to(_CORNER_CELLS[:, None], entities.shape)) & ~board.bit(position)
+    exit_cell = board.nth(corners, random.below(random.bits(seed, Stream.EXIT), board.count(corners)))
+    blocks = _layout(exit_cell, occupied, seed)
+
+    is_block, is_exit = board.to_mask(blocks), cell == exit_cell[None]
+    is_data_siphon = board.to_mask(corners) & ~is_exit
+    kind_bits = random.bits(seed, Stream.BLOCK_KIND, cell)
+    is_program = is_block & (kind_bits >> 31 != 0)
+    is_hidden = random.below(kind_bits << 1, jnp.int32(10)) == 0
+    points = random.below(random.bits(seed, Stream.BLOCK_KIND, cell + NUM_CELLS), jnp.int32(9)) + 1
+    program = _programs(is_program, seed)
+    spawns = jnp.take(_SPAWNS, program, mode="clip")
+    data_word = CONTENT.put(jnp.int32(DATA_BLOCK)) | BLOCK_VALUE.put(points) | BLOCK_SPAWN.put(points)
+    program_word = CONTENT.put(jnp.int32(PROGRAM_BLOCK)) | BLOCK_VALUE.put(program) | BLOCK_SPAWN.put(spawns)
+    block_word = jnp.where(is_program, program_word, data_word) | HIDDEN.put(is_hidden)
+
+    # Probabilities .45, .45, .10 as twentieths: 0–8, 9–17, 18–19 (R3.4).
+    resource_bits = random.bits(seed, Stream.RESOURCE, cell)
+    twentieth = random.below(resource_bits << 1, jnp.int32(20))
+    amount = 1 + (twentieth >= 9).astype(jnp.int32) + (twentieth >= 18).astype(jnp.int32)
+    resource = RESOURCE.put(amount) | IS_ENERGY.put(resource_bits >> 31)
+    open_word = resource | CONTENT.put(jnp.where(is_data_siphon, DATA_SIPHON, 0).astype(jnp.int32))
+    exit_word = CONTENT.put(jnp.int32(EXIT))
+    cells = jnp.where(is_block, block_word, jnp.where(is_exit, exit_word, open_word))
+
+    entities = spawn(
+        entities,
+        stage,
+        first_flags=jnp.zeros_like(seed[0]),
+        flags=0,
+        position=position,
+        blocks=blocks,
+        enemies=board.union(CELL.get(entities), kind == ENEMY),
+        seed=seed,
+        stream=Stream.STAGE_SPAWN,
+    )
+    return cells, entities, exit_cell
+
+
+def _layout(exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.Array:
+    """The cells of the blocks (R3.3): bitboard (2, G)."""
+    groups = exit_cell.shape[0]
+    number = MIN_BLOCKS + random.below(
+        random.bits(seed, Stream.BLOCK_COUNT), jnp.full(groups, MAX_BLOCKS - MIN_BLOCKS + 1, jnp.int32)
+    )
+    # Lanes are (try, game) pairs.
+    lanes = lambda x: jnp.tile(x, (1,) * (x.ndim - 1) + (_TRIES,))  # noqa: E731
+    number, exit_lanes, occupied, seed = lanes(number), lanes(exit_cell), lanes(occupied), lanes(seed)
+    candidates = ~occupied & board.from_mask(jnp.broadcast_to(~_CORNER_CELLS[:, None], (NUM_CELLS, number.shape[0])))
+    exit_board = board.bit(exit_lanes)
+    lane_try = jnp.repeat(jnp.arange(_TRIES, dtype=jnp.int32), groups)
+
+    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+        first_try, accepted, _ = carry
+        return jnp.any(~accepted) & (first_try < MAX_LAYOUTS)
+
+    def draw(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        first_try, accepted, layout = carry
+        drawn = _distinct_cells(candidates, number, seed, first_try + lane_try)
+        good = _is_accepted(drawn, exit_board).reshape(_TRIES, groups)
+        drawn = drawn.reshape(2, _TRIES, groups)
+        earlier = jnp.cumsum(good.astype(jnp.int32), axis=0) - good.astype(jnp.int32)
+        first_good = good & (earlier == 0)
+        best = jnp.sum(jnp.where(first_good[None], drawn, 0), axis=1, dtype=jnp.uint32)
+        layout = jnp.where(accepted[None], layout, best)
+        return first_try + _TRIES, accepted | jnp.any(good, axis=0), layout
+
+    init = (jnp.int32(0), jnp.zeros(groups, bool), jnp.zeros((2, groups), jnp.uint32))
+    return lax.while_loop(unfinished, draw, init)[2]
+
+
+def _distinct_cells(candidates: jax.Array, number: jax.Array, seed: jax.Array, attempt: jax.Array) -> jax.Array:
+    """Uniformly distinct cells of a bitboard: selection sampling (Knuth, The Art of Computer Programming 2, 3.4.2 S)."""
+
+    def visit(cell: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        chosen, left, wanted = carry
+        here = board.bit(jnp.full_like(left, cell))
+        is_candidate = ~board.is_empty(here & candidates)
+        draw = random.below(random.bits(seed, Stream.LAYOUT, attempt * NUM_CELLS + cell), left)
+        take = is_candidate & (draw < wanted)
+        return (
+            jnp.where(take[None], chosen | here, chosen),
+            left - is_candidate.astype(jnp.int32),
+            wanted - take.astype(jnp.int32),
+        )
+
+    init = (jnp.zeros_like(candidates), board.count(candidates), number)
+    return lax.fori_loop(0, NUM_CELLS, visit, init)[0]
+
+
+def _is_accepted(blocks: jax.Array, exit_board: jax.Array) -> jax.Array:
+    """The two conditions of R3.3 on a layout: bool (L,)."""
+    open_cells = ~blocks & board.ALL
+    has_opening = board.is_empty(blocks & ~board.neighbours(open_cells))
+    start = jnp.broadcast_to(_START, blocks.shape)
+
+    def growing(carry: tuple[jax.Array, ...]) -> jax.Array:
+        return carry[1]
+
+    def grow(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        reached, _ = carry
+        grown = reached | (board.neighbours(reached & (~exit_board | _START)) & open_cells)
+        return grown, jnp.any(grown != reached)
+
+    reached, _ = lax.while_loop(growing, grow, (start, jnp.array(True)))
+    return has_opening & board.is_empty(open_cells & ~reached)
+
+
+def _programs(is_program: jax.Array, seed: jax.Array) -> jax.Array:
+    """The program of each program block, without repetition (R3.3): bool (36, G) to int32 (36, G).
+
+    The first blocks of a uniformly shuffled deck: block k takes a random one of the programs k, k + 1, … of the deck.
+    """
+    order = jnp.cumsum(is_program.astype(jnp.int32), axis=0) - 1
+    deck = jnp.broadcast_to(np.arange(NUM_PROGRAMS, dtype=np.int32)[:, None], (NUM_PROGRAMS, is_program.shape[1]))
+    slot = np.arange(NUM_PROGRAMS, dtype=np.int32)[:, None]
+
+    def deal(k: jax.Array, deck: jax.Array) -> jax.Array:
+        limit = jnp.full(deck.shape[1], NUM_PROGRAMS, jnp.int32) - k
+        other = k + random.below(random.bits(seed, Stream.BLOCK_PROGRAM, k), limit)
+        at_k = lax.dynamic_slice_in_dim(deck, k, 1)
+        at_other = jnp.sum(jnp.where(slot == other[None], deck, 0), axis=0, keepdims=True, dtype=jnp.int32)
+        return jnp.where(slot == k, at_other, jnp.where(slot == other[None], at_k, deck))
+
+    deck = lax.fori_loop(0, MAX_BLOCKS, deal, deck)
+    return jnp.take_along_axis(deck, jnp.clip(order, 0, NUM_PROGRAMS - 1), axis=0)

@@ -1,0 +1,148 @@
+"""The four functions of a game, put together from the rooms beside this file (R2, R4, R9)."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hackmatrix_core.game import history, mask, observation, random, stage
+from hackmatrix_core.game.actions import perform
+from hackmatrix_core.game.batching import batched
+from hackmatrix_core.game.enemies import enemy_turn
+from hackmatrix_core.game.rewards import Transition, reward_parts
+from hackmatrix_core.game.state import MAX_HP, NUM_ACTIONS, NUM_STAGES, UNDO, GameState
+from hackmatrix_core.game.view import view
+
+
+class Outcome(NamedTuple):
+    """What one action brought."""
+
+    reward: jax.Array  # () float32, the sum of the parts
+    reward_parts: dict[str, jax.Array]  # 15 × () float32, the names of R10
+    terminated: jax.Array  # () bool: won, died or invalid
+    won: jax.Array  # () bool
+    died: jax.Array  # () bool
+    invalid: jax.Array  # () bool: the action was not valid, nothing happened (R4.2)
+    stage_completed: jax.Array  # () bool, also for a win
+
+
+def reset(key: jax.Array) -> GameState:
+    """Start a new game (R2).
+
+    Args:
+        key: one key, typed or old.
+
+    Returns:
+        A `GameState` at stage 1.
+    """
+    return _reset(random.seed_from_key(key))
+
+
+def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState, Outcome]:
+    """Carry out one action by the rules; nothing is reset when the game ends.
+
+    Args:
+        state: the state of one game.
+        action: () of any integer dtype; outside 0–27 it counts as invalid (R4.2).
+        key: one key, typed or old.
+
+    Returns:
+        The new state and an `Outcome`.
+
+    Raises:
+        TypeError: the action is no integer.
+    """
+    return _step(state, as_action(action), random.seed_from_key(key))
+
+
+def get_valid_actions(state: GameState) -> jax.Array:
+    """The action mask: bool (28,), by R4.1. It can be all False."""
+    return _get_valid_actions(state)
+
+
+def observe(state: GameState) -> jax.Array:
+    """The observation: float32 (1545,), by R11."""
+    return _observe(state)
+
+
+def as_action(action: jax.Array) -> jax.Array:
+    """The action as int32; refuses what is no integer."""
+    action = jnp.asarray(action)
+    if not jnp.issubdtype(action.dtype, jnp.integer):
+        raise TypeError(f"action has dtype {action.dtype}, expected an integer from 0 to {NUM_ACTIONS - 1}")
+    return action.astype(jnp.int32)
+
+
+def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome]:
+    """One action up to, not including, the generation of a new stage; games along the last axis.
+
+    Where a stage was completed and the game not won, `stage` and `interval` are already those of the new stage and
+    `stage.enter_stage` has to follow.
+
+    Args:
+        state: N games.
+        action: int32 (N,).
+        seed: uint32 (2, N).
+    """
+    seen = view(state)
+    is_valid = jnp.take_along_axis(mask.valid_actions(state, seen), jnp.clip(action, 0, NUM_ACTIONS - 1)[None], axis=0)
+    is_valid = is_valid[0] & (action >= 0) & (action < NUM_ACTIONS)
+    action = jnp.where(is_valid, action, -1)
+
+    new, effect = perform(state, seen, action, seed)
+    moves = effect.ends_turn & ~new.step
+    new = enemy_turn(new, effect.ends_turn, seed)
+    new = history.recorded(new, pops=action == UNDO, pushes=moves)
+
+    won = effect.completed & (state.stage == NUM_STAGES)
+    died = effect.ends_turn & (new.hp == 0)
+    new = dataclasses.replace(new, hp=jnp.where(effect.completed, jnp.minimum(new.hp + 1, MAX_HP), new.hp))
+    happened = Transition(
+        old=state,
+        new=new,
+        action=action,
+        kills=effect.kills,
+        picked_up=effect.picked_up,
+        completed=effect.completed,
+        won=won,
+        died=died,
+    )
+    parts = {name: jnp.where(is_valid, part, 0) for name, part in reward_parts(happened, seen).items()}
+    enters = effect.completed & ~won
+    next_stage = jnp.where(enters, state.stage + 1, state.stage)
+    new = dataclasses.replace(
+        new, stage=next_stage, interval=jnp.where(enters, stage.FIRST_INTERVAL + 1 - next_stage, new.interval)
+    )
+    outcome = Outcome(
+        reward=sum(parts.values()),
+        reward_parts=parts,
+        terminated=won | died | ~is_valid,
+        won=won,
+        died=died,
+        invalid=~is_valid,
+        stage_completed=effect.completed,
+    )
+    return new, outcome
+
+
+@batched
+def _reset(seed: jax.Array) -> GameState:
+    games = stage.new_games(seed)
+    return stage.enter_stage(games, jnp.ones(seed.shape[1], bool), seed)
+
+
+@batched
+def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome]:
+    state, outcome = advance(state, action, seed)
+    return stage.enter_stage(state, outcome.stage_completed & ~outcome.won, seed), outcome
+
+
+@batched
+def _get_valid_actions(state: GameState) -> jax.Array:
+    return mask.valid_actions(state, view(state))
+
+
+@batched
+def _observe(state: GameState) -> jax.Array:
+    return observation.observe(state)

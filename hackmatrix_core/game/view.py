@@ -1,0 +1,39 @@
+"""What several rules ask of one state, computed once: where the blocks, the enemies and the transmissions are."""
+
+from typing import NamedTuple
+
+import jax
+
+from hackmatrix_core.game import board
+from hackmatrix_core.game.state import CELL, ENEMY, KIND, SIPHONED, TRANSMISSION, TYPE, Snapshot
+
+
+class View(NamedTuple):
+    """Sets of cells (bitboards (2, N)) and the entities' fields (36, N), for N games."""
+
+    player: jax.Array  # (2, N) uint32, the player's cell
+    blocks: jax.Array  # (2, N) uint32
+    siphoned: jax.Array  # (2, N) uint32
+    enemies: jax.Array  # (2, N) uint32
+    transmissions: jax.Array  # (2, N) uint32
+    is_enemy: jax.Array  # (36, N) bool
+    is_transmission: jax.Array  # (36, N) bool
+    cell: jax.Array  # (36, N) int32, of each entity
+    type: jax.Array  # (36, N) int32
+
+
+def view(state: Snapshot) -> View:
+    """The view of a batch of states, games along the last axis."""
+    kind, cell = KIND.get(state.entities), CELL.get(state.entities)
+    is_enemy, is_transmission = kind == ENEMY, kind == TRANSMISSION
+    return View(
+        player=board.bit(state.position),
+        blocks=board.blocks(state.cells),
+        siphoned=board.from_mask(SIPHONED.test(state.cells)),
+        enemies=board.union(cell, is_enemy),
+        transmissions=board.union(cell, is_transmission),
+        is_enemy=is_enemy,
+        is_transmission=is_transmission,
+        cell=cell,
+        type=TYPE.get(state.entities),
+    )
