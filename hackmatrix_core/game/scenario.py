@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game.state import (
@@ -102,7 +101,7 @@ def from_dict(scenario: dict[str, Any]) -> GameState:
         "history": Snapshot(**{name: np.stack([entry[name] for entry in padded]) for name in SNAPSHOT_FIELDS}),
         "history_length": np.int32(len(kept)),
     }
-    return jax.tree.map(jnp.asarray, GameState(**arrays))
+    return jax.device_put(GameState(**arrays))
 
 
 def to_dict(state: GameState) -> dict[str, Any]:
