@@ -46,7 +46,7 @@ MIN_BLOCKS, MAX_BLOCKS = 5, 11
 MAX_LAYOUTS = 100
 FIRST_INTERVAL = 12
 _TRIES = 10  # layouts drawn at once for a game
-_GROUP = 16  # the batch is cut into this many groups of games to generate for
+_GROUPS, _SMALLEST_GROUP = 32, 8  # the batch is served in this many groups, in fewer if they became too small
 _CORNER_CELLS = np.isin(np.arange(NUM_CELLS), CORNERS)
 _SPAWNS = np.array([program.spawn for program in PROGRAMS], np.int32)
 _START = np.array([1, 0], np.uint32)[:, None]  # bitboard of the cell (0, 0)
@@ -95,32 +95,48 @@ def new_games(seed: jax.Array) -> GameState:
     )
 
 
-def enter_stage(state: GameState, needed: jax.Array, seed: jax.Array) -> GameState:
-    """Generate the stage `state.stage` (R3) in the games where it is needed: bool (N,). seed (2, N) uint32."""
-    games = needed.shape[0]
-    group = max(games // _GROUP, min(games, _GROUP))
+Generated = tuple[jax.Array, jax.Array, jax.Array]
+"""Cells (36, N), entities with the stage's transmissions (36, N), exit (N,)."""
 
-    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+
+def generate(
+    needed: jax.Array, position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array
+) -> Generated:
+    """Generate stages (R3) for the games where they are needed; of the others the result means nothing.
+
+    Args:
+        needed: bool (N,).
+        position: int32 (N,), the player's cell.
+        stage: int32 (N,), the new stage, 1–8.
+        entities: uint32 (36, N), those that stay, without gaps.
+        seed: uint32 (2, N).
+    """
+    games = needed.shape[0]
+    group = max(games // _GROUPS, min(games, _SMALLEST_GROUP))
+
+    def unfinished(carry: tuple[jax.Array, Generated]) -> jax.Array:
         return jnp.any(carry[0])
 
-    def generate_group(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        waiting, cells, entities, exits = carry
+    def generate_group(carry: tuple[jax.Array, Generated]) -> tuple[jax.Array, Generated]:
+        waiting, generated = carry
         (chosen,) = jnp.nonzero(waiting, size=group, fill_value=games)
-        take = lambda x: jnp.take(x, chosen, axis=-1, mode="clip")  # noqa: E731
-        new_cells, new_entities, new_exits = _generate(
-            take(state.position), take(state.stage), take(state.entities), take(seed)
-        )
-        put = lambda x, new: x.at[..., chosen].set(new, mode="drop", unique_indices=False)  # noqa: E731
-        waiting = waiting.at[chosen].set(False, mode="drop")
-        return waiting, put(cells, new_cells), put(entities, new_entities), put(exits, new_exits)
+        arguments = (jnp.take(x, chosen, axis=-1, mode="clip") for x in (position, stage, entities, seed))
+        of_group = _generate(*arguments)
+        generated = jax.tree.map(lambda x, new: x.at[..., chosen].set(new, mode="drop"), generated, of_group)
+        return waiting.at[chosen].set(False, mode="drop"), generated
 
-    init = (needed, state.cells, state.entities, state.exit)
-    _, cells, entities, exits = lax.while_loop(unfinished, generate_group, init)
+    blank = (jnp.zeros((NUM_CELLS, games), jnp.uint32), entities, jnp.zeros(games, jnp.int32))
+    return lax.while_loop(unfinished, generate_group, (needed, blank))[1]
+
+
+def entered(state: GameState, needed: jax.Array, generated: Generated) -> GameState:
+    """Put the games where `needed`, bool (N,), at the start of the generated stage (R3.1)."""
+    cells, entities, exits = generated
     return dataclasses.replace(
         state,
-        cells=cells,
-        entities=entities,
-        exit=exits,
+        cells=jnp.where(needed[None], cells, state.cells),
+        entities=jnp.where(needed[None], entities, state.entities),
+        exit=jnp.where(needed, exits, state.exit),
         turn=jnp.where(needed, 0, state.turn),
         next_turn=jnp.where(needed, state.interval, state.next_turn),
         show=state.show & ~needed,
@@ -130,10 +146,13 @@ def enter_stage(state: GameState, needed: jax.Array, seed: jax.Array) -> GameSta
     )
 
 
-def _generate(
-    position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Cells (36, G), entities with the stage's transmissions (36, G), exit (G,)."""
+def enter(state: GameState, needed: jax.Array, seed: jax.Array) -> GameState:
+    """Generate the stage `state.stage` and enter it where `needed`: bool (N,); seed uint32 (2, N)."""
+    return entered(state, needed, generate(needed, state.position, state.stage, state.entities, seed))
+
+
+def _generate(position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array) -> Generated:
+    """As `generate`, for a group of G games that all need it."""
     cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
     kind = KIND.get(entities)
     occupied = board.union(CELL.get(entities), kind != NO_ENTITY)

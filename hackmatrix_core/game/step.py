@@ -66,6 +66,11 @@ def observe(state: GameState) -> jax.Array:
     return _observe(state)
 
 
+def compact_observation(state: GameState) -> jax.Array:
+    """The observation as small integers: uint8 (1545,); `observation.decode` makes it what `observe` gives."""
+    return _compact_observation(state)
+
+
 def as_action(action: jax.Array) -> jax.Array:
     """The action as int32; refuses what is no integer."""
     action = jnp.asarray(action)
@@ -78,7 +83,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     """One action up to, not including, the generation of a new stage; games along the last axis.
 
     Where a stage was completed and the game not won, `stage` and `interval` are already those of the new stage and
-    `stage.enter_stage` has to follow.
+    `complete` has to follow.
 
     Args:
         state: N games.
@@ -126,16 +131,20 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     return new, outcome
 
 
+def complete(state: GameState, outcome: Outcome, seed: jax.Array) -> GameState:
+    """Generate the new stage where `advance` completed one; games along the last axis."""
+    return stage.enter(state, outcome.stage_completed & ~outcome.won, seed)
+
+
 @batched
 def _reset(seed: jax.Array) -> GameState:
-    games = stage.new_games(seed)
-    return stage.enter_stage(games, jnp.ones(seed.shape[1], bool), seed)
+    return stage.enter(stage.new_games(seed), jnp.ones(seed.shape[1], bool), seed)
 
 
 @batched
 def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome]:
     state, outcome = advance(state, action, seed)
-    return stage.enter_stage(state, outcome.stage_completed & ~outcome.won, seed), outcome
+    return complete(state, outcome, seed), outcome
 
 
 @batched
@@ -146,3 +155,8 @@ def _get_valid_actions(state: GameState) -> jax.Array:
 @batched
 def _observe(state: GameState) -> jax.Array:
     return observation.observe(state)
+
+
+@batched
+def _compact_observation(state: GameState) -> jax.Array:
+    return observation.compact(state)

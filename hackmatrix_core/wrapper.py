@@ -1,0 +1,195 @@
+"""The game as a reinforcement learning environment in the API of gymnax: parameters, time limit, auto-reset."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hackmatrix_core.game import observation, random, stage
+from hackmatrix_core.game.batching import batched
+from hackmatrix_core.game.rewards import REWARD_PARTS
+from hackmatrix_core.game.state import NUM_ACTIONS, GameState
+from hackmatrix_core.game.step import Outcome, advance, as_action, compact_observation, complete, get_valid_actions, observe
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnvParams:
+    """The parameters of an environment; they may be traced."""
+
+    max_steps: int | jax.Array = 2000
+    """() int32, actions after which an episode is cut (truncated, not terminated)."""
+    reward_weights: jax.Array = dataclasses.field(default_factory=lambda: np.ones(len(REWARD_PARTS), np.float32))
+    """(15,) float32, the weights of the reward parts in the order of R10."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class EnvState:
+    """A game and the account of its episode."""
+
+    game: GameState
+    episode_return: jax.Array  # () float32, weighted rewards so far
+    episode_length: jax.Array  # () int32, actions so far
+
+
+Step = tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, Any]]
+
+
+class HackMatrixGymnax:
+    """HackMatrix in the API of gymnax, five values a step.
+
+    Observation: float32 (1545,), R11; or the same as small integers, uint8 (1545,), with `compact_observations=True`,
+        which `decode_observation` turns into the first.
+    Action: an integer 0–27, R4; `get_action_mask` tells which are valid. An invalid one ends the episode (R4.2).
+    Reward: float32, the 15 parts of R10 weighted by `EnvParams.reward_weights`.
+    Termination: the game is won, the player is dead, or the action was invalid. Truncation: after `max_steps` actions.
+    State: an `EnvState`.
+
+    All methods are for one environment and work under `jax.jit` and `jax.vmap`, with typed and old keys:
+
+        env = HackMatrixGymnax()
+        params = env.default_params
+        keys = jax.random.split(jax.random.key(0), 64)
+        obs, state = jax.vmap(env.reset, in_axes=(0, None))(keys, params)
+        mask = jax.vmap(env.get_action_mask)(state)
+        action = jax.random.categorical(jax.random.key(1), jnp.where(mask, 0.0, -jnp.inf))
+        obs, state, reward, done, info = jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, params)
+    """
+
+    num_actions = NUM_ACTIONS
+    obs_shape = (observation.OBSERVATION_SIZE,)
+
+    def __init__(self, compact_observations: bool = False) -> None:
+        self.compact_observations = compact_observations
+        self._reset = batched(self._reset_batch)
+        self._step = batched(self._step_batch)
+        self._step_env = batched(self._step_env_batch)
+
+    @property
+    def default_params(self) -> EnvParams:
+        """`EnvParams()`: 2,000 actions, all weights 1."""
+        return EnvParams()
+
+    def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
+        """Start an episode with a new game (R2): the observation and the state. The parameters do not matter to it."""
+        del params
+        return self._reset(random.seed_from_key(key))
+
+    def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
+        """One action, and a new game where it ended the episode.
+
+        Args:
+            key: one key, typed or old.
+            state: from `reset` or an earlier step.
+            action: () integer; outside 0–27 it counts as invalid.
+            params: default `default_params`.
+
+        Returns:
+            observation: of the state returned: the new game's after an end.
+            state: `EnvState`.
+            reward: () float32.
+            done: () bool, terminated or truncated.
+            info: the same keys in every step. `reward_parts` (15 × () float32, not weighted), `stage`, `score`, `hp`
+                (() int32, before the auto-reset), `terminated`, `truncated`, `won` (() bool), `final_observation`
+                (before the auto-reset), and `returned_episode` (() bool, an episode ended here) with
+                `episode_return` (() float32) and `episode_length` (() int32), running totals until it does.
+        """
+        return self._step(random.seed_from_key(key), state, as_action(action), _arrays(params or self.default_params))
+
+    def step_env(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
+        """As `step`, without the auto-reset: the state and the observation after an end are those of the end."""
+        return self._step_env(
+            random.seed_from_key(key), state, as_action(action), _arrays(params or self.default_params)
+        )
+
+    def get_action_mask(self, state: EnvState) -> jax.Array:
+        """The action mask of the state: bool (28,)."""
+        return get_valid_actions(state.game)
+
+    def get_obs(self, state: EnvState) -> jax.Array:
+        """The observation of the state."""
+        return compact_observation(state.game) if self.compact_observations else observe(state.game)
+
+    def decode_observation(self, obs: jax.Array) -> jax.Array:
+        """Compact observations as float32: uint8 (…, 1545) to float32 (…, 1545); float32 ones are returned as given."""
+        return observation.decode(obs) if obs.dtype == jnp.uint8 else obs
+
+    # The methods below take batches whose axis is the last; `batched` makes them the ones above.
+
+    def _observed(self, game: GameState) -> jax.Array:
+        return observation.compact(game) if self.compact_observations else observation.observe(game)
+
+    def _reset_batch(self, seed: jax.Array) -> tuple[jax.Array, EnvState]:
+        games = seed.shape[1]
+        game = stage.enter(stage.new_games(seed), jnp.ones(games, bool), seed)
+        state = EnvState(game, jnp.zeros(games, jnp.float32), jnp.zeros(games, jnp.int32))
+        return self._observed(game), state
+
+    def _step_batch(self, seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Step:
+        ended, reward, outcome, info = self._advanced(seed, state, action, params)
+        done = info["terminated"] | info["truncated"]
+        # One pass generates the next stages and the first stages of new games. A game that is cut on its way into a
+        # stage is in both halves: its last observation shows that stage.
+        game, fresh = ended.game, stage.new_games(seed)
+        enters = outcome.stage_completed & ~outcome.won
+
+        def both(first: jax.Array, second: jax.Array) -> jax.Array:
+            return jnp.concatenate([first, second], axis=-1)
+
+        generated = stage.generate(
+            both(enters, done),
+            both(game.position, fresh.position),
+            both(game.stage, fresh.stage),
+            both(game.entities, fresh.entities),
+            both(seed, seed),
+        )
+        for_game, for_fresh = zip(*(jnp.split(x, 2, axis=-1) for x in generated), strict=True)
+        game, fresh = stage.entered(game, enters, for_game), stage.entered(fresh, done, for_fresh)
+        next_state = EnvState(
+            jax.tree.map(lambda new, old: jnp.where(done.reshape((1,) * (old.ndim - 1) + (-1,)), new, old), fresh, game),
+            jnp.where(done, jnp.float32(0), ended.episode_return),
+            jnp.where(done, 0, ended.episode_length),
+        )
+        info["final_observation"] = self._observed(game)
+        return self._observed(next_state.game), next_state, reward, done, info
+
+    def _step_env_batch(self, seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Step:
+        ended, reward, outcome, info = self._advanced(seed, state, action, params)
+        ended = dataclasses.replace(ended, game=complete(ended.game, outcome, seed))
+        info["final_observation"] = self._observed(ended.game)
+        return info["final_observation"], ended, reward, info["terminated"] | info["truncated"], info
+
+    def _advanced(
+        self, seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+    ) -> tuple[EnvState, jax.Array, Outcome, dict[str, Any]]:
+        game, outcome = advance(state.game, action, seed)
+        parts = jnp.stack([outcome.reward_parts[name] for name in REWARD_PARTS])
+        reward = jnp.sum(parts * params.reward_weights, axis=0)
+        ended = EnvState(game, state.episode_return + reward, state.episode_length + 1)
+        truncated = (ended.episode_length >= params.max_steps) & ~outcome.terminated
+        info = {
+            "reward_parts": outcome.reward_parts,
+            "stage": game.stage,
+            "score": game.score,
+            "hp": game.hp,
+            "terminated": outcome.terminated,
+            "truncated": truncated,
+            "won": outcome.won,
+            "episode_return": ended.episode_return,
+            "episode_length": ended.episode_length,
+            "returned_episode": outcome.terminated | truncated,
+        }
+        return ended, reward, outcome, info
+
+
+def _arrays(params: EnvParams) -> EnvParams:
+    weights = jnp.asarray(params.reward_weights, jnp.float32)
+    if weights.shape != (len(REWARD_PARTS),):
+        raise ValueError(
+            f"reward_weights has shape {weights.shape}, expected ({len(REWARD_PARTS)},): "
+            "one weight for each reward part, in the order of REWARD_PARTS"
+        )
+    return EnvParams(jnp.asarray(params.max_steps, jnp.int32), weights)
