@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, history
+from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.combat import fight
 from hackmatrix_core.game.mask import CREDITS, ENERGY
 from hackmatrix_core.game.state import (
@@ -71,7 +72,7 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
     Returns:
         The state and the effect. The list of entities may have gaps; an undo has not been taken off the history yet.
     """
-    combat = fight(state, seen, action, seed)
+    combat = apart(fight)(state, seen, action, seed)
     is_direction = (action >= 0) & (action < SIPHON)
     walks = is_direction & ~combat.hit_something
     warps = combat.warp_cell >= 0
@@ -86,7 +87,7 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
 
     cells = jnp.where(here & picked_up[None], state.cells & ~np.uint32(BLOCK), state.cells)
     cells = _crash_and_reduce(cells, seen, action)
-    cells, loot = _siphoned(cells, seen, action == SIPHON)
+    cells, loot = apart(_siphoned)(cells, seen, action == SIPHON)
     state = _settle_accounts(state, action, loot, picked_up)
     state = dataclasses.replace(state, cells=cells, entities=combat.entities, position=position)
     state = history.restored(state, action == UNDO)

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, random
+from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
 from hackmatrix_core.game.spawning import SLOTS
 from hackmatrix_core.game.state import (
@@ -66,7 +67,7 @@ def fight(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> C
         action: int32 (N,), −1 (nothing happens) or a valid action.
         seed: uint32 (2, N).
     """
-    target, meets_transmission = _look_ahead(state, seen, action)
+    target, meets_transmission = apart(_look_ahead)(state, seen, action)
     bombed = _nearest_daemon(state, seen, action)
     warped = _warp_target(seen, action, seed)
     warp_cell, warp_kind_is_enemy = _at(seen.cell, warped, -1), _at(seen.is_enemy.astype(jnp.int32), warped, 0) != 0
@@ -78,7 +79,7 @@ def fight(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> C
         | ((action == CRASH)[None] & near)
         | ((seen.cell == warp_cell[None]) & (seen.is_enemy == warp_kind_is_enemy[None]))
     )
-    harmed = _harmed(state, seen, action, target, bombed) & ~removed
+    harmed = apart(_harmed)(state, seen, action, target, bombed) & ~removed
     damage = jnp.where((action == D_BOM) | (action == ANTI_V), 1, state.attack)
 
     transformed = (action == POLY)[None] & seen.is_enemy
@@ -93,7 +94,7 @@ def fight(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> C
     delayed = (action == DELAY)[None] & seen.is_transmission
     entities = jnp.where(delayed, entities + np.uint32(3 << TIMER.shift), entities)
     entities = jnp.where(removed | dead, np.uint32(0), entities)
-    entities = CELL.replace(entities, _shoved(state, seen, action)) * (entities != 0).astype(jnp.uint32)
+    entities = CELL.replace(entities, apart(_shoved)(state, seen, action)) * (entities != 0).astype(jnp.uint32)
 
     scheduled = SCHEDULED.test(state.entities)
     kills = jnp.sum(dead & ~scheduled, axis=0, dtype=jnp.int32) + _removal_kills(seen, removed, scheduled)

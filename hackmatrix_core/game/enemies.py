@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, random
+from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
 from hackmatrix_core.game.spawning import SLOTS, compacted, spawn
 from hackmatrix_core.game.state import (
@@ -43,7 +44,7 @@ def enemy_turn(state: GameState, moves: jax.Array, seed: jax.Array) -> GameState
     """
     moves, skips = moves & ~state.step, moves & state.step
     turn = state.turn + moves.astype(jnp.int32)
-    state = dataclasses.replace(state, step=state.step & ~skips, turn=turn, entities=_arrived(state.entities, moves))
+    state = dataclasses.replace(state, step=state.step & ~skips, turn=turn, entities=apart(_arrived)(state.entities, moves))
     blocks = board.blocks(state.cells)
     state = _moved(state, moves, blocks, seed)
     state = _spawned(state, moves, blocks, seed)
@@ -89,27 +90,32 @@ def _moved(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Arra
         keys, entities, occupied, hp = carry
         key = jnp.min(keys, axis=0)
         visits = key != _NEVER
-        slot = (key & _SLOT_BITS).astype(jnp.int32)
-        chosen = (SLOTS == slot[None]) & visits[None]
+        chosen = (SLOTS == (key & _SLOT_BITS).astype(jnp.int32)[None]) & visits[None]
         word = jnp.sum(jnp.where(chosen, entities, 0), axis=0, dtype=jnp.uint32)
-        cell, here = CELL.get(word), board.bit(CELL.get(word))
+        shares_cell = jnp.any(
+            (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == CELL.get(word)[None]) & ~chosen, axis=0
+        )
+        word, next_key, occupied, hp = decide(key, word, shares_cell, occupied, hp)
+        return jnp.where(chosen, next_key[None], keys), jnp.where(chosen, word[None], entities), occupied, hp
+
+    @apart
+    def decide(
+        key: jax.Array, word: jax.Array, shares_cell: jax.Array, occupied: jax.Array, hp: jax.Array
+    ) -> tuple[jax.Array, ...]:
+        """What the enemy `word` does: it in its new place, its key for the second round, occupied cells, hp."""
+        visits, cell = key != _NEVER, CELL.get(word)
+        here = board.bit(cell)
         attacks = visits & ~board.is_empty(here & attack_range)
         walks = visits & ~attacks
-
         walls = jnp.where((TYPE.get(word) == GLITCH)[None], np.uint32(0), blocks)
         goal = jnp.where(walks, _next_cell(cell, state.position, walls, occupied, walks), cell)
-        stays_filled = jnp.any(
-            (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == cell[None]) & ~chosen, axis=0
-        )
-        occupied = jnp.where((walks & ~stays_filled)[None], occupied & ~here, occupied)
+        occupied = jnp.where((walks & ~shares_cell)[None], occupied & ~here, occupied)
         occupied = jnp.where(walks[None], occupied | board.bit(goal), occupied)
-        entities = jnp.where(chosen, CELL.replace(word, goal)[None], entities)
-
         again = visits & (TYPE.get(word) == VIRUS) & ~attacks & (key < _SECOND_ROUND)
-        second_round = (random.bits(seed, Stream.MOVE_ORDER, slot + MAX_ENTITIES) | _SECOND_ROUND) & ~_SLOT_BITS
-        next_key = jnp.where(again, second_round | slot.astype(jnp.uint32), _NEVER)
-        keys = jnp.where(chosen, next_key[None], keys)
-        return keys, entities, occupied, jnp.where(attacks, jnp.maximum(hp - 1, 0), hp)
+        slot = key & _SLOT_BITS
+        second_round = random.bits(seed, Stream.MOVE_ORDER, slot.astype(jnp.int32) + MAX_ENTITIES) | _SECOND_ROUND
+        next_key = jnp.where(again, (second_round & ~_SLOT_BITS) | slot, _NEVER)
+        return CELL.replace(word, goal), next_key, occupied, jnp.where(attacks, jnp.maximum(hp - 1, 0), hp)
 
     _, entities, _, hp = lax.while_loop(unfinished, visit, (keys, state.entities, occupied, state.hp))
     return dataclasses.replace(state, entities=entities, hp=hp)

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board
+from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -67,7 +68,7 @@ _PLACES = (
 
 def compact(state: GameState) -> jax.Array:
     """The compact observation: uint8 (1545, N) for games along the last axis. Counts above 255 read as 255."""
-    words, programs, resources = (word.T for word in _cell_words(state))
+    words, programs, resources = (word.T for word in apart(_cell_words)(state))
     plane = np.arange(CELL_VALUES)[None, None]
     shift, width = np.zeros_like(plane, np.uint32), np.zeros_like(plane, np.uint32)
     for place, at, bits in _PLACES:

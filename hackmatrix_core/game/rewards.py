@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board
+from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.state import (
     BLOCK_VALUE,
     CELL,
@@ -70,7 +71,7 @@ def reward_parts(happened: Transition, seen: View) -> dict[str, jax.Array]:
     def if_true(condition: jax.Array, value: jax.Array | float) -> jax.Array:
         return jnp.where(condition, jnp.float32(value), jnp.float32(0))
 
-    nearer = number(jnp.maximum(_distance_gain(happened, seen), 0))
+    nearer = number(jnp.maximum(apart(_distance_gain)(happened, seen), 0))
     killer_near = jnp.any(
         (KIND.get(new.entities) == ENEMY)
         & FROM_SIPHON.test(new.entities)
@@ -94,7 +95,7 @@ def reward_parts(happened: Transition, seen: View) -> dict[str, jax.Array]:
         0.05 * number(new.credits - old.credits) + 0.05 * number(new.energy - old.energy),
         if_true(completed, 0.01 * number(new.credits + new.energy)),
         if_true(wasted, -0.3),
-        if_true(happened.action == SIPHON, -0.5 * (0.05 * number(_missed(old, seen)))),
+        if_true(happened.action == SIPHON, -0.5 * (0.05 * number(apart(_missed)(old, seen)))),
     )
     return dict(zip(REWARD_PARTS, parts, strict=True))
 

@@ -6,6 +6,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, random
+from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.state import CELL, KIND, MAX_ENTITIES, NO_ENTITY, TIMER, TRANSMISSION, TYPE
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
@@ -85,17 +86,21 @@ def spawn(
 
     def spawn_one(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         entities, free, done = carry
+        word, free = drawn(free, done)
+        return jnp.where((length[None] + done == SLOTS) & (word != 0)[None], word[None], entities), free, done + 1
+
+    @apart
+    def drawn(free: jax.Array, done: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The new transmission (0 for none) and the cells that stay free."""
         preferred = free & ~in_fire
         choice = jnp.where(board.is_empty(preferred)[None], free, preferred)
         which = random.below(random.bits(seed, stream, 2 * done), board.count(choice))
         cell = board.nth(choice, which)
         new_type = random.bits(seed, stream, 2 * done + 1) >> 30
         # One dropped, all later ones are: cells and room only become fewer. So the slot is right in each round.
-        slot = length + done
-        spawns = (done < number) & ~board.is_empty(choice) & (slot < MAX_ENTITIES)
+        spawns = (done < number) & ~board.is_empty(choice) & (length + done < MAX_ENTITIES)
         word = new_word | CELL.put(cell) | (new_type << TYPE.shift) | jnp.where(done == 0, first_flags, np.uint32(flags))
-        entities = jnp.where((slot[None] == SLOTS) & spawns[None], word[None], entities)
         free = jnp.where(spawns[None], free & ~board.bit(cell), free)
-        return entities, free, done + 1
+        return jnp.where(spawns, word, np.uint32(0)), free
 
     return lax.while_loop(unfinished, spawn_one, (entities, free, jnp.int32(0)))[0]

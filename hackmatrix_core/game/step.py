@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from hackmatrix_core.game import history, mask, observation, random, stage
 from hackmatrix_core.game.actions import perform
-from hackmatrix_core.game.batching import batched
+from hackmatrix_core.game.batching import apart, batched
 from hackmatrix_core.game.enemies import enemy_turn
 from hackmatrix_core.game.rewards import Transition, reward_parts
 from hackmatrix_core.game.state import MAX_HP, NUM_ACTIONS, NUM_STAGES, UNDO, GameState
@@ -90,7 +90,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         action: int32 (N,).
         seed: uint32 (2, N).
     """
-    seen = view(state)
+    seen = apart(view)(state)
     is_valid = jnp.take_along_axis(mask.valid_actions(state, seen), jnp.clip(action, 0, NUM_ACTIONS - 1)[None], axis=0)
     is_valid = is_valid[0] & (action >= 0) & (action < NUM_ACTIONS)
     action = jnp.where(is_valid, action, -1)
