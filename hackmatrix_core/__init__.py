@@ -1,17 +1,75 @@
-"""HackMatrix in JAX: the game, its environment and masked PPO."""
+"""HackMatrix in JAX: the game, its environment and masked PPO.
+
+The game and the environment are imported at once, the learning side when it is first asked for: it brings flax, optax,
+distrax and orbax along, which take longer to import than JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
 from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
 
+if TYPE_CHECKING:
+    from hackmatrix_core import baselines
+    from hackmatrix_core.config import TrainConfig, auto_tune_for_device, get_device_config
+    from hackmatrix_core.evaluation import evaluate
+    from hackmatrix_core.masked_ppo import ActorCritic, Transition, compute_gae, masked_categorical, ppo_loss
+    from hackmatrix_core.policy import load_policy
+    from hackmatrix_core.train import Trainer, make_train
+
+_ON_DEMAND = {
+    "ActorCritic": "masked_ppo",
+    "TrainConfig": "config",
+    "Trainer": "train",
+    "Transition": "masked_ppo",
+    "auto_tune_for_device": "config",
+    "baselines": None,
+    "compute_gae": "masked_ppo",
+    "evaluate": "evaluation",
+    "get_device_config": "config",
+    "load_policy": "policy",
+    "make_train": "train",
+    "masked_categorical": "masked_ppo",
+    "ppo_loss": "masked_ppo",
+}
+
 __all__ = [
+    "ActorCritic",
     "EnvParams",
     "EnvState",
     "GameState",
     "HackMatrixGymnax",
     "Outcome",
+    "TrainConfig",
+    "Trainer",
+    "Transition",
+    "auto_tune_for_device",
+    "baselines",
+    "compute_gae",
+    "evaluate",
+    "get_device_config",
     "get_valid_actions",
+    "load_policy",
+    "make_train",
+    "masked_categorical",
     "observe",
+    "ppo_loss",
     "reset",
     "scenario",
     "step",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _ON_DEMAND[name]
+    module = importlib.import_module(f"{__name__}.{home or name}")
+    value = module if home is None else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

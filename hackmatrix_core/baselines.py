@@ -1,0 +1,45 @@
+"""Two policies without learning, which every trained one is held against. For the signature see `policy`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hackmatrix_core.game import GameState, board
+from hackmatrix_core.game.batching import batched
+from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
+from hackmatrix_core.masked_ppo import masked_categorical
+
+_FAR = 1000
+
+
+def random(state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
+    """A valid action, uniformly at random: () int32."""
+    return masked_categorical(jnp.zeros(action_mask.shape, jnp.float32), action_mask).sample(seed=key)
+
+
+def greedy(state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
+    """Walk to the exit: () int32.
+
+    The program reset at hp 1 if valid; else attack the first orthogonally adjacent enemy; else the valid direction
+    whose neighbouring cell has the shortest walking distance to the exit. Ties go by the order of directions (R1.1).
+    """
+    return _greedy(state, action_mask)
+
+
+@batched
+def _greedy(state: GameState, action_mask: jax.Array) -> jax.Array:
+    neighbours = board.neighbour_cells(state.position)  # (4, N)
+    enemy_cells = jnp.where(KIND.get(state.entities) == ENEMY, CELL.get(state.entities), -1)
+    has_enemy = jnp.any(neighbours[:, None] == jnp.where(enemy_cells < 0, -2, enemy_cells)[None], axis=1)
+
+    walls = board.blocks(state.cells)
+    exits = jnp.broadcast_to(state.exit[None], neighbours.shape)
+    boards = jnp.broadcast_to(walls[:, None], (2, *neighbours.shape)).reshape(2, -1)
+    steps = board.walking_distance(board.bit(neighbours.reshape(-1)), board.bit(exits.reshape(-1)), boards)
+    steps = steps.reshape(neighbours.shape)
+    # 0 stands for both "there" and "no path".
+    steps = jnp.where((steps == 0) & (neighbours != exits), _FAR, steps)
+    steps = jnp.where(action_mask[:4], steps, 2 * _FAR)
+
+    walk = jnp.where(jnp.any(has_enemy, axis=0), jnp.argmax(has_enemy, axis=0), jnp.argmin(steps, axis=0))
+    return jnp.where((state.hp == 1) & action_mask[RESET], np.int32(RESET), walk.astype(jnp.int32))

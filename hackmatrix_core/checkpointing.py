@@ -1,0 +1,295 @@
+"""Saving and restoring the whole state of a training run, with orbax.
+
+A checkpoint has three items: `policy` (the network's parameters), `training` (everything else of the runner) and
+`about` (JSON: config, metrics, shapes, checksum). Orbax writes each into a temporary folder and renames it at the
+end, so a run that is killed leaves only complete ones.
+"""
+
+import json
+import logging
+import os
+import shutil
+import warnings
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.masked_ppo import RunnerState
+
+_BEST = "episode_return"
+_MAY_CHANGE = {"total_timesteps"}
+"""Fields in which a resumed run may differ from the one that it goes on with."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint can not be written, or not be used for what was asked; the message says what to do."""
+
+
+class Checkpoints:
+    """The checkpoints in one folder, one sub-folder an update number: the last few and the best.
+
+    Args:
+        directory: local, mounted (a Drive) or relative path; made if it is not there.
+        keep: how many of the last ones to keep; the one with the best mean return is kept besides.
+
+    Raises:
+        CheckpointError: the folder can not be made or written to.
+    """
+
+    def __init__(self, directory: str | os.PathLike, keep: int = 3) -> None:
+        self.directory = Path(directory).expanduser().absolute()
+        _check_writable(self.directory)
+        policies = checkpoint_managers
+        last_and_best = policies.AnyPreservationPolicy(
+            [policies.LatestN(keep), policies.BestN(get_metric_fn=lambda metrics: metrics[_BEST], n=1)]
+        )
+        self._manager = _open(self.directory, preservation_policy=last_and_best)
+
+    @property
+    def updates(self) -> list[int]:
+        """The update numbers of all complete checkpoints, rising."""
+        return sorted(self._manager.all_steps())
+
+    def check_space(self, runner: Any) -> None:
+        """Raise a CheckpointError unless there is room for two checkpoints of this (abstract) runner."""
+        needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(_without_keys(runner)))
+        if (free := shutil.disk_usage(self.directory).free) < needed:
+            raise CheckpointError(
+                f"{self.directory} has {free / 2**20:.0f} MiB free, two checkpoints need {needed / 2**20:.0f} MiB. "
+                "Free some space or choose another run directory"
+            )
+
+    def save(self, runner: RunnerState, config: TrainConfig, metrics: Mapping[str, float]) -> None:
+        """Write one checkpoint; returns when it is complete on disk.
+
+        Args:
+            runner: its `update` names the checkpoint; an update that is there already is left as it is.
+            config: of the run.
+            metrics: `episode_return` decides which checkpoint is the best; where it is left out or NaN, none is.
+        """
+        arrays = jax.device_get(_without_keys(runner))
+        update = int(arrays.update)
+        if update in self._manager.all_steps():
+            return
+        mean_return = float(metrics.get(_BEST, np.nan))
+        about = {"config": config.to_dict(), "shapes": _shapes(arrays), "checksum": _checksum(arrays)}
+        about["episode_return"] = None if np.isnan(mean_return) else mean_return
+        policy, training = _items(arrays)
+        try:
+            self._manager.save(
+                update,
+                args=ocp.args.Composite(
+                    policy=ocp.args.StandardSave(policy),
+                    training=ocp.args.StandardSave(training),
+                    about=ocp.args.JsonSave(about | {"digest": _digest(about)}),
+                ),
+                metrics=None if np.isnan(mean_return) else {_BEST: mean_return},
+            )
+            self._manager.wait_until_finished()
+        except OSError as error:
+            raise CheckpointError(f"the checkpoint of update {update} could not be written: {error}") from error
+
+    def stored_config(self) -> TrainConfig | None:
+        """The config of the newest checkpoint whose description can be read, or None if there is none."""
+        for update in reversed(self.updates):
+            try:
+                return TrainConfig.from_dict(_read_about(self._manager, update)["config"])
+            except Exception as error:
+                _warn_damaged(update, error)
+        return None
+
+    def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
+        """The runner of the newest checkpoint that is whole, or None if there is no checkpoint.
+
+        A damaged one is warned about and put aside (renamed to `UPDATE.damaged` beside the folder), and the one
+        before is used.
+
+        Args:
+            template: the runner's shapes and dtypes, as `jax.eval_shape` gives them.
+            config: of the run that goes on; it may differ from the stored one in `total_timesteps`.
+
+        Raises:
+            CheckpointError: config or shapes differ (the message names the fields), or all checkpoints are damaged.
+        """
+        updates = self.updates
+        damaged = []
+        for update in reversed(updates):
+            try:
+                about = _read_about(self._manager, update)
+                stored = TrainConfig.from_dict(about["config"])
+            except Exception as error:
+                _warn_damaged(update, error)
+                damaged.append(update)
+                continue
+            _check_config(config, stored, self.directory)
+            _check_shapes(template, about["shapes"], self.directory)
+            try:
+                runner = self._restore(update, template, about["checksum"])
+            except Exception as error:
+                _warn_damaged(update, error)
+                damaged.append(update)
+                continue
+            self._put_aside(damaged)
+            return runner
+        if updates:
+            raise CheckpointError(f"all checkpoints in {self.directory} are damaged. Start anew in another run directory")
+        return None
+
+    def close(self) -> None:
+        """Give back what orbax holds."""
+        self._manager.close()
+
+    def _restore(self, update: int, template: Any, checksum: int) -> RunnerState:
+        abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _without_keys(template))
+        policy, training = _items(abstract)
+        restored = self._manager.restore(
+            update,
+            args=ocp.args.Composite(
+                policy=ocp.args.StandardRestore(policy), training=ocp.args.StandardRestore(training)
+            ),
+        )
+        arrays = RunnerState(params=restored["policy"], **restored["training"])
+        if _checksum(arrays) != checksum:
+            raise ValueError("its contents do not fit its checksum")
+        return jax.tree.map(_with_key, arrays, template)
+
+    def _put_aside(self, updates: list[int]) -> None:
+        for update in updates:
+            target = self.directory.with_name(f"{self.directory.name}.{update}.damaged")
+            shutil.rmtree(target, ignore_errors=True)
+            (self.directory / str(update)).rename(target)
+        if updates:
+            self._manager.reload()
+
+
+def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
+    """The network's parameters of the newest checkpoint in a folder, and its description (`about`).
+
+    Args:
+        directory: a run directory, its folder `checkpoints`, or one checkpoint in it.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it can not be read.
+    """
+    path = Path(directory).expanduser().absolute()
+    path = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    folder, update = (path.parent, int(path.name)) if path.name.isdigit() else (path, None)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} does not exist. Give the directory of a training run")
+    manager = _open(folder, create=False)
+    try:
+        update = manager.latest_step() if update is None else update
+        if update is None or update not in manager.all_steps():
+            raise CheckpointError(f"{path} holds no checkpoint. Give the directory of a training run that has saved one")
+        about = _read_about(manager, update)
+        policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
+        return jax.tree.map(jnp.asarray, policy), about
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"the checkpoint {folder / str(update)} can not be read: {error}") from error
+    finally:
+        manager.close()
+
+
+def _open(directory: Path, **options: Any) -> ocp.CheckpointManager:
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of every step that it takes
+    return ocp.CheckpointManager(
+        directory,
+        options=ocp.CheckpointManagerOptions(enable_async_checkpointing=False, **options),
+        item_names=("policy", "training", "about"),
+    )
+
+
+def _read_about(manager: ocp.CheckpointManager, update: int) -> dict[str, Any]:
+    about = manager.restore(update, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+    if about.pop("digest") != _digest(about):
+        raise ValueError("its description does not fit its checksum")
+    return about
+
+
+def _digest(about: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
+
+
+def _items(runner: RunnerState) -> tuple[Any, dict[str, Any]]:
+    training = runner._asdict()
+    return training.pop("params"), training
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _without_keys(runner: Any) -> Any:
+    """The runner (or its shapes) with the plain data of typed keys, which files can hold."""
+
+    def plain(leaf: Any) -> Any:
+        if not _is_key(leaf):
+            return leaf
+        is_abstract = isinstance(leaf, jax.ShapeDtypeStruct)
+        return jax.eval_shape(jax.random.key_data, leaf) if is_abstract else jax.random.key_data(leaf)
+
+    return jax.tree.map(plain, runner)
+
+
+def _with_key(array: Any, like: Any) -> jax.Array:
+    array = jnp.asarray(array)
+    return jax.random.wrap_key_data(array) if _is_key(like) else array
+
+
+def _shapes(runner: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(_without_keys(runner))
+    return {jax.tree_util.keystr(path): f"{leaf.dtype.name}{list(leaf.shape)}" for path, leaf in leaves}
+
+
+def _checksum(runner: Any) -> int:
+    checksum = 0
+    for leaf in jax.tree.leaves(runner):
+        checksum = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), checksum)
+    return checksum
+
+
+def _check_writable(directory: Path) -> None:
+    probe = directory / ".writable"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise CheckpointError(f"{directory} can not be written to ({error}). Choose another run directory") from error
+
+
+def _check_config(config: TrainConfig, stored: TrainConfig, directory: Path) -> None:
+    differences = {k: v for k, v in config.differences(stored).items() if k not in _MAY_CHANGE}
+    if differences:
+        named = ", ".join(f"{name} is {mine}, stored is {theirs}" for name, (mine, theirs) in differences.items())
+        raise CheckpointError(
+            f"the run in {directory.parent} has another config: {named}. Resume with the stored values, or start anew in "
+            f"another run directory (only {', '.join(_MAY_CHANGE)} may change)"
+        )
+
+
+def _check_shapes(template: Any, stored: dict[str, str], directory: Path) -> None:
+    expected = _shapes(template)
+    different = [name for name in sorted(set(expected) | set(stored)) if expected.get(name) != stored.get(name)]
+    if different:
+        named = ", ".join(f"{n} is {expected.get(n, 'absent')}, stored is {stored.get(n, 'absent')}" for n in different[:5])
+        raise CheckpointError(
+            f"the checkpoints in {directory} were made by another version or environment: {named}"
+            f"{' and others' if len(different) > 5 else ''}. Start anew in another run directory"
+        )
+
+
+def _warn_damaged(update: int, error: Exception) -> None:
+    reason = str(error).strip().splitlines()
+    warnings.warn(
+        f"the checkpoint of update {update} is damaged and is not used ({reason[0][:200] if reason else repr(error)})",
+        stacklevel=3,
+    )

@@ -1,0 +1,188 @@
+"""The command `hackmatrix`: train, evaluate, doctor.
+
+Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 130 and 143 stopped by Ctrl-C and SIGTERM (a training run has
+saved by then and can be resumed).
+"""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import jax
+
+from hackmatrix_core import evaluation, policy
+from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.config import (
+    GIB,
+    PRESETS,
+    TrainConfig,
+    auto_tune_for_device,
+    estimate_memory,
+    get_device_config,
+)
+from hackmatrix_core.train import Trainer
+
+_SIGNAL_CODES = {"SIGINT": 130, "SIGTERM": 143}
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "matplotlib")
+
+
+class UsageError(Exception):
+    """Wrong arguments; the message says what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (default: those of the process) and return its exit code."""
+    warnings.showwarning = _show_warning
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.command(options)
+    except UsageError as error:
+        return _fail(error, 2)
+    except CheckpointError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def console() -> NoReturn:
+    """The entry point of the installed command."""
+    sys.exit(main())
+
+
+def train(options: argparse.Namespace) -> int:
+    """`hackmatrix train`: train, save, and evaluate against the baselines."""
+    run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
+    config = _train_config(options, run_dir)
+    print(f"{get_device_config()}\nrun directory {run_dir}")
+    trainer = Trainer(config, run_dir, resume=options.resume, minutes=options.minutes)
+    result = trainer.run()
+    if result.stopped_by in _SIGNAL_CODES:
+        print(f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {run_dir}")
+        return _SIGNAL_CODES[result.stopped_by]
+    if result.stopped_by == "time":
+        print(f"time is up. Go on with: hackmatrix train --resume --run-dir {run_dir}")
+    if options.evaluate_games:
+        _evaluate(run_dir, options.evaluate_games, config.seed)
+    print(f"curves {run_dir / 'curves.png'}\nmetrics {run_dir / 'metrics.jsonl'}\ncheckpoints {run_dir / 'checkpoints'}")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """`hackmatrix evaluate`: a table of a run's policy, sampled and argmax, against the baselines."""
+    _evaluate(Path(options.run), options.games, options.seed)
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`hackmatrix doctor`: versions, devices, and the config that would be chosen."""
+    print(f"python {platform.python_version()} on {platform.platform()}")
+    for package in _PACKAGES:
+        print(f"{package} {importlib.metadata.version(package)}")
+    device = get_device_config()
+    print(f"preset for this device: {device.preset}")
+    config = auto_tune_for_device(TrainConfig.preset(device.preset), device)
+    print(f"of {device.memory / GIB:.1f} GiB, {estimate_memory(config) / GIB:.2f} GiB would be used; half is the limit")
+    product = jax.numpy.ones((256, 256), jax.numpy.float32) @ jax.numpy.ones((256, 256), jax.numpy.float32)
+    if float(product.sum()) != 256.0**3:
+        raise CheckpointError("a matrix product on the device gave a wrong result")
+    print("a matrix product on the device: right")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("train", help="train an agent", description=train.__doc__.split(": ", 1)[1])
+    command.set_defaults(command=train)
+    command.add_argument("--preset", choices=["auto", *PRESETS], help="where the config starts from (default: auto, by the device)")
+    command.add_argument("--run-dir", metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument("--minutes", type=_positive, metavar="M", help="stop after this time, compiling included")
+    command.add_argument("--evaluate-games", type=_count, default=200, metavar="N", help="games of the evaluation at the end (default: 200, 0 for none)")
+    fields = command.add_argument_group("config (defaults are those of the preset)")
+    for field in dataclasses.fields(TrainConfig):
+        flag = "--" + field.name.replace("_", "-")
+        fields.add_argument(flag, dest=field.name, type=field.type, metavar="N" if field.type is int else "X", help=f"{field.metadata['help']} (plan: {field.default:g})" if field.type is float else f"{field.metadata['help']} (plan: {field.default})")
+
+    command = commands.add_parser("evaluate", help="play games with a trained agent", description=evaluate.__doc__.split(": ", 1)[1])
+    command.set_defaults(command=evaluate)
+    command.add_argument("run", metavar="RUN", help="a run directory or a checkpoint in it")
+    command.add_argument("--games", type=_count, default=1000, metavar="N", help="games of each policy (default: 1000)")
+    command.add_argument("--seed", type=_count, default=0, metavar="N", help="decides the games (default: 0)")
+
+    command = commands.add_parser("doctor", help="show versions, devices and what would be chosen", description=doctor.__doc__.split(": ", 1)[1])
+    command.set_defaults(command=doctor)
+    return parser
+
+
+def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
+    """The config of the stored run when it is resumed, else of the preset; with the given fields changed."""
+    changes = {f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None}
+    try:
+        if options.resume:
+            return dataclasses.replace(_stored_config(options, run_dir), **changes)
+        device = get_device_config()
+        if options.preset in (None, "auto"):
+            config = TrainConfig.preset(device.preset, **changes)
+            return config if "num_envs" in changes else auto_tune_for_device(config, device)
+        return TrainConfig.preset(options.preset, **changes)
+    except ValueError as error:
+        raise UsageError(error) from error
+
+
+def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
+    if options.run_dir is None or options.preset is not None:
+        raise UsageError("--resume needs --run-dir and takes the config from there, without --preset")
+    checkpoints = Checkpoints(run_dir / "checkpoints")
+    config = checkpoints.stored_config()
+    checkpoints.close()
+    if config is None:
+        raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave --resume out to start a run there")
+    return config
+
+
+def _evaluate(run_dir: Path, games: int, seed: int) -> None:
+    """Play with the run's policy and the baselines, print the table and write it beside the run."""
+    policies = {
+        "trained, sampled": policy.load_policy(run_dir),
+        "trained, argmax": policy.load_policy(run_dir, greedy=True),
+        **policy.BASELINES,
+    }
+    print(f"playing {games} games with each policy…", flush=True)
+    results = evaluation.compare(policies, jax.random.key(seed), games)
+    print(evaluation.table(results))
+    target = run_dir / "evaluation.json"
+    target.write_text(evaluation.to_json(results))
+    print(f"evaluation {target}")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"hackmatrix: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"\nwarning: {message}", file=sys.stderr)

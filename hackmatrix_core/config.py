@@ -1,0 +1,225 @@
+"""The settings of a training run, checked when they are made, and sizes that fit the device.
+
+`TrainConfig()` is the plan's default; `TrainConfig.preset("t4")` starts from a named set. `auto_tune_for_device` grows
+the number of environments to what the device is good for, as far as an estimate of the memory allows.
+"""
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+GIB = 2**30
+OBSERVATION_SIZE, ACTION_COUNT = 1545, 28
+
+
+def _option(
+    default: int | float, text: str, *, low: float = -math.inf, high: float = math.inf, above: bool = False
+) -> Any:
+    """A field with its help text and its range; `above` leaves `low` itself out."""
+    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "above": above})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a training run computes. Same config, same machine: same result, bit for bit.
+
+    One update collects `num_envs` × `num_steps` steps and goes `update_epochs` times over them in `num_minibatches`
+    parts, each made of whole environments.
+
+    Raises:
+        ValueError: a field is of the wrong type, out of its range, or does not fit another one. The message names
+            the field, its value and what to do.
+    """
+
+    num_envs: int = _option(256, "environments that run side by side", low=1)
+    num_steps: int = _option(128, "steps of each environment in one update", low=1)
+    total_timesteps: int = _option(10_000_000, "steps of all environments together, over the whole run", low=1)
+    learning_rate: float = _option(2.5e-4, "step size of Adam", low=0.0, above=True)
+    gamma: float = _option(0.99, "discount of a reward one step later", low=0.0, high=1.0)
+    gae_lambda: float = _option(0.95, "weight of long returns in the advantage estimate", low=0.0, high=1.0)
+    num_minibatches: int = _option(4, "parts of one pass over the collected steps; divides num_envs", low=1)
+    update_epochs: int = _option(4, "passes over the collected steps in one update", low=1)
+    clip_eps: float = _option(0.2, "how far the probability ratio may move before it is clipped", low=0.0, above=True)
+    vf_coef: float = _option(0.5, "weight of the value loss", low=0.0)
+    ent_coef: float = _option(0.1, "weight of the entropy bonus; more keeps the policy exploring", low=0.0)
+    max_grad_norm: float = _option(0.5, "length to which longer gradients are cut", low=0.0, above=True)
+    hidden_dim: int = _option(256, "units of each hidden layer", low=1)
+    num_layers: int = _option(2, "hidden layers", low=1)
+    seed: int = _option(0, "seed of everything random in the run", low=0, high=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        if self.num_envs % self.num_minibatches:
+            raise ValueError(
+                f"num_envs is {self.num_envs}, which num_minibatches = {self.num_minibatches} does not divide: minibatches "
+                f"are made of whole environments. Set num_envs to {_next_multiple(self.num_envs, self.num_minibatches)}, "
+                f"or num_minibatches to {math.gcd(self.num_envs, self.num_minibatches)}"
+            )
+        if self.total_timesteps < self.batch_size:
+            raise ValueError(
+                f"total_timesteps is {self.total_timesteps:,}, less than one update of num_envs × num_steps = "
+                f"{self.num_envs} × {self.num_steps} = {self.batch_size:,} steps. Set it to {self.batch_size} or more, or "
+                "take fewer environments or steps"
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """Environment steps of one update."""
+        return self.num_envs * self.num_steps
+
+    @property
+    def num_updates(self) -> int:
+        """Updates of the whole run: as many as fit into `total_timesteps`."""
+        return self.total_timesteps // self.batch_size
+
+    @classmethod
+    def preset(cls, name: str, **changes: int | float) -> Self:
+        """The config of a named preset (`plan`, `cpu`, `t4`, `gpu`, `tpu`) with some fields changed.
+
+        Raises:
+            ValueError: no such preset, or a value out of range.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config of a dictionary as `to_dict` makes it (and as JSON keeps it); left out fields take their default.
+
+        Raises:
+            ValueError: an unknown field, or a value out of range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown config field {', '.join(unknown)}; the fields are {', '.join(sorted(known))}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, int | float]:
+        """All fields as a JSON-ready dictionary."""
+        return dataclasses.asdict(self)
+
+    def differences(self, other: "TrainConfig") -> dict[str, tuple[int | float, int | float]]:
+        """The fields in which two configs differ, with (own value, the other's value)."""
+        mine, theirs = self.to_dict(), other.to_dict()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+
+PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
+    {
+        "plan": {},
+        "cpu": {"total_timesteps": 2_000_000},
+        "t4": {"num_envs": 2048, "total_timesteps": 50_000_000},
+        "gpu": {"num_envs": 4096, "total_timesteps": 200_000_000},
+        "tpu": {"num_envs": 4096, "total_timesteps": 200_000_000},
+    }
+)
+"""What each preset changes of the plan's defaults."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceConfig:
+    """The devices that JAX computes on here."""
+
+    platform: str
+    """`cpu`, `gpu` or `tpu`."""
+    kind: str
+    """The maker's name, for example `Tesla T4`."""
+    count: int
+    """Devices of this process."""
+    memory: int
+    """Bytes of one device; of the whole machine for a CPU."""
+
+    @property
+    def preset(self) -> str:
+        """The name of the preset for this device."""
+        if self.platform == "gpu":
+            return "t4" if self.memory < 20 * GIB else "gpu"
+        return self.platform if self.platform in PRESETS else "cpu"
+
+    def __str__(self) -> str:
+        return f"{self.count} × {self.kind} ({self.platform}, {self.memory / GIB:.1f} GiB)"
+
+
+def get_device_config() -> DeviceConfig:
+    """The devices of this process, as `jax.local_devices()` gives them; starts the JAX backend."""
+    devices = jax.local_devices()
+    memory = (devices[0].memory_stats() or {}).get("bytes_limit")
+    if memory is None:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    platform = devices[0].platform
+    return DeviceConfig(platform, devices[0].device_kind, len(devices), int(memory))
+
+
+def estimate_memory(config: TrainConfig) -> int:
+    """About how many bytes of device memory a run takes, counted from its largest arrays.
+
+    These are the rollout (observations in one byte a number), one minibatch with its observations as float32, its
+    hidden activations and their gradients, and the parameters with both moments of Adam.
+    """
+    rollout = config.batch_size * (OBSERVATION_SIZE + ACTION_COUNT + 8 * 4)
+    activations = 4 * config.hidden_dim * config.num_layers + 6 * ACTION_COUNT
+    minibatch = config.batch_size // config.num_minibatches * (5 * OBSERVATION_SIZE + 4 * activations)
+    weights = OBSERVATION_SIZE * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
+    environments = config.num_envs * 16 * 1024
+    return rollout + minibatch + 6 * 4 * weights + environments
+
+
+def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None) -> TrainConfig:
+    """The config with as many environments as the device is good for, and says so in a line.
+
+    Starts from the larger of the config's `num_envs` and that of the device's preset, and halves until the estimated
+    memory stays below half of the device's.
+
+    Args:
+        config: what to tune; all other fields stay.
+        device: for which device; the one at hand if left out.
+
+    Raises:
+        ValueError: not even one environment a minibatch fits.
+    """
+    device = device or get_device_config()
+    num_envs = max(config.num_envs, TrainConfig.preset(device.preset).num_envs)
+    budget = device.memory // 2
+    while True:
+        num_envs = _next_multiple(num_envs, config.num_minibatches)
+        total = max(config.total_timesteps, num_envs * config.num_steps)
+        tuned = dataclasses.replace(config, num_envs=num_envs, total_timesteps=total)
+        needed = estimate_memory(tuned)
+        if needed <= budget:
+            break
+        if num_envs == config.num_minibatches:
+            raise ValueError(
+                f"hidden_dim = {config.hidden_dim} with num_steps = {config.num_steps} needs about {needed / GIB:.1f} GiB even "
+                f"for {num_envs} environments, and half of {device} is {budget / GIB:.1f} GiB. Make one of them smaller"
+            )
+        num_envs //= 2
+    print(f"{device}: {num_envs} environments, about {needed / GIB:.2f} GiB of memory")
+    return tuned
+
+
+def _checked(field: dataclasses.Field, value: Any) -> int | float:
+    """The field's value as a plain number, or a ValueError."""
+    low, high, above = (field.metadata[name] for name in ("low", "high", "above"))
+    is_integer = isinstance(value, int | np.integer)
+    right_type = is_integer if field.type is int else is_integer or isinstance(value, float | np.floating)
+    in_range = right_type and (low < value if above else low <= value) and value <= high and math.isfinite(value)
+    if isinstance(value, bool) or not in_range:
+        bounds = [f"{'above' if above else 'at least'} {low:g}"] if low > -math.inf else []
+        bounds += [f"at most {high:g}"] if high < math.inf else []
+        expected = f"{'an integer' if field.type is int else 'a number'} {' and '.join(bounds)}"
+        raise ValueError(
+            f"{field.name} is {value!r}, expected {expected} ({field.metadata['help']}). The default is {field.default}"
+        )
+    return field.type(value)
+
+
+def _next_multiple(value: int, of: int) -> int:
+    return -(-value // of) * of

@@ -1,0 +1,355 @@
+"""Proximal policy optimisation over valid actions only, from the distribution to one update.
+
+Reads from top to bottom: the distribution, the network, what a rollout remembers, collecting it, advantages, the loss,
+and one update made of all these. Everything is a pure function of arrays. PPO: Schulman et al. 2017 (arXiv:1707.06347);
+advantages: Schulman et al. 2015 (arXiv:1506.02438); masked logits: Huang and Ontañón 2020 (arXiv:2006.14171).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import distrax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from hackmatrix_core.config import TrainConfig
+
+Metrics = dict[str, jax.Array]
+_FORBIDDEN = -1e9
+
+
+class Environment(Protocol):
+    """What PPO needs of an environment: the functions of one game, which it maps over a batch with `jax.vmap`.
+
+    `info` of a step holds `terminated`, `truncated`, `won` (bool), `stage` (int), `final_observation` (the
+    observation before the auto-reset), `episode_return`, `episode_length` (of the episode that the step belongs to),
+    `returned_episode` (bool: it ended here) and `reward_parts` (a dict). An environment may give observations in a
+    compact dtype; it then has `decode_observation`, which makes float32 of them, on any leading batch shape.
+    """
+
+    num_actions: int
+    default_params: Any
+
+    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
+        """Observation and state of a new episode."""
+        ...
+
+    def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[jax.Array, Any, Any, Any, dict]:
+        """Observation, state, reward, done and info after one action; a finished episode starts anew."""
+        ...
+
+    def get_action_mask(self, state: Any) -> jax.Array:
+        """Which actions are valid: bool (num_actions,)."""
+        ...
+
+
+def masked_categorical(logits: jax.Array, mask: jax.Array) -> distrax.Categorical:
+    """The distribution over valid actions.
+
+    Invalid actions have probability exactly 0 and add nothing to entropy or gradients. Where no action is valid
+    (which the game can bring about, R4.1) the distribution is uniform over all of them.
+
+    Args:
+        logits: float32 (…, A), finite.
+        mask: bool (…, A), True for valid actions.
+    """
+    any_valid = jnp.any(mask, axis=-1, keepdims=True)
+    # Relative to the largest valid logit, so that no finite logits bring a valid action near the forbidden ones.
+    largest = jnp.max(logits, axis=-1, keepdims=True, where=mask, initial=np.float32(-np.inf))
+    shifted = logits - lax.stop_gradient(jnp.where(any_valid, largest, 0.0))
+    return distrax.Categorical(logits=jnp.where(any_valid, jnp.where(mask, shifted, _FORBIDDEN), 0.0), dtype=jnp.int32)
+
+
+class ActorCritic(nn.Module):
+    """Policy and value on one shared stack of layers, with orthogonal weights at the start.
+
+    Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…).
+    """
+
+    num_actions: int
+    hidden_dim: int = 256
+    num_layers: int = 2
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits and value of each observation."""
+        x = observation
+        for _ in range(self.num_layers):
+            x = nn.relu(self._dense(self.hidden_dim, np.sqrt(2))(x))
+        # Small first logits: near uniform play at the start, whatever the observation.
+        logits = self._dense(self.num_actions, 0.01)(x)
+        value = self._dense(1, 1.0)(x)
+        return logits, value[..., 0]
+
+    def _dense(self, features: int, scale: float) -> nn.Dense:
+        return nn.Dense(features, kernel_init=nn.initializers.orthogonal(scale))
+
+
+class Transition(NamedTuple):
+    """One step of a rollout; arrays have leading axes (num_steps, num_envs).
+
+    Observation, mask, log-probability and value all belong to the state *before* the action.
+    """
+
+    obs: jax.Array  # (…, D) as the environment gives it: uint8 where it is compact, else float32
+    action: jax.Array  # int32
+    reward: jax.Array  # float32
+    done: jax.Array  # bool, the episode ended here, for either reason
+    truncated: jax.Array  # bool, it was cut off: its value goes on
+    final_value: jax.Array  # float32, value of the observation after a cut, 0 elsewhere
+    log_prob: jax.Array  # float32
+    value: jax.Array  # float32
+    action_mask: jax.Array  # (…, A) bool
+
+
+class Batch(NamedTuple):
+    """What the loss looks at: transitions with their advantages and value targets, leading axes alike."""
+
+    transitions: Transition
+    advantages: jax.Array  # float32
+    targets: jax.Array  # float32
+
+
+class RunnerState(NamedTuple):
+    """All that goes from one update to the next, and all that a checkpoint keeps."""
+
+    params: Any  # parameters of the network
+    opt_state: Any  # state of the optimiser
+    env_state: Any  # (num_envs, …) states of the environments, with their episode statistics
+    obs: jax.Array  # (num_envs, D) observations of these states
+    key: jax.Array  # () typed key
+    update: jax.Array  # () int32, updates done
+
+
+class Agent(NamedTuple):
+    """The fixed parts of a training run: nothing in here changes while it runs."""
+
+    config: TrainConfig
+    env: Environment
+    network: ActorCritic
+    optimizer: optax.GradientTransformation
+
+    def apply(self, params: Any, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits and values of observations as the environment gives them."""
+        decode = getattr(self.env, "decode_observation", lambda x: x)
+        return self.network.apply(params, decode(obs))
+
+
+def make_agent(config: TrainConfig, env: Environment) -> Agent:
+    """Network and optimiser for a config and an environment."""
+    network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers)
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate, eps=1e-5)
+    )
+    return Agent(config, env, network, optimizer)
+
+
+def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
+    """The state before the first update: fresh parameters and new episodes.
+
+    Args:
+        agent: the run's fixed parts.
+        key: a typed key, `jax.random.key(seed)`.
+    """
+    key, network_key, env_key = jax.random.split(key, 3)
+    env = agent.env
+    obs, env_state = jax.vmap(env.reset, (0, None))(
+        jax.random.split(env_key, agent.config.num_envs), env.default_params
+    )
+    decode = getattr(env, "decode_observation", lambda x: x)
+    params = agent.network.init(network_key, decode(obs[:1]))
+    return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
+
+
+def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition, Metrics]:
+    """Play `num_steps` steps in every environment with the current policy.
+
+    Returns:
+        The runner with its environments moved on, the transitions (num_steps, num_envs, …), and what the rollout
+        shows: see `rollout_metrics`.
+    """
+    config, env, params = agent.config, agent.env, runner.params
+    step = jax.vmap(env.step, (0, 0, 0, None))
+    get_action_mask = jax.vmap(env.get_action_mask)
+
+    def play(carry: tuple[Any, jax.Array, jax.Array], _: None) -> tuple[tuple, tuple[Transition, Metrics]]:
+        env_state, obs, key = carry
+        key, action_key, step_key = jax.random.split(key, 3)
+        mask = get_action_mask(env_state)
+        logits, value = agent.apply(params, obs)
+        policy = masked_categorical(logits, mask)
+        action = policy.sample(seed=action_key)
+        step_keys = jax.random.split(step_key, config.num_envs)
+        next_obs, env_state, reward, done, info = step(step_keys, env_state, action, env.default_params)
+        truncated = info["truncated"]
+        # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
+        final_value = lax.cond(
+            jnp.any(truncated),
+            lambda: jnp.where(truncated, agent.apply(params, info["final_observation"])[1], 0.0),
+            lambda: jnp.zeros_like(value),
+        )
+        transition = Transition(obs, action, reward, done, truncated, final_value, policy.log_prob(action), value, mask)
+        return (env_state, next_obs, key), (transition, _sums(info))
+
+    init = (runner.env_state, runner.obs, runner.key)
+    (env_state, obs, key), (transitions, sums) = lax.scan(play, init, length=config.num_steps)
+    runner = runner._replace(env_state=env_state, obs=obs, key=key)
+    return runner, transitions, rollout_metrics(jax.tree.map(lambda x: jnp.sum(x, axis=0), sums), transitions)
+
+
+def _sums(info: dict[str, Any]) -> Metrics:
+    """Sums over the environments of what is told of one step: numbers only, so that a long rollout stays small."""
+    ended = info["returned_episode"]
+    # The final stage counts a win as one more than the last stage.
+    finals = {
+        "episodes": jnp.ones_like(ended),
+        "episode_return": info["episode_return"],
+        "episode_length": info["episode_length"],
+        "final_stage": info["stage"] + info["won"].astype(jnp.int32),
+        "win_rate": info["won"],
+    }
+    sums = {name: jnp.sum(jnp.where(ended, value.astype(jnp.float32), 0.0)) for name, value in finals.items()}
+    parts = {f"reward/{name}": jnp.sum(value) for name, value in info["reward_parts"].items()}
+    return sums | parts
+
+
+def rollout_metrics(sums: Metrics, transitions: Transition) -> Metrics:
+    """What a rollout shows: float32 scalars, and the share of each action.
+
+    Args:
+        sums: sums over all steps and environments.
+        transitions: the rollout.
+
+    Returns:
+        `episodes` that ended, and over these the means `episode_return`, `episode_length`, `final_stage` (a win counts
+        one more than the last stage) and `win_rate`, NaN if there are none; `reward/PART`, mean over steps;
+        `action_share`, float32 (A,).
+    """
+    episodes = sums["episodes"]
+    steps = transitions.reward.size
+    means = {name: value / (steps if name.startswith("reward/") else episodes) for name, value in sums.items()}
+    chosen = jax.nn.one_hot(transitions.action, transitions.action_mask.shape[-1], dtype=jnp.float32)
+    action_share = jnp.mean(chosen, axis=(0, 1))
+    return means | {"episodes": episodes, "action_share": action_share}
+
+
+def compute_gae(
+    transitions: Transition, last_value: jax.Array, gamma: float, gae_lambda: float
+) -> tuple[jax.Array, jax.Array]:
+    """Generalised advantage estimates and value targets.
+
+    A terminated episode is worth nothing more; a truncated one is worth the value of its final observation. Neither
+    lets anything through from the episode after it.
+
+    Args:
+        transitions: of a rollout, leading axes (T, N).
+        last_value: float32 (N,), value of the observations after the last step.
+        gamma: discount.
+        gae_lambda: weight of long returns.
+
+    Returns:
+        advantages and targets, float32 (T, N).
+    """
+
+    def backward(carry: tuple[jax.Array, jax.Array], step: Transition) -> tuple[tuple, jax.Array]:
+        advantage, next_value = carry
+        value_after = jnp.where(step.done, step.final_value, next_value)
+        delta = step.reward + gamma * value_after - step.value
+        advantage = delta + gamma * gae_lambda * jnp.where(step.done, 0.0, advantage)
+        return (advantage, step.value), advantage
+
+    slim = transitions._replace(obs=None, action_mask=None)
+    _, advantages = lax.scan(backward, (jnp.zeros_like(last_value), last_value), slim, reverse=True)
+    return advantages, advantages + transitions.value
+
+
+def ppo_loss(
+    params: Any, apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]], batch: Batch, config: TrainConfig
+) -> tuple[jax.Array, Metrics]:
+    """The loss of PPO: clipped surrogate + vf_coef × value loss − ent_coef × entropy.
+
+    Args:
+        params: of the network.
+        apply: maps parameters and observations to logits and values.
+        batch: any leading axes, (B,) in training; advantages are normalised over the batch.
+        config: its clip_eps, vf_coef and ent_coef.
+
+    Returns:
+        The loss, and float32 scalars: its three parts `policy_loss`, `value_loss`, `entropy`; `relative_entropy`, the
+        entropy as a share of that of a uniform choice, over states with a choice; `approx_kl`; `clip_fraction`.
+    """
+    steps, advantages = batch.transitions, batch.advantages
+    logits, value = apply(params, steps.obs)
+    policy = masked_categorical(logits, steps.action_mask)
+
+    log_ratio = policy.log_prob(steps.action) - steps.log_prob
+    ratio = jnp.exp(log_ratio)
+    advantages = (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + 1e-8)
+    clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
+    policy_loss = -jnp.mean(jnp.minimum(ratio * advantages, clipped * advantages))
+    value_loss = 0.5 * jnp.mean(jnp.square(value - batch.targets))
+    entropies = policy.entropy()
+    entropy = jnp.mean(entropies)
+    loss = policy_loss + config.vf_coef * value_loss - config.ent_coef * entropy
+
+    metrics = {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "relative_entropy": _relative_entropy(entropies, steps.action_mask),
+        "approx_kl": jnp.mean(ratio - 1.0 - log_ratio),
+        "clip_fraction": jnp.mean((jnp.abs(ratio - 1.0) > config.clip_eps).astype(jnp.float32)),
+    }
+    return loss, metrics
+
+
+def _relative_entropy(entropies: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of entropy / log(number of valid actions) over the states with at least two of them."""
+    num_valid = jnp.sum(mask, axis=-1, dtype=jnp.float32)
+    has_choice = num_valid > 1.0
+    relative = jnp.where(has_choice, entropies / jnp.log(jnp.maximum(num_valid, 2.0)), 0.0)
+    return jnp.sum(relative) / jnp.maximum(jnp.sum(has_choice, dtype=jnp.float32), 1.0)
+
+
+def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics]:
+    """One update: collect, estimate advantages, and go over the rollout `update_epochs` times.
+
+    A minibatch holds whole environments, drawn anew in each epoch: the same estimate of the gradient at a fraction of
+    the memory traffic of a shuffle of single steps.
+
+    Returns:
+        The runner after the update, and the metrics of `rollout_metrics` and `ppo_loss` (the latter as means over all
+        minibatches) with `explained_variance`, the share of the targets' variance that the values foresaw.
+    """
+    config = agent.config
+    runner, transitions, metrics = collect(agent, runner)
+    _, last_value = agent.apply(runner.params, runner.obs)
+    advantages, targets = compute_gae(transitions, last_value, config.gamma, config.gae_lambda)
+    rollout = Batch(transitions, advantages, targets)
+
+    def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
+        params, opt_state = carry
+        batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
+        gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(params, agent.apply, batch, config)
+        with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count
+            updates, opt_state = agent.optimizer.update(gradients, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), loss_metrics
+
+    key, shuffle_key = jax.random.split(runner.key)
+    epoch_keys = jax.random.split(shuffle_key, config.update_epochs)
+    columns = jax.vmap(jax.random.permutation, (0, None))(epoch_keys, config.num_envs)
+    columns = columns.reshape(config.update_epochs * config.num_minibatches, -1)
+    (params, opt_state), loss_metrics = lax.scan(learn, (runner.params, runner.opt_state), columns)
+
+    metrics |= jax.tree.map(jnp.mean, loss_metrics)
+    metrics["explained_variance"] = 1.0 - jnp.var(advantages) / (jnp.var(targets) + 1e-8)
+    return runner._replace(params=params, opt_state=opt_state, key=key, update=runner.update + 1), metrics
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    """Time and environment axes as one."""
+    return x.reshape(-1, *x.shape[2:])

@@ -1,0 +1,275 @@
+"""What a run shows while it trains: progress lines, metric files, curves, and a watch over the entropy.
+
+All of them are callbacks: functions of a `Progress`, which `Trainer` calls at each phase and after each update.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from matplotlib.figure import Figure
+
+Record = dict[str, float | int | None]
+"""The metrics of one update as numbers; None where there is nothing to tell (no episode ended)."""
+ENTROPY_THRESHOLD = 0.15
+"""Relative entropy below which a policy hardly explores any more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Where a run stands."""
+
+    phase: Literal["compiling", "training", "done"]
+    update: int
+    """Updates done since the run was first started."""
+    total_updates: int
+    batch_size: int
+    """Environment steps of one update."""
+    seconds: float
+    """Seconds of this phase so far."""
+    seconds_left: float
+    """Estimate for the rest of the run; NaN while nothing is known."""
+    history: Sequence[Record]
+    """The metrics of all updates, oldest first."""
+    stop: Callable[[], None]
+    """Asks the run to stop after the update in progress."""
+
+    @property
+    def steps(self) -> int:
+        """Environment steps done."""
+        return self.update * self.batch_size
+
+    def latest(self, name: str) -> float:
+        """The last known value of a metric, NaN if there is none."""
+        values = (record[name] for record in reversed(self.history) if record.get(name) is not None)
+        return next(values, math.nan)
+
+
+Callback = Callable[[Progress], None]
+
+
+def default_display() -> Callback:
+    """A `LiveDisplay` in a notebook, a `ConsoleProgress` anywhere else."""
+    return LiveDisplay() if "ipykernel" in sys.modules and _in_notebook() else ConsoleProgress()
+
+
+def status_line(progress: Progress) -> str:
+    """Progress in one line: update, steps, speed, time left, return, stage, entropy."""
+    parts = [
+        f"update {progress.update}/{progress.total_updates}",
+        f"{progress.steps:,} steps",
+        f"{progress.latest('steps_per_second'):,.0f} steps/s",
+        f"{_clock(progress.seconds_left)} left",
+        f"return {progress.latest('episode_return'):+.2f}",
+        f"stage {progress.latest('final_stage'):.2f}",
+        f"entropy {progress.latest('relative_entropy'):.2f}",
+    ]
+    return " · ".join(parts)
+
+
+class ConsoleProgress:
+    """Progress in a terminal: one line that renews itself, or a line every `interval` seconds where output is a file."""
+
+    def __init__(self, stream: TextIO | None = None, interval: float = 10.0) -> None:
+        self._stream = stream or sys.stdout
+        self._interval = 0.2 if self._stream.isatty() else interval
+        self._printed = -math.inf
+
+    def __call__(self, progress: Progress) -> None:
+        """Print what is new."""
+        if progress.phase == "compiling":
+            self._write("compiling…")
+        elif progress.phase == "training" and not self._printed > -math.inf:
+            self._write(f"compiled in {progress.seconds:.1f} s, training…", end="\n")
+            self._printed = time.monotonic()
+        elif progress.phase == "done":
+            self._write(status_line(progress), end="\n")
+        elif time.monotonic() - self._printed >= self._interval:
+            self._write(status_line(progress))
+            self._printed = time.monotonic()
+
+    def _write(self, text: str, end: str = "") -> None:
+        if self._stream.isatty():
+            width = os.get_terminal_size(self._stream.fileno()).columns if self._stream is sys.stdout else 120
+            self._stream.write("\r\033[K" + text[: width - 1] + end)
+        else:
+            self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class EntropyWatch:
+    """Warns once if the relative entropy falls below a threshold in the first half of a run, with what to change."""
+
+    def __init__(self, threshold: float = ENTROPY_THRESHOLD) -> None:
+        self.threshold = threshold
+        self._warned = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Look at the last update."""
+        entropy = progress.latest("relative_entropy")
+        is_early = 2 * progress.update < progress.total_updates
+        if progress.phase == "training" and entropy < self.threshold and is_early and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"relative entropy is {entropy:.2f} after {progress.update} of {progress.total_updates} updates: the policy has "
+                "almost stopped to explore. Raise ent_coef (say, double it), lower learning_rate, or take more num_envs",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+class MetricsFile:
+    """The metrics of a run as JSON lines, one an update.
+
+    Args:
+        path: of the file. What it holds of updates after `last_update` (of a run that was killed after its last
+            checkpoint) is dropped.
+        last_update: the update that the run goes on from.
+    """
+
+    def __init__(self, path: str | os.PathLike, last_update: int = 0) -> None:
+        self.path = Path(path)
+        self.history: list[Record] = [r for r in read_metrics(path) if r["update"] <= last_update]
+        kept = self.path.with_suffix(".tmp")
+        kept.write_text("".join(map(_json_line, self.history)))
+        kept.replace(self.path)
+
+    def append(self, record: Record) -> None:
+        """Add the metrics of one update."""
+        self.history.append(record)
+        with self.path.open("a") as file:
+            file.write(_json_line(record))
+
+
+def read_metrics(path: str | os.PathLike) -> list[Record]:
+    """The records of a metrics file, oldest first; an unfinished last line is left out, no file gives an empty list."""
+    records = []
+    if Path(path).exists():
+        for line in Path(path).read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                records.append(json.loads(line))
+    return records
+
+
+def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
+    """The metrics of an update (numpy scalars, and the share of each action) as a JSON-ready record.
+
+    `action_share` becomes `share_moves`, `share_siphon` and `share_programs` (R4).
+    """
+    shares = metrics["action_share"]
+    numbers = {name: value for name, value in metrics.items() if name != "action_share"} | more
+    groups = {"moves": shares[:4], "siphon": shares[4:5], "programs": shares[5:]}
+    numbers |= {f"share_{name}": share.sum() for name, share in groups.items()}
+    return {name: _plain(value) for name, value in numbers.items()}
+
+
+def plot_curves(history: Sequence[Record]) -> Figure:
+    """Mean return and relative entropy over environment steps, with the threshold of the entropy watch."""
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    curves = [("episode_return", "mean return of finished episodes", "tab:blue"), ("relative_entropy", "relative entropy", "tab:orange")]
+    for axes, (name, title, color) in zip(figure.subplots(1, 2), curves, strict=True):
+        points = [(record["steps"], record[name]) for record in history if record.get(name) is not None]
+        axes.plot(*zip(*points, strict=True) if points else ([], []), color=color, marker="." if len(points) < 30 else "")
+        axes.set(title=title, xlabel="environment steps")
+        axes.grid(alpha=0.3)
+    axes.axhline(ENTROPY_THRESHOLD, color="tab:red", linestyle="--", linewidth=1)
+    axes.annotate("too little exploration", (0.99, ENTROPY_THRESHOLD), xycoords=("axes fraction", "data"), ha="right", va="top", color="tab:red", fontsize=8)
+    axes.set_ylim(0, 1)
+    return figure
+
+
+def save_curves(history: Sequence[Record], path: str | os.PathLike) -> None:
+    """Write the curves as a PNG."""
+    plot_curves(history).savefig(path, dpi=120)
+
+
+class LiveDisplay:
+    """Progress in a notebook: a status line, the two curves and a stop button, renewed in place.
+
+    The button needs ipywidgets, and jupyter_ui_poll to be heard while the cell runs; without them the notebook's own
+    interrupt (■) does the same.
+
+    Args:
+        interval: seconds between two drawings of the curves.
+    """
+
+    def __init__(self, interval: float = 2.0) -> None:
+        self._interval = interval
+        self._drawn = -math.inf
+        self._events = contextlib.ExitStack()
+        self._poll: Callable[[int], Any] = lambda _: None
+        self._handles: tuple[Any, Any] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Renew the display."""
+        if self._handles is None:
+            self._start(progress.stop)
+        self._poll(5)
+        if progress.phase == "training" and time.monotonic() - self._drawn < self._interval:
+            return
+        self._drawn = time.monotonic()
+        text = "compiling…" if progress.phase == "compiling" else status_line(progress)
+        self._show(text if progress.phase != "done" else f"{text} · done", progress.history)
+        if progress.phase == "done":
+            self._events.close()
+
+    def _start(self, stop: Callable[[], None]) -> None:
+        from IPython.display import display
+
+        with contextlib.suppress(ImportError):
+            import ipywidgets
+            from jupyter_ui_poll import ui_events
+
+            button = ipywidgets.Button(description="Stop and save", icon="stop", tooltip="after the update in progress")
+            button.on_click(lambda _: self._press(button, stop))
+            display(button)
+            self._poll = self._events.enter_context(ui_events())
+        self._handles = tuple(display({"text/plain": ""}, raw=True, display_id=True) for _ in range(2))
+
+    def _press(self, button: Any, stop: Callable[[], None]) -> None:
+        button.disabled, button.description = True, "Stopping…"
+        stop()
+
+    def _show(self, text: str, history: Sequence[Record]) -> None:
+        status, curves = self._handles
+        status.update({"text/plain": text}, raw=True)
+        if history:
+            picture = io.BytesIO()
+            plot_curves(history).savefig(picture, format="png", dpi=90)
+            from IPython.display import Image
+
+            curves.update(Image(data=picture.getvalue(), format="png", alt="curves of return and entropy"))
+
+
+def _in_notebook() -> bool:
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+def _json_line(record: Record) -> str:
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> float | int | None:
+    if isinstance(value, int):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _clock(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,205 @@
+"""Training from start to end: as one pure function, and as a run that shows itself, stops, saves and resumes."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent, update_step
+from hackmatrix_core.monitoring import (
+    Callback,
+    EntropyWatch,
+    MetricsFile,
+    Progress,
+    Record,
+    default_display,
+    make_record,
+    save_curves,
+)
+from hackmatrix_core.wrapper import HackMatrixGymnax
+
+
+def training_environment() -> HackMatrixGymnax:
+    """The game as training plays it: with compact observations."""
+    return HackMatrixGymnax(compact_observations=True)
+
+
+def make_train(
+    config: TrainConfig, env: Environment | None = None
+) -> Callable[[jax.Array], tuple[RunnerState, Metrics]]:
+    """A whole training run as a pure function.
+
+    Args:
+        config: of the run; its `seed` is not used, the key takes its place.
+        env: default HackMatrix.
+
+    Returns:
+        A function of a typed key, for `jax.jit` and, over several keys, `jax.vmap`. It gives the runner after the last
+        update, and the metrics of `masked_ppo.update_step` with a leading axis of updates.
+    """
+    agent = make_agent(config, env or training_environment())
+
+    def train(key: jax.Array) -> tuple[RunnerState, Metrics]:
+        runner = init_runner(agent, key)
+        return lax.scan(lambda runner, _: update_step(agent, runner), runner, length=config.num_updates)
+
+    return train
+
+
+class TrainResult(NamedTuple):
+    """What a run leaves."""
+
+    runner: RunnerState
+    history: list[Record]
+    """The metrics of all updates, also of those before a resume."""
+    stopped_by: str | None
+    """None if the run is complete; else `request`, `time`, or the name of the signal."""
+
+
+class Trainer:
+    """A training run in a directory.
+
+    `run()` compiles one update, repeats it, and after each one writes metrics and calls the callbacks. It saves every
+    `save_every` seconds and at the end. Ctrl-C, SIGTERM, `stop()` or the time limit end the run after the update in
+    progress; it then saves and returns what there is. In the directory:
+
+    | file | content |
+    |---|---|
+    | config.json | the config |
+    | metrics.jsonl | one line an update |
+    | curves.png | return and entropy |
+    | checkpoints/ | the last three and the best |
+
+    Args:
+        config: what to train.
+        run_dir: local, mounted or relative path; made if it is not there.
+        env: default HackMatrix.
+        callbacks: called with each `Progress`; default is a display that suits a notebook or a console.
+        resume: go on from the newest whole checkpoint in `run_dir`, if there is one.
+        minutes: limit of the time that `run` takes, compiling included.
+        save_every: seconds between checkpoints.
+
+    Raises:
+        CheckpointError: the directory can not be used: not writable, full, or with another run in it.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run_dir: str | os.PathLike,
+        env: Environment | None = None,
+        callbacks: Sequence[Callback] | None = None,
+        *,
+        resume: bool = False,
+        minutes: float | None = None,
+        save_every: float = 60.0,
+    ) -> None:
+        self.config = config
+        self.run_dir = Path(run_dir).expanduser().absolute()
+        self._agent = make_agent(config, env or training_environment())
+        self._callbacks = [*([default_display()] if callbacks is None else callbacks), EntropyWatch()]
+        self._limit = float("inf") if minutes is None else 60 * minutes
+        self._save_every = save_every
+        self._stopped_by: str | None = None
+        self._checkpoints = Checkpoints(self.run_dir / "checkpoints")
+        if self._checkpoints.updates and not resume:
+            raise CheckpointError(f"{self.run_dir} holds a run already. Resume it, or choose another run directory")
+
+    def stop(self, reason: str = "request") -> None:
+        """Ask the run to end after the update in progress; may be called from any thread."""
+        self._stopped_by = self._stopped_by or reason
+
+    def run(self) -> TrainResult:
+        """Train until the config's steps are done, or a stop."""
+        self._stopped_by = None
+        with self._signals_stop():
+            return self._run()
+
+    def _run(self) -> TrainResult:
+        started = time.monotonic()
+        init = jax.jit(lambda: init_runner(self._agent, jax.random.key(self.config.seed)))
+        template = jax.eval_shape(init)
+        self._checkpoints.check_space(template)
+        runner = self._checkpoints.restore_newest(template, self.config)
+        update = 0 if runner is None else int(runner.update)
+        metrics_file = MetricsFile(self.run_dir / "metrics.jsonl", update)
+        history = metrics_file.history
+        (self.run_dir / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+
+        self._tell("compiling", update, 0.0, float("nan"), history)
+        compiled = jax.jit(lambda r: update_step(self._agent, r), donate_argnums=0).lower(template).compile()
+        runner = init() if runner is None else _owned(runner)
+        now = saved = training_since = time.monotonic()
+        first = update
+        self._tell("training", update, now - started, float("nan"), history)
+
+        while update < self.config.num_updates and self._stopped_by is None:
+            before = time.monotonic()
+            runner, metrics = compiled(runner)
+            metrics = jax.device_get(metrics)
+            now = time.monotonic()
+            update += 1
+            steps = update * self.config.batch_size
+            speed = self.config.batch_size / (now - before)
+            metrics_file.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
+
+            spent = now - training_since
+            left = spent / (update - first) * (self.config.num_updates - update)
+            self._tell("training", update, spent, max(0.0, min(left, started + self._limit - now)), history)
+            if now - started >= self._limit:
+                self.stop("time")
+            if now - saved >= self._save_every:
+                self._save(runner, history)
+                saved = time.monotonic()
+
+        self._save(runner, history)
+        if update == self.config.num_updates:
+            self._stopped_by = None
+        self._tell("done", update, time.monotonic() - training_since, 0.0, history)
+        return TrainResult(runner, history, self._stopped_by)
+
+    def _save(self, runner: RunnerState, history: Sequence[Record]) -> None:
+        self._checkpoints.save(runner, self.config, history[-1] if history else {})
+        save_curves(history, self.run_dir / "curves.png")
+
+    def _tell(self, phase: str, update: int, seconds: float, left: float, history: Sequence[Record]) -> None:
+        config = self.config
+        progress = Progress(phase, update, config.num_updates, config.batch_size, seconds, left, history, self.stop)
+        for callback in self._callbacks:
+            callback(progress)
+
+    @contextlib.contextmanager
+    def _signals_stop(self) -> Iterator[None]:
+        """SIGINT and SIGTERM ask for a stop; a second SIGINT interrupts at once. Only the main thread gets signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def request(number: int, frame: FrameType | None) -> None:
+            if self._stopped_by == "SIGINT" and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.stop(signal.Signals(number).name)
+
+        earlier = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+
+def _owned(runner: RunnerState) -> RunnerState:
+    """The restored arrays as buffers of their own, which the first update may overwrite."""
+    return jax.tree.map(jnp.copy, runner)
