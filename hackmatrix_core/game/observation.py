@@ -59,26 +59,26 @@ OBSERVATION_DIVISOR = np.concatenate(
 )
 """(1545,) float32: an observation is its compact form divided by this."""
 
-# Places of the planes that are not one-hot programs, in the word that `_cell_words` packs: (plane, shift, width).
-_PLACES = (
-    (0, 0, 1), (1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 4, 2), (5, 6, 1), (6, 7, 1), (7, 8, 1), (8, 9, 1), (9, 10, 1),
-    (10, 11, 4), (11, 15, 1), (35, 16, 4), (36, 20, 3), (39, 23, 1), (40, 24, 1), (41, 25, 1),
-)  # fmt: skip
+# The 42 values of a cell come from three words: widths in bits of the values that each holds, lowest bits first.
+_FIRST_WIDTHS = (1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 4, 1)  # values 0–11
+_PROGRAM_WIDTHS = (1,) * NUM_PROGRAMS  # values 12–34
+_LAST_WIDTHS = (4, 3, 8, 8, 1, 1, 1)  # values 35–41
+_WIDTHS = (_FIRST_WIDTHS, _PROGRAM_WIDTHS, _LAST_WIDTHS)
 
 
 def compact(state: GameState) -> jax.Array:
     """The compact observation: uint8 (1545, N) for games along the last axis. Counts above 255 read as 255."""
-    words, programs, resources = (word.T for word in apart(_cell_words)(state))
-    plane = np.arange(CELL_VALUES)[None, None]
-    shift, width = np.zeros_like(plane, np.uint32), np.zeros_like(plane, np.uint32)
-    for place, at, bits in _PLACES:
-        shift[..., place], width[..., place] = at, (1 << bits) - 1
-    is_program, is_resource = (plane >= 12) & (plane < 35), (plane == 37) | (plane == 38)
-    shift[is_program], width[is_program] = np.arange(NUM_PROGRAMS), 1
-    shift[is_resource], width[is_resource] = [0, 8], 255
-    word = jnp.where(is_program, programs[..., None], jnp.where(is_resource, resources[..., None], words[..., None]))
-    cells = ((word >> shift) & width).astype(jnp.uint8).reshape(words.shape[0], -1)
-    return jnp.concatenate([_player_values(state), cells], axis=1).T
+    words = apart(_cell_words)(state)
+    values = [_unpacked(word, widths) for word, widths in zip(words, _WIDTHS, strict=True)]
+    cells = jnp.concatenate(values, axis=1).reshape(NUM_CELLS * CELL_VALUES, -1)
+    return jnp.concatenate([apart(_player_values)(state), cells])
+
+
+def _unpacked(word: jax.Array, widths: tuple[int, ...]) -> jax.Array:
+    """The values in packed words: uint32 (36, N) to uint8 (36, len(widths), N)."""
+    shift = np.cumsum([0, *widths[:-1]], dtype=np.uint32)[None, :, None]
+    limit = ((1 << np.array(widths, np.uint32)) - 1)[None, :, None]
+    return ((word[:, None] >> shift) & limit.astype(np.uint32)).astype(jnp.uint8)
 
 
 def decode(observation: jax.Array) -> jax.Array:
@@ -93,6 +93,7 @@ def observe(state: GameState) -> jax.Array:
 
 
 def _player_values(state: GameState) -> jax.Array:
+    """The first 33 values: uint8 (33, N)."""
     values = jnp.stack(
         [
             board.row_of(state.position),
@@ -106,14 +107,13 @@ def _player_values(state: GameState) -> jax.Array:
             state.show.astype(jnp.int32),
             state.calm.astype(jnp.int32),
         ],
-        axis=1,
     )
-    owned = (state.programs[:, None] >> np.arange(NUM_PROGRAMS, dtype=np.uint32)[None]) & 1
-    return jnp.concatenate([values.astype(jnp.uint8), owned.astype(jnp.uint8)], axis=1)
+    owned = (state.programs[None] >> np.arange(NUM_PROGRAMS, dtype=np.uint32)[:, None]) & 1
+    return jnp.concatenate([values.astype(jnp.uint8), owned.astype(jnp.uint8)])
 
 
 def _cell_words(state: GameState) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Per cell: the packed planes, the one-hot program, and credits | energy << 8; uint32 (36, N) each."""
+    """Per cell the three words of `_WIDTHS`: uint32 (36, N) each."""
     content, hidden, siphoned = CONTENT.get(state.cells), HIDDEN.test(state.cells), SIPHONED.test(state.cells)
     is_data, is_program = content == DATA_BLOCK, content == PROGRAM_BLOCK
     is_block, shown = is_data | is_program, ~hidden
@@ -125,31 +125,41 @@ def _cell_words(state: GameState) -> tuple[jax.Array, jax.Array, jax.Array]:
         board.col_of(cell) == board.col_of(state.position)[None]
     )
     visible = (KIND.get(enemy) == ENEMY) & ((TYPE.get(enemy) != CRYPTOG) | in_line | state.show[None])
-    turns = jnp.minimum(TIMER.get(transmission), 4)
 
     def where(condition: jax.Array, number: jax.Array) -> jax.Array:
-        return jnp.where(condition, number, 0).astype(jnp.uint32)
+        return jnp.where(condition, number, 0)
 
-    words = (
-        where(visible, 1 << TYPE.get(enemy))
-        | where(visible, HP.get(enemy)) << 4
-        | (visible & STUNNED.test(enemy)).astype(jnp.uint32) << 6
-        | (visible & FROM_SIPHON.test(enemy)).astype(jnp.uint32) << 7
-        | (is_data & shown).astype(jnp.uint32) << 8
-        | (is_program & shown).astype(jnp.uint32) << 9
-        | (is_block & hidden).astype(jnp.uint32) << 10
-        | where(is_data & shown, value) << 11
-        | (is_block & siphoned).astype(jnp.uint32) << 15
-        | where(is_block & shown, BLOCK_SPAWN.get(state.cells)) << 16
-        | turns.astype(jnp.uint32) << 20
-        | (content == DATA_SIPHON).astype(jnp.uint32) << 23
-        | (content == EXIT).astype(jnp.uint32) << 24
-        | SIPHON_CENTER.test(state.cells).astype(jnp.uint32) << 25
+    amount = where(~is_block | siphoned, RESOURCE.get(state.cells))
+    is_energy = IS_ENERGY.test(state.cells)
+    first = _packed(
+        _FIRST_WIDTHS,
+        *(visible & (TYPE.get(enemy) == enemy_type) for enemy_type in range(4)),
+        where(visible, HP.get(enemy)),
+        visible & STUNNED.test(enemy),
+        visible & FROM_SIPHON.test(enemy),
+        is_data & shown,
+        is_program & shown,
+        is_block & hidden,
+        where(is_data & shown, value),
+        is_block & siphoned,
     )
     programs = jnp.where(is_program & shown, np.uint32(1) << value.astype(jnp.uint32), np.uint32(0))
-    amount = where(~is_block | siphoned, RESOURCE.get(state.cells))
-    resources = amount << jnp.where(IS_ENERGY.test(state.cells), np.uint32(8), np.uint32(0))
-    return words, programs, resources
+    last = _packed(
+        _LAST_WIDTHS,
+        where(is_block & shown, BLOCK_SPAWN.get(state.cells)),
+        jnp.minimum(TIMER.get(transmission), 4),
+        where(~is_energy, amount),
+        where(is_energy, amount),
+        content == DATA_SIPHON,
+        content == EXIT,
+        SIPHON_CENTER.test(state.cells),
+    )
+    return first, programs, last
+
+
+def _packed(widths: tuple[int, ...], *values: jax.Array) -> jax.Array:
+    shifts = np.cumsum([0, *widths[:-1]])
+    return sum(value.astype(jnp.uint32) << int(shift) for value, shift in zip(values, shifts, strict=True))
 
 
 def _first_entities(entities: jax.Array) -> tuple[jax.Array, jax.Array]:
