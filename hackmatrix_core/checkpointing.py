@@ -140,7 +140,9 @@ class Checkpoints:
             self._put_aside(damaged)
             return runner
         if updates:
-            raise CheckpointError(f"all checkpoints in {self.directory} are damaged. Start anew in another run directory")
+            raise CheckpointError(
+                f"all checkpoints in {self.directory} are damaged. Start anew in another run directory"
+            )
         return None
 
     def close(self) -> None:
@@ -188,7 +190,9 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     try:
         update = manager.latest_step() if update is None else update
         if update is None or update not in manager.all_steps():
-            raise CheckpointError(f"{path} holds no checkpoint. Give the directory of a training run that has saved one")
+            raise CheckpointError(
+                f"{path} holds no checkpoint. Give the directory of a training run that has saved one"
+            )
         about = _read_about(manager, update)
         policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
         return jax.tree.map(jnp.asarray, policy), about
@@ -271,8 +275,8 @@ def _check_config(config: TrainConfig, stored: TrainConfig, directory: Path) -> 
     if differences:
         named = ", ".join(f"{name} is {mine}, stored is {theirs}" for name, (mine, theirs) in differences.items())
         raise CheckpointError(
-            f"the run in {directory.parent} has another config: {named}. Resume with the stored values, or start anew in "
-            f"another run directory (only {', '.join(_MAY_CHANGE)} may change)"
+            f"the run in {directory.parent} has another config: {named}. Resume with the stored values (only "
+            f"{', '.join(_MAY_CHANGE)} may change), or start anew in another run directory"
         )
 
 
@@ -280,7 +284,9 @@ def _check_shapes(template: Any, stored: dict[str, str], directory: Path) -> Non
     expected = _shapes(template)
     different = [name for name in sorted(set(expected) | set(stored)) if expected.get(name) != stored.get(name)]
     if different:
-        named = ", ".join(f"{n} is {expected.get(n, 'absent')}, stored is {stored.get(n, 'absent')}" for n in different[:5])
+        named = ", ".join(
+            f"{n} is {expected.get(n, 'absent')}, stored is {stored.get(n, 'absent')}" for n in different[:5]
+        )
         raise CheckpointError(
             f"the checkpoints in {directory} were made by another version or environment: {named}"
             f"{' and others' if len(different) > 5 else ''}. Start anew in another run directory"

@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import jax
 
@@ -52,11 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", 130)
 
 
-def console() -> NoReturn:
-    """The entry point of the installed command."""
-    sys.exit(main())
-
-
 def train(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
     run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
@@ -71,7 +65,9 @@ def train(options: argparse.Namespace) -> int:
         print(f"time is up. Go on with: hackmatrix train --resume --run-dir {run_dir}")
     if options.evaluate_games:
         _evaluate(run_dir, options.evaluate_games, config.seed)
-    print(f"curves {run_dir / 'curves.png'}\nmetrics {run_dir / 'metrics.jsonl'}\ncheckpoints {run_dir / 'checkpoints'}")
+    print(
+        f"curves {run_dir / 'curves.png'}\nmetrics {run_dir / 'metrics.jsonl'}\ncheckpoints {run_dir / 'checkpoints'}"
+    )
     return 0
 
 
@@ -98,35 +94,59 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do.")
+    parser = argparse.ArgumentParser(
+        prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("train", help="train an agent", description=train.__doc__.split(": ", 1)[1])
     command.set_defaults(command=train)
-    command.add_argument("--preset", choices=["auto", *PRESETS], help="where the config starts from (default: auto, by the device)")
+    command.add_argument(
+        "--preset", choices=["auto", *PRESETS], help="where the config starts from (default: auto, by the device)"
+    )
     command.add_argument("--run-dir", metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)")
     command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
     command.add_argument("--minutes", type=_positive, metavar="M", help="stop after this time, compiling included")
-    command.add_argument("--evaluate-games", type=_count, default=200, metavar="N", help="games of the evaluation at the end (default: 200, 0 for none)")
+    command.add_argument(
+        "--evaluate-games",
+        type=_count,
+        default=200,
+        metavar="N",
+        help="games of the evaluation at the end (default: 200, 0 for none)",
+    )
     fields = command.add_argument_group("config (defaults are those of the preset)")
     for field in dataclasses.fields(TrainConfig):
         flag = "--" + field.name.replace("_", "-")
-        fields.add_argument(flag, dest=field.name, type=field.type, metavar="N" if field.type is int else "X", help=f"{field.metadata['help']} (plan: {field.default:g})" if field.type is float else f"{field.metadata['help']} (plan: {field.default})")
+        fields.add_argument(
+            flag,
+            dest=field.name,
+            type=field.type,
+            metavar="N" if field.type is int else "X",
+            help=f"{field.metadata['help']} (plan: {field.default:g})"
+            if field.type is float
+            else f"{field.metadata['help']} (plan: {field.default})",
+        )
 
-    command = commands.add_parser("evaluate", help="play games with a trained agent", description=evaluate.__doc__.split(": ", 1)[1])
+    command = commands.add_parser(
+        "evaluate", help="play games with a trained agent", description=evaluate.__doc__.split(": ", 1)[1]
+    )
     command.set_defaults(command=evaluate)
     command.add_argument("run", metavar="RUN", help="a run directory or a checkpoint in it")
     command.add_argument("--games", type=_count, default=1000, metavar="N", help="games of each policy (default: 1000)")
     command.add_argument("--seed", type=_count, default=0, metavar="N", help="decides the games (default: 0)")
 
-    command = commands.add_parser("doctor", help="show versions, devices and what would be chosen", description=doctor.__doc__.split(": ", 1)[1])
+    command = commands.add_parser(
+        "doctor", help="show versions, devices and what would be chosen", description=doctor.__doc__.split(": ", 1)[1]
+    )
     command.set_defaults(command=doctor)
     return parser
 
 
 def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
     """The config of the stored run when it is resumed, else of the preset; with the given fields changed."""
-    changes = {f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None}
+    changes = {
+        f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
+    }
     try:
         if options.resume:
             return dataclasses.replace(_stored_config(options, run_dir), **changes)
@@ -142,9 +162,11 @@ def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
 def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
     if options.run_dir is None or options.preset is not None:
         raise UsageError("--resume needs --run-dir and takes the config from there, without --preset")
-    checkpoints = Checkpoints(run_dir / "checkpoints")
-    config = checkpoints.stored_config()
-    checkpoints.close()
+    config = None
+    if (run_dir / "checkpoints").is_dir():
+        checkpoints = Checkpoints(run_dir / "checkpoints")
+        config = checkpoints.stored_config()
+        checkpoints.close()
     if config is None:
         raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave --resume out to start a run there")
     return config
@@ -167,8 +189,8 @@ def _evaluate(run_dir: Path, games: int, seed: int) -> None:
 
 def _positive(text: str) -> float:
     value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    if not value > 0 or value == float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a time above 0")
     return value
 
 

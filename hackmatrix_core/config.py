@@ -57,16 +57,17 @@ class TrainConfig:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
         if self.num_envs % self.num_minibatches:
+            envs, parts = self.num_envs, self.num_minibatches
             raise ValueError(
-                f"num_envs is {self.num_envs}, which num_minibatches = {self.num_minibatches} does not divide: minibatches "
-                f"are made of whole environments. Set num_envs to {_next_multiple(self.num_envs, self.num_minibatches)}, "
-                f"or num_minibatches to {math.gcd(self.num_envs, self.num_minibatches)}"
+                f"num_envs is {envs}, which num_minibatches = {parts} does not divide: minibatches are made of whole "
+                f"environments. Set num_envs to {_next_multiple(envs, parts)}, or num_minibatches to "
+                f"{math.gcd(envs, parts)}"
             )
         if self.total_timesteps < self.batch_size:
             raise ValueError(
                 f"total_timesteps is {self.total_timesteps:,}, less than one update of num_envs × num_steps = "
-                f"{self.num_envs} × {self.num_steps} = {self.batch_size:,} steps. Set it to {self.batch_size} or more, or "
-                "take fewer environments or steps"
+                f"{self.num_envs} × {self.num_steps} = {self.batch_size:,} steps. Set it to {self.batch_size} or more, "
+                "or take fewer environments or steps"
             )
 
     @property
@@ -197,8 +198,9 @@ def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None
             break
         if num_envs == config.num_minibatches:
             raise ValueError(
-                f"hidden_dim = {config.hidden_dim} with num_steps = {config.num_steps} needs about {needed / GIB:.1f} GiB even "
-                f"for {num_envs} environments, and half of {device} is {budget / GIB:.1f} GiB. Make one of them smaller"
+                f"hidden_dim = {config.hidden_dim} with num_steps = {config.num_steps} needs about "
+                f"{needed / GIB:.1f} GiB even for {num_envs} environments, and half of {device} is "
+                f"{budget / GIB:.1f} GiB. Make one of them smaller"
             )
         num_envs //= 2
     print(f"{device}: {num_envs} environments, about {needed / GIB:.2f} GiB of memory")

@@ -1,7 +1,7 @@
 """How well a policy plays: many full games by one protocol, and what they show.
 
-Each game starts anew (R2) and goes on until it ends, at most 2,000 actions. Game number i of a key is the same for every
-policy. All games of all policies are stepped together, in one compiled loop.
+Each game starts anew (R2) and goes on until it ends, at most 2,000 actions. Game number i of a key is the same for
+every policy. All games of all policies are stepped together, in one compiled loop.
 """
 
 import dataclasses
@@ -63,15 +63,11 @@ class Evaluation:
     def use_when_valid(self) -> dict[str, float | None]:
         """For siphon and each program: the share of the states with it valid in which it was taken."""
         valid, used = self.valid.sum(axis=0), self.used.sum(axis=0)
-        return {
-            ACTION_NAMES[a]: float(used[a] / valid[a]) if valid[a] else None for a in range(SIPHON, NUM_ACTIONS)
-        }
+        return {ACTION_NAMES[a]: float(used[a] / valid[a]) if valid[a] else None for a in range(SIPHON, NUM_ACTIONS)}
 
     def summary(self) -> dict[str, Any]:
         """Everything above, JSON-ready."""
-        means = {
-            name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in self.means().items()
-        }
+        means = {name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in self.means().items()}
         return {
             "games": len(self.length),
             **means,

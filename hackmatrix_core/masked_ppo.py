@@ -142,9 +142,7 @@ class Agent(NamedTuple):
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
     """Network and optimiser for a config and an environment."""
     network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers)
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate, eps=1e-5)
-    )
+    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate, eps=1e-5))
     return Agent(config, env, network, optimizer)
 
 

@@ -77,7 +77,7 @@ def status_line(progress: Progress) -> str:
 
 
 class ConsoleProgress:
-    """Progress in a terminal: one line that renews itself, or a line every `interval` seconds where output is a file."""
+    """Progress in a terminal: one line that renews itself, or one every `interval` seconds where output is a file."""
 
     def __init__(self, stream: TextIO | None = None, interval: float = 10.0) -> None:
         self._stream = stream or sys.stdout
@@ -120,8 +120,9 @@ class EntropyWatch:
         if progress.phase == "training" and entropy < self.threshold and is_early and not self._warned:
             self._warned = True
             warnings.warn(
-                f"relative entropy is {entropy:.2f} after {progress.update} of {progress.total_updates} updates: the policy has "
-                "almost stopped to explore. Raise ent_coef (say, double it), lower learning_rate, or take more num_envs",
+                f"relative entropy is {entropy:.2f} after {progress.update} of {progress.total_updates} updates: the "
+                "policy has almost stopped to explore. Raise ent_coef (say, double it), lower learning_rate, or take "
+                "more num_envs",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -175,14 +176,27 @@ def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
 def plot_curves(history: Sequence[Record]) -> Figure:
     """Mean return and relative entropy over environment steps, with the threshold of the entropy watch."""
     figure = Figure(figsize=(10, 3.4), layout="constrained")
-    curves = [("episode_return", "mean return of finished episodes", "tab:blue"), ("relative_entropy", "relative entropy", "tab:orange")]
+    curves = [
+        ("episode_return", "mean return of finished episodes", "tab:blue"),
+        ("relative_entropy", "relative entropy", "tab:orange"),
+    ]
     for axes, (name, title, color) in zip(figure.subplots(1, 2), curves, strict=True):
         points = [(record["steps"], record[name]) for record in history if record.get(name) is not None]
-        axes.plot(*zip(*points, strict=True) if points else ([], []), color=color, marker="." if len(points) < 30 else "")
+        axes.plot(
+            *zip(*points, strict=True) if points else ([], []), color=color, marker="." if len(points) < 30 else ""
+        )
         axes.set(title=title, xlabel="environment steps")
         axes.grid(alpha=0.3)
     axes.axhline(ENTROPY_THRESHOLD, color="tab:red", linestyle="--", linewidth=1)
-    axes.annotate("too little exploration", (0.99, ENTROPY_THRESHOLD), xycoords=("axes fraction", "data"), ha="right", va="top", color="tab:red", fontsize=8)
+    axes.annotate(
+        "too little exploration",
+        (0.99, ENTROPY_THRESHOLD),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="top",
+        color="tab:red",
+        fontsize=8,
+    )
     axes.set_ylim(0, 1)
     return figure
 

@@ -30,9 +30,7 @@ from hackmatrix_core.masked_ppo import ActorCritic, masked_categorical
 class Policy(Protocol):
     """Chooses the action for one game; see the module's head."""
 
-    def __call__(
-        self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array
-    ) -> jax.Array:
+    def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
         """The action: () int32."""
         ...
 
@@ -46,9 +44,7 @@ class NetworkPolicy:
     num_layers: int = flax.struct.field(pytree_node=False)
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
 
-    def __call__(
-        self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array
-    ) -> jax.Array:
+    def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
         """The action: () int32."""
         distribution, _ = self.distribution(observation, action_mask)
         return distribution.mode() if self.greedy else distribution.sample(seed=key)

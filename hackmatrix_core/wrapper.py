@@ -11,7 +11,15 @@ from hackmatrix_core.game import observation, random, stage
 from hackmatrix_core.game.batching import batched
 from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.game.state import NUM_ACTIONS, GameState
-from hackmatrix_core.game.step import Outcome, advance, as_action, compact_observation, complete, get_valid_actions, observe
+from hackmatrix_core.game.step import (
+    Outcome,
+    advance,
+    as_action,
+    compact_observation,
+    complete,
+    get_valid_actions,
+    observe,
+)
 
 
 @jax.tree_util.register_dataclass
@@ -149,7 +157,9 @@ class HackMatrixGymnax:
         for_game, for_fresh = zip(*(jnp.split(x, 2, axis=-1) for x in generated), strict=True)
         game, fresh = stage.entered(game, enters, for_game), stage.entered(fresh, done, for_fresh)
         next_state = EnvState(
-            jax.tree.map(lambda new, old: jnp.where(done.reshape((1,) * (old.ndim - 1) + (-1,)), new, old), fresh, game),
+            jax.tree.map(
+                lambda new, old: jnp.where(done.reshape((1,) * (old.ndim - 1) + (-1,)), new, old), fresh, game
+            ),
             jnp.where(done, jnp.float32(0), ended.episode_return),
             jnp.where(done, 0, ended.episode_length),
         )

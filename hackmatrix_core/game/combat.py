@@ -217,5 +217,3 @@ def _shoved(state: GameState, seen: View, action: jax.Array) -> jax.Array:
         return cells, claimed | here
 
     return lax.fori_loop(0, last + 1, move, (seen.cell, jnp.zeros_like(seen.player)))[0]
-
-

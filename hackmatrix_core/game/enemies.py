@@ -44,7 +44,9 @@ def enemy_turn(state: GameState, moves: jax.Array, seed: jax.Array) -> GameState
     """
     moves, skips = moves & ~state.step, moves & state.step
     turn = state.turn + moves.astype(jnp.int32)
-    state = dataclasses.replace(state, step=state.step & ~skips, turn=turn, entities=apart(_arrived)(state.entities, moves))
+    state = dataclasses.replace(
+        state, step=state.step & ~skips, turn=turn, entities=apart(_arrived)(state.entities, moves)
+    )
     blocks = board.blocks(state.cells)
     state = _moved(state, moves, blocks, seed)
     state = _spawned(state, moves, blocks, seed)

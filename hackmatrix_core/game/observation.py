@@ -1,6 +1,6 @@
 """What the agent sees (R11), as small integers and as the float32 values of the original.
 
-All values of an observation are small integers divided by a constant of their place. The compact form holds these
+All values of an observation are small integers times a constant of their place. The compact form holds these
 integers: a quarter of the memory, and what a rollout should store.
 
 | slice | content |
@@ -50,14 +50,12 @@ CELL_VALUES = 42
 OBSERVATION_SIZE = PLAYER_VALUES + NUM_PROGRAMS + NUM_CELLS * CELL_VALUES
 _CELL_DIVISOR = np.ones(CELL_VALUES, np.float32)
 _CELL_DIVISOR[[4, 10, 35, 36, 37, 38]] = [3, 9, 9, 4, 3, 3]
-OBSERVATION_DIVISOR = np.concatenate(
-    [
-        np.array([5, 5, 3, 50, 50, 7, 10, 2, 1, 1], np.float32),
-        np.ones(NUM_PROGRAMS, np.float32),
-        np.tile(_CELL_DIVISOR, NUM_CELLS),
-    ]
+_PLAYER_DIVISOR = np.array([5, 5, 3, 50, 50, 7, 10, 2, 1, 1], np.float32)
+OBSERVATION_SCALE = np.float32(1) / np.concatenate(
+    [_PLAYER_DIVISOR, np.ones(NUM_PROGRAMS, np.float32), np.tile(_CELL_DIVISOR, NUM_CELLS)]
 )
-"""(1545,) float32: an observation is its compact form divided by this."""
+"""(1545,) float32: an observation is its compact form times this. A product, because XLA makes one of a quotient by a
+constant, and compiled or not the numbers shall be the same."""
 
 # The 42 values of a cell come from three words: widths in bits of the values that each holds, lowest bits first.
 _FIRST_WIDTHS = (1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 4, 1)  # values 0–11
@@ -83,8 +81,8 @@ def _unpacked(word: jax.Array, widths: tuple[int, ...]) -> jax.Array:
 
 def decode(observation: jax.Array) -> jax.Array:
     """The observation of a compact one: uint8 (…, 1545) to float32 (…, 1545)."""
-    divisor = OBSERVATION_DIVISOR.reshape((1,) * (observation.ndim - 1) + (OBSERVATION_SIZE,))
-    return observation.astype(jnp.float32) / divisor
+    scale = OBSERVATION_SCALE.reshape((1,) * (observation.ndim - 1) + (OBSERVATION_SIZE,))
+    return observation.astype(jnp.float32) * scale
 
 
 def observe(state: GameState) -> jax.Array:

@@ -99,7 +99,9 @@ def spawn(
         new_type = random.bits(seed, stream, 2 * done + 1) >> 30
         # One dropped, all later ones are: cells and room only become fewer. So the slot is right in each round.
         spawns = (done < number) & ~board.is_empty(choice) & (length + done < MAX_ENTITIES)
-        word = new_word | CELL.put(cell) | (new_type << TYPE.shift) | jnp.where(done == 0, first_flags, np.uint32(flags))
+        word = (
+            new_word | CELL.put(cell) | (new_type << TYPE.shift) | jnp.where(done == 0, first_flags, np.uint32(flags))
+        )
         free = jnp.where(spawns[None], free & ~board.bit(cell), free)
         return jnp.where(spawns, word, np.uint32(0)), free
 

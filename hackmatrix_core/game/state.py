@@ -142,7 +142,9 @@ class Snapshot:
     snapshot of the history their flags from_siphon and scheduled are off.
     """
 
-    cells: jax.Array  # (36,) uint32, packed: CONTENT, BLOCK_VALUE, BLOCK_SPAWN, HIDDEN, SIPHONED, …; cell = row × 6 + col
+    cells: (
+        jax.Array
+    )  # (36,) uint32, packed: CONTENT, BLOCK_VALUE, BLOCK_SPAWN, HIDDEN, SIPHONED, …; cell = row × 6 + col
     entities: jax.Array  # (36,) uint32, packed: KIND, TYPE, CELL, HP, STUNNED, FROM_SIPHON, SCHEDULED, TIMER
     position: jax.Array  # () int32, the player's cell, 0–35
     hp: jax.Array  # () int32, 0–3

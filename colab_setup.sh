@@ -1,0 +1,207 @@
+#!/usr/bin/env bash
+# Sets HackMatrix-JAX up on this machine and, if asked, puts it to work. See usage() below, or: bash colab_setup.sh help
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    cat <<'TEXT'
+usage: bash colab_setup.sh [train | test | lab | help] [arguments]
+
+  (nothing)   set up: a Python environment in .venv with the right JAX for this machine.
+              On Google Colab: no .venv; what is missing is added, JAX stays as it is.
+  train       set up, train for about three minutes, evaluate against random play
+  test        set up, run all tests and all notebooks
+  lab         set up, open the notebooks in JupyterLab
+
+Arguments go on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
+Two variables override what is found: PYTHON (an interpreter, 3.11 or later) and HACKMATRIX_PLATFORM (cpu, cuda12,
+cuda13, tpu, mac or colab).
+TEXT
+}
+
+say() { printf '[hackmatrix] %s\n' "$*"; }
+die() { printf '[hackmatrix] %s\n' "$*" >&2; exit 1; }
+
+# ---------------------------------------------------------------- decisions
+
+# detect_platform [ROOT]: prints colab, tpu, cuda13, cuda12, mac or cpu. ROOT stands before /content, /dev and /sys.
+detect_platform() {
+    local root="${1:-}"
+    if [[ -d "$root/content" ]] && { [[ -n "${COLAB_RELEASE_TAG:-}" ]] || python3 -c 'import google.colab' 2>/dev/null; }; then
+        echo colab
+    elif [[ "$(uname -s)" == Darwin ]]; then
+        echo mac
+    elif has_tpu "$root"; then
+        echo tpu
+    else
+        cuda_release
+    fi
+}
+
+# has_tpu ROOT: a TPU is a Google device on the PCI bus that the kernel offers for computing.
+has_tpu() {
+    local node
+    for node in "$1"/dev/accel[0-9]* "$1"/dev/vfio/[0-9]*; do
+        if [[ -e "$node" ]]; then
+            grep -qs 0x1ae0 "$1"/sys/bus/pci/devices/*/vendor
+            return
+        fi
+    done
+    return 1
+}
+
+# cuda_release: prints cuda13 (driver 580 or later and compute capability 7.5 or later), cuda12 (driver 525 or later) or cpu.
+cuda_release() {
+    local gpu driver capability
+    gpu="$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader 2>/dev/null)" || gpu=""
+    IFS=', .' read -r driver _ <<<"$gpu"
+    capability="$(awk -F', *' 'NR == 1 { split($2, part, "."); print part[1] * 10 + part[2] }' <<<"$gpu")"
+    if [[ ! "$driver" =~ ^[0-9]+$ ]]; then
+        echo cpu
+    elif ((driver >= 580 && capability >= 75)); then
+        echo cuda13
+    elif ((driver >= 525)); then
+        echo cuda12
+    else
+        say "The NVIDIA driver ($driver) is older than 525, the first that JAX can use: the CPU is used instead." >&2
+        echo cpu
+    fi
+}
+
+# extras_for COMMAND PLATFORM: prints the optional dependencies of pyproject.toml that are needed, comma-separated.
+extras_for() {
+    local extras=""
+    case "$1" in
+        test) extras=notebook,test ;;
+        setup | lab) extras=notebook ;;
+    esac
+    case "$2" in
+        cuda12 | cuda13 | tpu) extras="${extras:+$extras,}$2" ;;
+        colab) extras="${extras#notebook}" extras="${extras#,}" ;; # Colab is the notebook server
+    esac
+    echo "$extras"
+}
+
+# find_python: prints the first interpreter that is new enough and runs.
+find_python() {
+    local candidate found=""
+    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+        found="${found:-$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)}"
+    done
+    if [[ -n "$found" ]]; then
+        die "Python 3.11 or later is needed, and only Python $found was found. Install a newer one or name it: PYTHON=/path/to/python3 bash colab_setup.sh"
+    fi
+    die "Python 3.11 or later is needed, and ${PYTHON:-python3} does not run here. Install it or name it: PYTHON=/path/to/python3 bash colab_setup.sh"
+}
+
+# ---------------------------------------------------------------- set-up
+
+interpreter="" # the Python that has the package, once a set-up function is through
+
+# prove: imports the package and multiplies two matrices on the device.
+prove() {
+    "$interpreter" - <<'CODE'
+import distrax, hackmatrix_core, jax, jax.numpy as jnp
+
+product = jnp.ones((256, 256)) @ jnp.ones((256, 256))
+assert float(product[0, 0]) == 256.0, f"a matrix product came out wrong: {product[0, 0]} instead of 256"
+print(f"[hackmatrix] JAX {jax.__version__} works on {jax.default_backend()}: {jax.device_count()} x {jax.devices()[0].device_kind}")
+CODE
+}
+
+install() { "$interpreter" -m pip install --quiet --disable-pip-version-check "$@"; }
+
+# set_up_venv PLATFORM EXTRAS: .venv with the package in it; a stamp for each set of extras tells that nothing is to do.
+set_up_venv() {
+    local platform="$1" extras="$2" base hash stamp
+    interpreter="$PWD/.venv/bin/python"
+    if ! "$interpreter" -c '' 2>/dev/null; then
+        base="$(find_python)"
+        say "Making .venv with $("$base" --version)."
+        rm -rf .venv
+        "$base" -m venv .venv ||
+            die "$base cannot make a virtual environment (see above). On Debian and Ubuntu: apt-get install python3-venv"
+    fi
+    hash="$({ cat pyproject.toml && echo "$PWD"; } | cksum)"
+    stamp=".venv/set-up-${extras:-base}"
+    if [[ "$(cat "$stamp" 2>/dev/null)" == "$hash" ]]; then
+        return
+    fi
+    say "Installing for $platform (a few minutes the first time)."
+    install --editable ".${extras:+[$extras]}" ||
+        die "Installing failed (see above). If the network is the cause, the same command takes up where it stopped."
+    prove || die "The installation does not work (see above). Remove .venv and run the same command again."
+    echo "$hash" >"$stamp"
+}
+
+# missing_requirements EXTRAS: prints what pyproject.toml asks for and this Python lacks, one a line, never jax or jaxlib.
+missing_requirements() {
+    "$interpreter" - "$1" <<'CODE'
+import importlib.metadata, sys, tomllib
+from packaging.requirements import Requirement
+
+with open("pyproject.toml", "rb") as file:
+    project = tomllib.load(file)["project"]
+wanted = list(project["dependencies"])
+for extra in filter(None, sys.argv[1].split(",")):
+    wanted += project["optional-dependencies"][extra]
+for line in wanted:
+    requirement = Requirement(line)
+    try:
+        present = importlib.metadata.version(requirement.name) in requirement.specifier
+    except importlib.metadata.PackageNotFoundError:
+        present = False
+    if not present and requirement.name not in ("jax", "jaxlib"):
+        print(line)
+CODE
+}
+
+# set_up_colab EXTRAS: adds to the runtime's own Python what is missing; JAX, its plugins and numpy are pinned meanwhile.
+set_up_colab() {
+    local missing pins
+    interpreter="${PYTHON:-python3}"
+    missing="$(missing_requirements "$1")"
+    if [[ -n "$missing" ]]; then
+        say "Adding to this Colab runtime:" "${missing//$'\n'/, }"
+        pins="$(mktemp)"
+        "$interpreter" -m pip list --format=freeze --disable-pip-version-check | grep -E '^(jax|libtpu|numpy)' >"$pins"
+        # shellcheck disable=SC2086 # one requirement a word
+        install --constraint "$pins" $missing ||
+            die "Installing failed (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try on."
+        rm -f "$pins"
+    fi
+    "$interpreter" -m pip show --quiet hackmatrix-jax 2>/dev/null || install --no-deps --editable . ||
+        die "The package itself could not be installed (see above)."
+    prove || die "The installation does not work (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try on."
+}
+
+main() {
+    local command="${1:-setup}" platform
+    [[ $# -eq 0 ]] || shift
+    case "$command" in
+        setup | train | test | lab) ;;
+        help | -h | --help) usage; return ;;
+        *) usage >&2; die "'$command' is not a command: expected train, test, lab or help." ;;
+    esac
+    platform="${HACKMATRIX_PLATFORM:-$(detect_platform)}"
+    case "$platform" in
+        colab) set_up_colab "$(extras_for "$command" colab)" ;;
+        cpu | mac | cuda12 | cuda13 | tpu) set_up_venv "$platform" "$(extras_for "$command" "$platform")" ;;
+        *) die "HACKMATRIX_PLATFORM is '$platform': expected cpu, cuda12, cuda13, tpu, mac or colab." ;;
+    esac
+    case "$command" in
+        setup) say "Ready. Next: bash colab_setup.sh train, or bash colab_setup.sh lab" ;;
+        train) "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@" ;;
+        test) HACKMATRIX_SMOKE=1 "$interpreter" -m pytest --nbval --nbval-current-env tests notebooks "$@" ;;
+        lab) "$interpreter" -m jupyterlab notebooks "$@" ;;
+    esac
+}
+
+# Sourced by the tests, which try the decisions one by one.
+if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+    main "$@"
+fi

@@ -1,0 +1,148 @@
+"""The command line: what it does, what it says, and its exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from hackmatrix_core.cli import main
+from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.monitoring import read_metrics
+from tests.compile_cache import compile_cache
+
+TINY = ["--num-envs", "8", "--num-steps", "4", "--num-minibatches", "2", "--update-epochs", "1", "--hidden-dim", "8"]
+
+
+def run(arguments, capsys):
+    """Exit code, output, errors."""
+    try:
+        code = main(arguments)
+    except SystemExit as exit_:
+        code = exit_.code
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache_variables(tmp_path_factory):
+    """Both training runs here are of one program."""
+    with compile_cache(tmp_path_factory.mktemp("cache")) as variables:
+        yield variables
+
+
+@pytest.fixture(autouse=True)
+def restore_warnings(monkeypatch):
+    monkeypatch.setattr("warnings.showwarning", None)  # `main` sets its own; this puts back what was there
+
+
+def test_train_evaluate_and_resume(tmp_path, capsys):
+    directory = tmp_path / "run"
+    arguments = [
+        "train",
+        "--run-dir",
+        str(directory),
+        *TINY,
+        "--total-timesteps",
+        "64",
+        "--seed",
+        "3",
+        "--evaluate-games",
+        "4",
+    ]
+    code, out, err = run(arguments, capsys)
+    assert (code, err) == (0, "")
+    assert "compiling…" in out
+    assert "update 2/2 · 64 steps" in out
+    for name in ["trained, sampled", "trained, argmax", "random", "greedy", "final stage", "games won"]:
+        assert name in out
+    for name in ["curves.png", "metrics.jsonl", "checkpoints", "evaluation.json", "config.json"]:
+        assert (directory / name).exists()
+    assert json.loads((directory / "evaluation.json").read_text())["random"]["games"] == 4
+    stored = TrainConfig.from_dict(json.loads((directory / "config.json").read_text()))
+    assert (stored.num_envs, stored.seed, stored.ent_coef) == (8, 3, TrainConfig.preset("cpu").ent_coef)
+
+    code, _, err = run(arguments, capsys)
+    assert code == 1
+    assert "holds a run already. Resume it, or choose another run directory" in err
+
+    code, _, err = run(["train", "--resume", "--run-dir", str(directory), "--gamma", "0.5"], capsys)
+    assert code == 1
+    assert "gamma is 0.5, stored is 0.99" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "COMMAND"),
+        (["fly"], 2, "invalid choice: 'fly'"),
+        (["train", "--num-envs", "many"], 2, "argument --num-envs: invalid int value: 'many'"),
+        (["train", "--num-envs", "-4"], 2, "num_envs is -4, expected an integer at least 1"),
+        (["train", "--num-envs", "10"], 2, "num_minibatches = 4 does not divide"),
+        (["train", "--preset", "huge"], 2, "invalid choice: 'huge'"),
+        (["train", "--minutes", "0"], 2, "0 is not a time above 0"),
+        (["train", "--minutes", "nan"], 2, "nan is not a time above 0"),
+        (["train", "--resume"], 2, "--resume needs --run-dir"),
+        (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave --resume out"),
+        (["train", "--run-dir", "DIR/file/run"], 1, "can not be written to"),
+        (["evaluate", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
+        (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 0"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(arguments, code, message, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    given = [argument.replace("DIR", str(tmp_path)) for argument in arguments]
+    got, _, err = run(given, capsys)
+    assert got == code
+    assert message.replace("DIR", str(tmp_path)) in err
+    assert "Traceback" not in err
+
+
+def test_resume_does_not_make_a_directory(tmp_path, capsys):
+    run(["train", "--resume", "--run-dir", str(tmp_path / "new")], capsys)
+    assert not (tmp_path / "new").exists()
+
+
+def test_every_field_of_the_config_is_an_option(capsys):
+    code, out, _ = run(["train", "--help"], capsys)
+    assert code == 0
+    for name in TrainConfig().to_dict():
+        assert f"--{name.replace('_', '-')} " in out
+
+
+def test_doctor(capsys):
+    code, out, err = run(["doctor"], capsys)
+    assert (code, err) == (0, "")
+    for word in [
+        "jax ",
+        "distrax ",
+        "orbax-checkpoint ",
+        "preset for this device: ",
+        "GiB",
+        "a matrix product on the device: right",
+    ]:
+        assert word in out
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, cache_variables):
+    code = "import sys; from hackmatrix_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["train", "--run-dir", str(tmp_path), *TINY]
+    environment = {**os.environ, **cache_variables, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    while not read_metrics(tmp_path / "metrics.jsonl"):
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {tmp_path}" in out
+    saved = max(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir())
+    assert saved == len(read_metrics(tmp_path / "metrics.jsonl"))

@@ -1,0 +1,226 @@
+"""The evaluation protocol, the baselines, the policies."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hackmatrix_core as hm
+from hackmatrix_core import baselines
+from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.evaluation import Evaluation, compare, table, to_json
+from hackmatrix_core.game import board
+from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
+from hackmatrix_core.masked_ppo import ActorCritic, RunnerState
+from hackmatrix_core.policy import NetworkPolicy, load_policy
+
+GAMES = 96
+SEED = 0
+
+
+def to_and_fro(state, observation, action_mask, key):
+    """Up if possible, else down, else what is valid: undoes its own steps."""
+    return jnp.where(action_mask[0], 0, jnp.where(action_mask[1], 1, jnp.argmax(action_mask))).astype(jnp.int32)
+
+
+@pytest.fixture(scope="module")
+def policies():
+    network = ActorCritic(28, hidden_dim=8, num_layers=1)
+    params = network.init(jax.random.key(0), jnp.zeros((1, 1545), jnp.float32))
+    return {
+        "random": baselines.random,
+        "greedy": baselines.greedy,
+        "network": NetworkPolicy(params, 8, 1),
+        "to and fro": to_and_fro,
+    }
+
+
+@pytest.fixture(scope="module")
+def evaluations(policies):
+    return compare(policies, jax.random.key(SEED), GAMES)
+
+
+@pytest.fixture(scope="module")
+def played(policies):
+    """The same games of the network, played step by step with the public functions; states before each action."""
+    step = jax.jit(jax.vmap(hm.step))
+    look = jax.jit(lambda states: (jax.vmap(hm.observe)(states), jax.vmap(hm.get_valid_actions)(states)))
+    choose = jax.jit(jax.vmap(policies["network"]))
+    start_key, play_key = jax.random.split(jax.random.key(SEED))
+    states = jax.jit(jax.vmap(hm.reset))(jax.random.split(start_key, GAMES))
+    history = []
+    for time in range(2000):
+        observations, masks = look(states)
+        policy_key, step_key = jax.random.split(jax.random.fold_in(play_key, time))
+        actions = choose(states, observations, masks, jax.random.split(policy_key, GAMES))
+        before = states
+        states, outcome = step(states, actions, jax.random.split(step_key, GAMES))
+        history.append(jax.device_get((before, masks, actions, states, outcome)))
+        if np.all(np.any([h[4].terminated for h in history], axis=0)):
+            return history
+    raise AssertionError("a game went on for ever")
+
+
+def test_counts_fit_together(evaluations):
+    for evaluation in evaluations.values():
+        assert evaluation.length.shape == (GAMES,)
+        np.testing.assert_array_equal(evaluation.used.sum(axis=1), evaluation.length)
+        assert (evaluation.used <= evaluation.valid).all()
+        assert ((evaluation.length >= 1) & (evaluation.length <= 2000)).all()
+        assert sum(evaluation.stages().values()) == GAMES
+        assert (evaluation.final_stage[evaluation.won] == 9).all()
+
+
+def test_baselines_play_as_on_the_original_game(evaluations):
+    """Means on the original game: random 1.14 and −3.64, greedy 3.58 and +3.25; with room for the errors of both."""
+    random, greedy = evaluations["random"].means(), evaluations["greedy"].means()
+    assert random["final_stage"][0] == pytest.approx(1.14, abs=0.2)
+    assert random["return"][0] == pytest.approx(-3.64, abs=1.6)
+    assert greedy["final_stage"][0] == pytest.approx(3.58, abs=0.5)
+    assert greedy["return"][0] == pytest.approx(3.25, abs=2.0)
+    assert greedy["length"][0] == pytest.approx(41, abs=8)
+
+
+def test_walking_to_and_fro_is_seen(evaluations):
+    assert evaluations["to and fro"].means()["steps_undone"][0] > 0.4
+    assert evaluations["greedy"].means()["steps_undone"][0] < 0.1
+
+
+def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
+    evaluation = evaluations["network"]
+    length, total, used, undone = (
+        np.zeros(GAMES, int),
+        np.zeros(GAMES),
+        np.zeros((GAMES, 28), int),
+        np.zeros(GAMES, int),
+    )
+    for game in range(GAMES):
+        earlier = None  # where the last move came from
+        for before, masks, actions, after, outcome in played:
+            action, position = actions[game], before.position[game]
+            assert masks[game, action]
+            length[game] += 1
+            total[game] += outcome.reward[game]
+            used[game, action] += 1
+            moved = action < 4 and after.position[game] != position
+            undone[game] += moved and after.position[game] == earlier
+            earlier = position if moved else None
+            if outcome.terminated[game]:
+                assert evaluation.score[game] == after.score[game]
+                assert evaluation.final_stage[game] == after.stage[game] + outcome.won[game]
+                break
+    np.testing.assert_array_equal(evaluation.length, length)
+    np.testing.assert_array_equal(evaluation.used, used)
+    np.testing.assert_array_equal(evaluation.undone, undone)
+    np.testing.assert_allclose(evaluation.total_reward, total, atol=1e-3)
+
+
+def test_same_key_same_games_other_key_other_games(policies, evaluations):
+    again, other = (compare(policies, jax.random.key(seed), GAMES) for seed in (SEED, SEED + 1))
+    for name in policies:
+        np.testing.assert_array_equal(again[name].length, evaluations[name].length)
+        assert not np.array_equal(other[name].length, again[name].length)
+
+
+def test_greedy_walks_by_its_rule(played):
+    """Reset at hp 1, else the first adjacent enemy, else the nearest neighbour to the exit."""
+    fights = walks = 0
+    decide = jax.jit(jax.vmap(baselines.greedy))
+    for before, masks, *_ in played[:12]:
+        actions = decide(
+            before, jnp.zeros((GAMES, 1545), jnp.float32), masks, jax.random.split(jax.random.key(0), GAMES)
+        )
+        for game in range(GAMES):
+            expected, is_fight = _greedy_by_hand(jax.tree.map(lambda x, i=game: x[i], before), masks[game])
+            assert int(actions[game]) == expected
+            fights += is_fight
+            walks += not is_fight
+    assert fights > 20
+    assert walks > 200
+
+
+def _greedy_by_hand(state, mask):
+    if state.hp == 1 and mask[RESET]:
+        return RESET, False
+    row, col = divmod(int(state.position), 6)
+    blocks = np.asarray(board.to_mask(board.blocks(jnp.asarray(state.cells)[:, None])))[:, 0].reshape(6, 6)
+    enemies = {int(CELL.get(word)) for word in state.entities if int(KIND.get(word)) == ENEMY}
+    neighbours = [(row + 1, col), (row - 1, col), (row, col - 1), (row, col + 1)]
+    on_board = [0 <= r < 6 and 0 <= c < 6 for r, c in neighbours]
+    for direction, (r, c) in enumerate(neighbours):
+        if on_board[direction] and 6 * r + c in enemies:
+            return direction, True
+    distances, frontier = {divmod(int(state.exit), 6): 0}, [divmod(int(state.exit), 6)]
+    for r, c in frontier:  # grows while it is walked along: a breadth-first search from the exit
+        for near in [(r + 1, c), (r - 1, c), (r, c - 1), (r, c + 1)]:
+            if 0 <= near[0] < 6 and 0 <= near[1] < 6 and not blocks[near] and near not in distances:
+                distances[near] = distances[r, c] + 1
+                frontier.append(near)
+    lengths = [distances.get(cell, 1000) if mask[i] else 2000 for i, cell in enumerate(neighbours)]
+    return int(np.argmin(lengths)), False
+
+
+def test_means_and_intervals():
+    def one(final_stage, length):
+        games = len(final_stage)
+        zeros = np.zeros(games, int)
+        return Evaluation(
+            final_stage=np.array(final_stage),
+            won=np.array(final_stage) == 9,
+            total_reward=np.zeros(games),
+            score=zeros,
+            length=np.array(length),
+            undone=zeros + 1,
+            valid=np.ones((games, 28), int),
+            used=np.eye(28, dtype=int)[[5] * games],
+        )
+
+    evaluation = one([1, 9] * 200, [1, 3] * 200)
+    mean, low, high = evaluation.means()["final_stage"]
+    assert mean == 5.0
+    # The bootstrap of 400 coin tosses of 1 or 9: standard error 4 / 20.
+    assert low == pytest.approx(5 - 1.96 * 0.2, abs=0.05)
+    assert high == pytest.approx(5 + 1.96 * 0.2, abs=0.05)
+    assert evaluation.means()["win_rate"][0] == 0.5
+    assert evaluation.means()["steps_undone"][0] == 0.5  # of all steps: 400 of 800
+    assert evaluation.stages() == {1: 200, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 9: 200}
+    assert evaluation.use_when_valid()["push"] == 1.0
+    assert evaluation.use_when_valid()["siphon"] == 0.0
+    summary = json.loads(to_json({"a": evaluation}))["a"]
+    assert summary["final_stage"]["mean"] == 5.0
+    text = table({"a": evaluation, "b": one([2], [4])})
+    assert "5.00 (4.6" in text
+    assert "2.00 (2.00 – 2.00)" in text
+
+
+def test_policies_load_by_name_and_from_a_run(tmp_path, policies):
+    assert load_policy("random") is baselines.random
+    assert load_policy("greedy") is baselines.greedy
+    params = policies["network"].params
+    nothing = jnp.zeros((), jnp.int32)
+    runner = RunnerState(params, nothing, nothing, nothing, jax.random.key(0), nothing)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(runner, TrainConfig(hidden_dim=8, num_layers=1), {})
+    checkpoints.close()
+
+    policy = load_policy(tmp_path, greedy=True)
+    observation = jax.random.uniform(jax.random.key(1), (1545,), jnp.float32)
+    mask = jnp.arange(28) % 3 == 0
+    distribution, value = policy.distribution(observation, mask)
+    logits, expected_value = ActorCritic(28, 8, 1).apply(params, observation)
+    assert value == expected_value
+    best = int(np.where(mask, logits, -np.inf).argmax())
+    assert int(policy(None, observation, mask, jax.random.key(0))) == best
+    assert (np.asarray(distribution.probs)[~np.asarray(mask)] == 0).all()
+    with pytest.raises(CheckpointError, match=r"does not exist\. Give the directory of a training run"):
+        load_policy(tmp_path / "other")
+
+
+def test_nothing_to_evaluate_is_refused():
+    with pytest.raises(ValueError, match="0 policies and 10 games given"):
+        compare({}, jax.random.key(0), 10)
+    with pytest.raises(ValueError, match="1 policies and 0 games"):
+        compare({"random": baselines.random}, jax.random.key(0), 0)
