@@ -18,7 +18,7 @@ def restored(state: GameState, undoes: jax.Array) -> GameState:
 
 
 def recorded(state: GameState, pops: jax.Array, pushes: jax.Array) -> GameState:
-    """Take the newest snapshot off (`pops`) or put the present one on top (`pushes`, the oldest falls out): bool (N,)."""
+    """Take the newest snapshot off (`pops`) or put the present on top (`pushes`; the oldest falls out): bool (N,)."""
 
     def shift(kept: jax.Array, now: jax.Array) -> jax.Array:
         pushed = jnp.concatenate([now[None], kept[:-1]])

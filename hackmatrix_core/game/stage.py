@@ -229,7 +229,7 @@ def _layout(exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.A
 
 
 def _distinct_cells(candidates: jax.Array, number: jax.Array, seed: jax.Array, attempt: jax.Array) -> jax.Array:
-    """Uniformly distinct cells of a bitboard: selection sampling (Knuth, The Art of Computer Programming 2, 3.4.2 S)."""
+    """Uniformly distinct cells of a bitboard: selection sampling (Knuth, Art of Computer Programming 2, 3.4.2 S)."""
 
     def visit(cell: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         chosen, left, wanted = carry
