@@ -34,7 +34,9 @@ def batched(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @custom_vmap
     def many(*arguments: Any) -> Any:
-        results = function(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), arguments))
+        # Turning the arrays apart from the rules keeps the loops of the rules on contiguous lanes.
+        turned = apart(_games_last)(*arguments)
+        results = apart(function)(*turned)
         return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), results)
 
     @one.def_vmap
@@ -51,6 +53,10 @@ def batched(function: Callable[..., Any]) -> Callable[..., Any]:
         return results, jax.tree.map(lambda _: True, results)
 
     return functools.wraps(function)(lambda *arguments: one(*arguments))
+
+
+def _games_last(*arguments: Any) -> Any:
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), arguments)
 
 
 def _with_leading_axis(size: int, is_batched: Any, arguments: Any) -> Any:
