@@ -55,7 +55,7 @@ def train(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
     run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
     config = _train_config(options, run_dir)
-    print(f"{get_device_config()}\nrun directory {run_dir}")
+    print(f"run directory {run_dir}")
     trainer = Trainer(config, run_dir, resume=options.resume, minutes=options.minutes)
     result = trainer.run()
     if result.stopped_by in _SIGNAL_CODES:

@@ -3,12 +3,14 @@
 All of them are callbacks: functions of a `Progress`, which `Trainer` calls at each phase and after each update.
 """
 
+import base64
 import contextlib
 import dataclasses
 import io
 import json
 import math
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -99,7 +101,7 @@ class ConsoleProgress:
 
     def _write(self, text: str, end: str = "") -> None:
         if self._stream.isatty():
-            width = os.get_terminal_size(self._stream.fileno()).columns if self._stream is sys.stdout else 120
+            width = shutil.get_terminal_size().columns
             self._stream.write("\r\033[K" + text[: width - 1] + end)
         else:
             self._stream.write(text + "\n")
@@ -207,10 +209,10 @@ def save_curves(history: Sequence[Record], path: str | os.PathLike) -> None:
 
 
 class LiveDisplay:
-    """Progress in a notebook: a status line, the two curves and a stop button, renewed in place.
+    """Progress in a notebook: a stop button, a status line and the two curves, renewed in place.
 
-    The button needs ipywidgets, and jupyter_ui_poll to be heard while the cell runs; without them the notebook's own
-    interrupt (■) does the same.
+    The button (if ipywidgets is there) is heard while the cell waits for a run in a thread of its own, as in
+    `await asyncio.to_thread(trainer.run)`. The notebook's own interrupt (■) stops any run.
 
     Args:
         interval: seconds between two drawings of the curves.
@@ -219,55 +221,49 @@ class LiveDisplay:
     def __init__(self, interval: float = 2.0) -> None:
         self._interval = interval
         self._drawn = -math.inf
-        self._events = contextlib.ExitStack()
-        self._poll: Callable[[int], Any] = lambda _: None
-        self._handles: tuple[Any, Any] | None = None
+        self._button: Any = None
+        self._status: Any = None
+        self._curves: Any = None
 
     def __call__(self, progress: Progress) -> None:
         """Renew the display."""
-        if self._handles is None:
+        if progress.phase == "compiling":
             self._start(progress.stop)
-        self._poll(5)
         if progress.phase == "training" and time.monotonic() - self._drawn < self._interval:
             return
         self._drawn = time.monotonic()
-        text = "compiling…" if progress.phase == "compiling" else status_line(progress)
-        self._show(text if progress.phase != "done" else f"{text} · done", progress.history)
-        if progress.phase == "done":
-            self._events.close()
+        text = {"compiling": "compiling…", "training": status_line(progress), "done": f"{status_line(progress)} · done"}
+        self._status.update({"text/plain": text[progress.phase]}, raw=True)
+        if progress.history:
+            self._curves.update({"image/png": _png(plot_curves(progress.history))}, raw=True)
+        if progress.phase == "done" and self._button is not None:
+            self._button.disabled = True
 
     def _start(self, stop: Callable[[], None]) -> None:
         from IPython.display import display
 
         with contextlib.suppress(ImportError):
             import ipywidgets
-            from jupyter_ui_poll import ui_events
 
-            button = ipywidgets.Button(description="Stop and save", icon="stop", tooltip="after the update in progress")
-            button.on_click(lambda _: self._press(button, stop))
-            display(button)
-            self._poll = self._events.enter_context(ui_events())
-        self._handles = tuple(display({"text/plain": ""}, raw=True, display_id=True) for _ in range(2))
-
-    def _press(self, button: Any, stop: Callable[[], None]) -> None:
-        button.disabled, button.description = True, "Stopping…"
-        stop()
-
-    def _show(self, text: str, history: Sequence[Record]) -> None:
-        status, curves = self._handles
-        status.update({"text/plain": text}, raw=True)
-        if history:
-            picture = io.BytesIO()
-            plot_curves(history).savefig(picture, format="png", dpi=90)
-            from IPython.display import Image
-
-            curves.update(Image(data=picture.getvalue(), format="png", alt="curves of return and entropy"))
+            self._button = ipywidgets.Button(
+                description="Stop and save", icon="stop", tooltip="ends after the update in progress"
+            )
+            self._button.on_click(lambda _: stop())
+            display(self._button)
+        self._status, self._curves = (display({"text/plain": ""}, raw=True, display_id=True) for _ in range(2))
 
 
 def _in_notebook() -> bool:
     from IPython import get_ipython
 
     return getattr(get_ipython(), "kernel", None) is not None
+
+
+def _png(figure: Figure) -> str:
+    """The figure as a notebook's messages carry it: PNG in base64."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=90)
+    return base64.b64encode(picture.getvalue()).decode()
 
 
 def _json_line(record: Record) -> str:

@@ -1,7 +1,6 @@
 """States for tests, as dictionaries (R12): from random play, and made richer than play makes them.
 
-Play alone seldom has many enemies, owned programs, shared cells or entities on blocks; all of it is legal, and the rules
-have to hold there too.
+Play alone seldom has many enemies, owned programs, shared cells or entities on blocks; the rules hold there too.
 """
 
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from .reference.turn import snapshot
 
 
 def visited(rng: Random) -> Iterator[State]:
-    """Endless random play: every state that has a valid action, game after game, some of them enriched on the way."""
+    """Endless random play: the states of games, up to 60 of each; in most games some of them are enriched."""
     while True:
         state = reference.reset(rng)
-        richness = rng.choice([0, 0, 0.02, 0.3])
-        while True:
+        richness = rng.choice([0, 0.1, 0.3, 0.6])
+        for _ in range(60):
             if rng.random() < richness:
                 state = enriched(state, rng)
             yield state
@@ -32,7 +31,7 @@ def visited(rng: Random) -> Iterator[State]:
 
 
 def likely_action(actions: list[int], rng: Random) -> int:
-    """One of the actions; moves as often as everything else together."""
+    """One of the actions; the moves together are a third where there are others."""
     moves = [action for action in actions if action < 4]
     others = [action for action in actions if action >= 4]
     return rng.choice(moves if moves and (not others or rng.random() < 0.5) else others)
@@ -58,12 +57,9 @@ def _some(cells: list[list[dict[str, Any]]], count: int, rng: Random) -> list[di
     return [cells[row][col] for row, col in rng.sample(CELLS, count)]
 
 
-def _own_programs(state: State, rng: Random) -> None:
+def _be_equipped(state: State, rng: Random) -> None:
     chosen = rng.sample(PROGRAM_NAMES, rng.choice([2, 5, 23]))
     state["programs"] = [name for name in PROGRAM_NAMES if name in chosen]
-
-
-def _be_rich(state: State, rng: Random) -> None:
     state["player"]["credits"] = rng.randrange(61)
     state["player"]["energy"] = rng.randrange(61)
     state["player"]["data_siphons"] = rng.randrange(4)
@@ -145,7 +141,7 @@ def _hurry(state: State, rng: Random) -> None:
 def _remember(state: State, rng: Random) -> None:
     """Snapshots that differ from now."""
     remembered = clone(state)
-    for change in rng.sample([_add_enemies, _stand_elsewhere, _siphon_cells, _fare, _be_rich, _set_flags], 2):
+    for change in rng.sample([_add_enemies, _stand_elsewhere, _siphon_cells, _fare, _be_equipped, _set_flags], 2):
         change(remembered, rng)
     state["history"] = [*state["history"], snapshot(remembered)][-reference.UNDO_DEPTH :]
 
@@ -160,10 +156,9 @@ def _displace_exit(state: State, rng: Random) -> None:
 
 
 CHANGES = [
-    _own_programs,
-    _own_programs,
-    _be_rich,
-    _be_rich,
+    _be_equipped,
+    _be_equipped,
+    _be_equipped,
     _fare,
     _stand_elsewhere,
     _add_enemies,
