@@ -9,7 +9,7 @@ from typing import Any
 
 from . import reference
 from .reference.board import State, clone
-from .reference.tables import CELLS, ENEMY_TYPES, FULL_HP, PROGRAM_NAMES
+from .reference.tables import CELLS, ENEMY_TYPES, FULL_HP, PROGRAM_NAMES, SIPHON
 from .reference.turn import snapshot
 
 
@@ -32,6 +32,8 @@ def visited(rng: Random) -> Iterator[State]:
 
 def likely_action(actions: list[int], rng: Random) -> int:
     """One of the actions; the moves together are a third where there are others."""
+    if SIPHON in actions and rng.random() < 0.15:
+        return SIPHON
     moves = [action for action in actions if action < 4]
     others = [action for action in actions if action >= 4]
     return rng.choice(moves if moves and (not others or rng.random() < 0.5) else others)
@@ -66,7 +68,7 @@ def _be_equipped(state: State, rng: Random) -> None:
 
 
 def _fare(state: State, rng: Random) -> None:
-    state["player"] |= {"hp": rng.randint(1, 3), "attack": rng.randint(1, 3), "score": rng.randrange(30)}
+    state["player"] |= {"hp": rng.choice([1, 1, 2, 3]), "attack": rng.randint(1, 3), "score": rng.randrange(30)}
     state["stage"] = rng.randint(1, 8)
     state["atk_plus_uses"] = rng.randrange(3)
 

@@ -12,10 +12,11 @@ from scipy.stats import chi2
 
 from . import bulk, conformance, random_states, reference
 
-STATES = 1500
-RUNS = 96  # of an action that chance has a hand in
+STATES = 1200
+RUNS = 128  # of an action that chance has a hand in
 LEAST = 1 / 120  # only actions whose outcomes are at least this likely, branch by branch
 SIGNIFICANCE = 1e-6
+WAIT = 10
 
 
 @pytest.fixture(scope="module")
@@ -46,48 +47,91 @@ def test_observations(states, batch):
 
 
 def test_steps(states, batch):
+    """Outcomes are exactly the reference's, with the order of entities and whole histories, and as often as they should."""
     rng = Random(2)
-    key = jax.random.key(3)
-    actions = [choose_action(state, rng) for state in states]
-    expected = [exact_outcomes(state, action) for state, action in zip(states, actions, strict=True)]
+    actions = [choose_actions(state, rng) for state in states]
+    expected = [exact_outcomes(state, sequence) for state, sequence in zip(states, actions, strict=True)]
     chosen = [i for i, outcomes in enumerate(expected) if outcomes is not None]
     assert len(chosen) > 0.7 * len(states)
-    assert {actions[i] for i in chosen} >= set(range(reference.NUM_ACTIONS))
+    assert {action for i in chosen for action in actions[i]} >= set(range(reference.NUM_ACTIONS))
 
     repeats = [1 if len(expected[i]) == 1 else RUNS for i in chosen]
-    played = bulk.play(bulk.take(batch, np.array(chosen)), [[actions[i]] for i in chosen], repeats, key)
+    played = bulk.play(bulk.take(batch, np.array(chosen)), [actions[i] for i in chosen], repeats, jax.random.key(3))
     problems = {}
-    deviation = freedom = 0.0
-    for i, ours in zip(chosen, played, strict=True):
-        counts = Counter()
-        for outcome in ours:
-            counts[exact_key(outcome)] += outcome["n"]
-        unexpected = counts.keys() - expected[i].keys()
-        if unexpected:
+    few, many = [], []  # a wrong order of movement shows where outcomes are few, a wrong spawn where they are many
+    for i, outcomes in zip(chosen, played, strict=True):
+        counts = counted(outcomes)
+        if unexpected := counts.keys() - expected[i].keys():
             problems[i] = (actions[i], states[i], unexpected, expected[i].keys())
-        for key, probability in expected[i].items():
-            mean = probability * sum(counts.values())
-            deviation += (counts[key] - mean) ** 2 / mean
-        freedom += len(expected[i]) - 1
+        (few if len(expected[i]) <= 8 else many).append((counts, expected[i]))
     assert problems == {}
-    assert freedom > 1000
-    assert chi2.sf(deviation, freedom) > SIGNIFICANCE
+    assert significance(few) > SIGNIFICANCE
+    assert significance(many) > SIGNIFICANCE
 
 
-def choose_action(state, rng):
-    """Mostly a valid action, at times any, at times none of the 28."""
+@pytest.mark.parametrize("enemy_type", ["daemon", "virus"])
+def test_order_of_movement(enemy_type):
+    """Three enemies contest the one cell before the player's; stunned ones stand in the list between them (R6.2)."""
+    state = reference.reset(Random(0))
+    cells = [[{} for _ in range(6)] for _ in range(6)]
+    for row, col in [(1, 1), (1, 3)]:
+        cells[row][col]["block"] = {"kind": "data", "points": 1, "spawn": 1, "hidden": False}
+    enemy = {"type": enemy_type, "hp": 2, "disabled": 0, "stunned": False, "from_siphon": False, "scheduled": False}
+    contestants = [enemy | {"row": row, "col": col} for row, col in [(3, 2), (2, 1), (2, 3)]]
+    bystanders = [enemy | {"row": 5, "col": col, "stunned": True} for col in range(4)]
+    state |= {
+        "cells": cells,
+        "player": state["player"] | {"row": 0, "col": 2, "energy": 5},
+        "programs": ["wait"],
+        "transmissions": [],
+        "enemies": [bystanders[0], contestants[0], *bystanders[1:3], contestants[1], bystanders[3], contestants[2]],
+    }
+    expected = exact_outcomes(state, [WAIT])
+    assert len(expected) >= 3
+    (played,) = bulk.play(bulk.stack([state]), [[WAIT]], [4096], jax.random.key(4))
+    counts = counted(played)
+    assert counts.keys() == expected.keys()
+    assert significance([(counts, expected)]) > SIGNIFICANCE
+
+
+def choose_actions(state, rng):
+    """Mostly one or two valid actions, the second UNDO where possible; at times any action, or none of the 28."""
     valid = reference.valid_actions(state)
-    if valid and rng.random() < 0.95:
-        return random_states.likely_action(valid, rng)
-    return rng.choice([-1, 28, 1000, *range(reference.NUM_ACTIONS)])
+    if not valid or rng.random() < 0.05:
+        return [rng.choice([-1, 28, 1000, *range(reference.NUM_ACTIONS)])]
+    first = random_states.likely_action(valid, rng)
+    after, outcome = reference.step(state, first, rng)
+    valid = reference.valid_actions(after)
+    if outcome.terminated or not valid or rng.random() < 0.7:
+        return [first]
+    return [first, conformance.UNDO if conformance.UNDO in valid else random_states.likely_action(valid, rng)]
 
 
-def exact_outcomes(state, action):
+def counted(outcomes):
+    counts = Counter()
+    for outcome in outcomes:
+        counts[exact_key(outcome)] += outcome["n"]
+    return counts
+
+
+def significance(samples):
+    """Of a chi-square test over all (counts, probabilities) together."""
+    deviation, freedom = 0.0, 0
+    for counts, probabilities in samples:
+        for key, probability in probabilities.items():
+            mean = probability * counts.total()
+            deviation += (counts[key] - mean) ** 2 / mean
+        freedom += len(probabilities) - 1
+    assert freedom > 0
+    return chi2.sf(deviation, freedom)
+
+
+def exact_outcomes(state, actions):
     """All outcomes with their probabilities, or None where some are too unlikely to be listed."""
     outcomes = defaultdict(float)
 
     def play(rng):
-        return conformance.reference_outcome(state, [action], rng)
+        return conformance.reference_outcome(state, actions, rng)
 
     try:
         for outcome, probability in reference.branches(play, least=LEAST):
