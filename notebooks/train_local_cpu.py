@@ -94,8 +94,8 @@ print("valid now: ", ", ".join(name for name, valid in zip(ACTION_NAMES, mask, s
 # %% tags=["nbval-ignore-output"]
 # @title Settings
 minutes = 3.0  # @param {type: "number"}
-learning_rate = 2.5e-4  # @param {type: "number"}
-ent_coef = 0.1  # @param {type: "number"}
+learning_rate = 1e-3  # @param {type: "number"}
+ent_coef = 0.02  # @param {type: "number"}
 seed = 0  # @param {type: "integer"}
 run_dir = "runs/train_local_cpu"  # @param {type: "string"}
 
