@@ -47,7 +47,7 @@ def test_observations(states, batch):
 
 
 def test_steps(states, batch):
-    """Outcomes are exactly the reference's, with the order of entities and whole histories, and as often as they should."""
+    """Outcomes are exactly the reference's, with the order of entities and whole histories, each as often as there."""
     rng = Random(2)
     actions = [choose_actions(state, rng) for state in states]
     expected = [exact_outcomes(state, sequence) for state, sequence in zip(states, actions, strict=True)]
