@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--run-dir", metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)")
     command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    command.add_argument("--minutes", type=_positive, metavar="M", help="stop after this time, compiling included")
+    command.add_argument("--minutes", type=_positive, metavar="M", help="stop after training this long")
     command.add_argument(
         "--evaluate-games",
         type=_count,

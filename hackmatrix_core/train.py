@@ -88,7 +88,7 @@ class Trainer:
         env: default HackMatrix.
         callbacks: called with each `Progress`; default is a display that suits a notebook or a console.
         resume: go on from the newest whole checkpoint in `run_dir`, if there is one.
-        minutes: limit of the time that `run` takes, compiling included.
+        minutes: limit of the time that training takes, compiling not counted.
         save_every: seconds between checkpoints.
 
     Raises:
@@ -157,8 +157,8 @@ class Trainer:
 
             spent = now - training_since
             left = spent / (update - first) * (self.config.num_updates - update)
-            self._tell("training", update, spent, max(0.0, min(left, started + self._limit - now)), history)
-            if now - started >= self._limit:
+            self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
+            if spent >= self._limit:
                 self.stop("time")
             if now - saved >= self._save_every:
                 self._save(runner, history)
