@@ -30,11 +30,9 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("This kernel lacks the package. Close it and start with: bash colab_setup.sh lab") from None
 
-import ipywidgets
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
 
 from hackmatrix_core import evaluation
 from hackmatrix_core.game.state import ACTION_NAMES
@@ -121,11 +119,8 @@ config
 
 # %% tags=["nbval-ignore-output"]
 trainer = hm.Trainer(config, run_dir, resume=True, minutes=minutes)
-button = ipywidgets.Button(description="Stop and save", icon="stop")
-button.on_click(lambda _: trainer.stop())
-display(button)
 try:
-    result = await asyncio.to_thread(trainer.run)  # a thread of its own keeps the button alive
+    result = await asyncio.to_thread(trainer.run)  # a thread of its own keeps the stop button alive
 finally:
     trainer.stop()  # also if the cell is interrupted
 

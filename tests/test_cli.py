@@ -11,7 +11,6 @@ import pytest
 from hackmatrix_core.cli import main
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.monitoring import read_metrics
-from tests.compile_cache import compile_cache
 
 TINY = ["--num-envs", "8", "--num-steps", "4", "--num-minibatches", "2", "--update-epochs", "1", "--hidden-dim", "8"]
 
@@ -24,13 +23,6 @@ def run(arguments, capsys):
         code = exit_.code
     out, err = capsys.readouterr()
     return code, out, err
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_variables(tmp_path_factory):
-    """Both training runs here are of one program."""
-    with compile_cache(tmp_path_factory.mktemp("cache")) as variables:
-        yield variables
 
 
 @pytest.fixture(autouse=True)
@@ -126,10 +118,10 @@ def test_doctor(capsys):
         assert word in out
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, cache_variables):
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     code = "import sys; from hackmatrix_core.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["train", "--run-dir", str(tmp_path), *TINY]
-    environment = {**os.environ, **cache_variables, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,

@@ -95,6 +95,18 @@ def test_the_newest_snapshots_of_a_long_history_are_kept():
     assert [entry["turn"] for entry in exported["history"]] == list(range(3, UNDO_DEPTH + 3))
 
 
+def test_any_number_of_pending_spawns_fills_the_board_and_no_more():
+    scenario = hm.scenario.to_dict(hm.reset(jax.random.key(0)))
+    scenario["player"]["data_siphons"] = 1
+    scenario["pending_spawns"] = 2**31 - 1 - 99
+    blocks = sum("block" in cell for row in scenario["cells"] for cell in row)
+    state, _ = hm.step(hm.scenario.from_dict(scenario), jnp.int32(4), jax.random.key(1))
+    after = hm.scenario.to_dict(state)
+    cells = {(entity["row"], entity["col"]) for entity in after["enemies"] + after["transmissions"]}
+    assert len(cells) == len(after["enemies"]) + len(after["transmissions"]) == min(36 - blocks - 1, MAX_ENTITIES)
+    assert after["pending_spawns"] == 0
+
+
 def test_a_batch_is_not_exported():
     batch = jax.tree.map(lambda x: jnp.stack([x, x]), hm.scenario.from_dict(RICH))
     with pytest.raises(ValueError, match=r"the state is a batch of shape \(2,\), expected one game"):

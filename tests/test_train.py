@@ -17,16 +17,8 @@ from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.monitoring import read_metrics
 from hackmatrix_core.train import Trainer
 from tests import probe_environments as probes
-from tests.compile_cache import compile_cache
 
 SIZES = {"num_envs": 4, "num_steps": 4, "num_minibatches": 2, "update_epochs": 2, "hidden_dim": 8, "num_layers": 1}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(tmp_path_factory):
-    """All runs here are of one program."""
-    with compile_cache(tmp_path_factory.mktemp("cache")):
-        yield
 
 
 def config_of(updates: int, **changes) -> TrainConfig:

@@ -182,7 +182,7 @@ def _spawned(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Ar
     pending = jnp.where(moves, state.pending_spawns, 0)
     entities = spawn(
         state.entities,
-        pending + due.astype(jnp.int32),
+        jnp.minimum(pending, MAX_ENTITIES) + due.astype(jnp.int32),  # there is room for no more
         first_flags=jnp.where(due, np.uint32(SCHEDULED.mask), np.uint32(FROM_SIPHON.mask)),
         flags=FROM_SIPHON.mask,
         position=state.position,
