@@ -1,13 +1,15 @@
 """The game as a reinforcement learning environment in the API of gymnax: parameters, time limit, auto-reset."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import observation, random, stage
+from hackmatrix_core import spaces
+from hackmatrix_core.game import history, observation, random, stage
 from hackmatrix_core.game.batching import batched
 from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.game.state import NUM_ACTIONS, GameState
@@ -31,6 +33,15 @@ class EnvParams:
     """() int32, actions after which an episode is cut (truncated, not terminated)."""
     reward_weights: jax.Array = dataclasses.field(default_factory=lambda: np.ones(len(REWARD_PARTS), np.float32))
     """(15,) float32, the weights of the reward parts in the order of R10."""
+
+    @property
+    def max_steps_in_episode(self) -> int | jax.Array:
+        """`max_steps` under the name that gymnax gives it."""
+        return self.max_steps
+
+    def replace(self, **changes: Any) -> "EnvParams":
+        """A copy with some fields changed, as the parameters of gymnax offer it."""
+        return dataclasses.replace(self, **changes)
 
 
 @jax.tree_util.register_dataclass
@@ -67,24 +78,37 @@ class HackMatrixGymnax:
         obs, state, reward, done, info = jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, params)
     """
 
+    name = "HackMatrix"
     num_actions = NUM_ACTIONS
     obs_shape = (observation.OBSERVATION_SIZE,)
 
     def __init__(self, compact_observations: bool = False) -> None:
         self.compact_observations = compact_observations
-        self._reset = batched(self._reset_batch)
-        self._step = batched(self._step_batch)
-        self._step_env = batched(self._step_env_batch)
 
     @property
     def default_params(self) -> EnvParams:
         """`EnvParams()`: 2,000 actions, all weights 1."""
         return EnvParams()
 
+    def action_space(self, params: EnvParams | None = None) -> spaces.Discrete:
+        """The integers 0–27 (R4): `spaces.Discrete`, or gymnax's own where gymnax is in use."""
+        del params
+        return spaces.as_gymnax(spaces.Discrete(NUM_ACTIONS))
+
+    def observation_space(self, params: EnvParams | None = None) -> spaces.Box:
+        """(1545,) float32 from 0 to 127.5, or uint8 from 0 to 255 if compact; where gymnax is in use, its own `Box`.
+
+        The rules set no limit to the attack; 127.5 is where its value, (attack − 1) / 2, stops counting.
+        """
+        del params
+        high, dtype = (255, jnp.uint8) if self.compact_observations else (127.5, jnp.float32)
+        return spaces.as_gymnax(spaces.Box(0, high, self.obs_shape, dtype))
+
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
         """Start an episode with a new game (R2): the observation and the state. The parameters do not matter to it."""
         del params
-        return self._reset(random.seed_from_key(key))
+        packed, state = _reset_batch(random.seed_from_key(key))
+        return self._unpacked(packed), dataclasses.replace(state, game=history.empty(state.game))
 
     def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
         """One action, and a new game where it ended the episode.
@@ -105,13 +129,11 @@ class HackMatrixGymnax:
                 (before the auto-reset), and `returned_episode` (() bool, an episode ended here) with
                 `episode_return` (() float32) and `episode_length` (() int32), running totals until it does.
         """
-        return self._step(random.seed_from_key(key), state, as_action(action), _arrays(params or self.default_params))
+        return self._run(_step_batch, key, state, action, params)
 
     def step_env(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
         """As `step`, without the auto-reset: the state and the observation after an end are those of the end."""
-        return self._step_env(
-            random.seed_from_key(key), state, as_action(action), _arrays(params or self.default_params)
-        )
+        return self._run(_step_env_batch, key, state, action, params)
 
     def get_action_mask(self, state: EnvState) -> jax.Array:
         """The action mask of the state: bool (28,)."""
@@ -125,74 +147,113 @@ class HackMatrixGymnax:
         """Compact observations as float32: uint8 (…, 1545) to float32 (…, 1545); float32 ones are returned as given."""
         return observation.decode(obs) if obs.dtype == jnp.uint8 else obs
 
-    # The methods below take batches whose axis is the last; `batched` makes them the ones above.
-
-    def _observed(self, game: GameState) -> jax.Array:
-        return observation.compact(game) if self.compact_observations else observation.observe(game)
-
-    def _reset_batch(self, seed: jax.Array) -> tuple[jax.Array, EnvState]:
-        games = seed.shape[1]
-        game = stage.enter(stage.new_games(seed), jnp.ones(games, bool), seed)
-        state = EnvState(game, jnp.zeros(games, jnp.float32), jnp.zeros(games, jnp.int32))
-        return self._observed(game), state
-
-    def _step_batch(self, seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Step:
-        ended, reward, outcome, info = self._advanced(seed, state, action, params)
-        done = info["terminated"] | info["truncated"]
-        # One pass generates the next stages and the first stages of new games. A game that is cut on its way into a
-        # stage is in both halves: its last observation shows that stage.
-        game, fresh = ended.game, stage.new_games(seed)
-        enters = outcome.stage_completed & ~outcome.won
-
-        def both(first: jax.Array, second: jax.Array) -> jax.Array:
-            return jnp.concatenate([first, second], axis=-1)
-
-        generated = stage.generate(
-            both(enters, done),
-            both(game.position, fresh.position),
-            both(game.stage, fresh.stage),
-            both(game.entities, fresh.entities),
-            both(seed, seed),
+    def _run(self, rules: Callable[..., Any], key: jax.Array, state: EnvState, action: jax.Array, params: Any) -> Step:
+        result = rules(
+            random.seed_from_key(key),
+            dataclasses.replace(state, game=history.with_newest(state.game)),
+            as_action(action),
+            _arrays(params or self.default_params),
         )
-        for_game, for_fresh = zip(*(jnp.split(x, 2, axis=-1) for x in generated), strict=True)
-        game, fresh = stage.entered(game, enters, for_game), stage.entered(fresh, done, for_fresh)
-        next_state = EnvState(
-            jax.tree.map(
-                lambda new, old: jnp.where(done.reshape((1,) * (old.ndim - 1) + (-1,)), new, old), fresh, game
-            ),
+        game = history.changed(result.state.game, state.game.history, result.change)
+        info = result.info | {"final_observation": self._unpacked(result.final_observation)}
+        return (
+            self._unpacked(result.observation),
+            dataclasses.replace(result.state, game=game),
+            result.reward,
+            info["returned_episode"],
+            info,
+        )
+
+    def _unpacked(self, packed: observation.Packed) -> jax.Array:
+        compact = observation.compact(packed)
+        return compact if self.compact_observations else observation.decode(compact)
+
+
+class _Result(NamedTuple):
+    """What the rules give for one step of N environments, along the last axis."""
+
+    observation: observation.Packed
+    final_observation: observation.Packed
+    state: EnvState  # the history of its game set aside
+    change: jax.Array  # int32 (N,), a `history.Change`
+    reward: jax.Array  # float32 (N,)
+    info: dict[str, Any]
+
+
+@batched
+def _step_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> _Result:
+    ended, outcome, change, reward, info = _advanced(seed, state, action, params)
+    done = info["returned_episode"]
+    # One pass generates the next stages and the first stages of new games. A game that is cut on its way into a stage
+    # is in both halves: its last observation shows that stage.
+    game, fresh = ended.game, stage.new_games(seed)
+    enters = outcome.stage_completed & ~outcome.won
+
+    def both(first: jax.Array, second: jax.Array) -> jax.Array:
+        return jnp.concatenate([first, second], axis=-1)
+
+    generated = stage.generate(
+        both(enters, done),
+        both(game.position, fresh.position),
+        both(game.stage, fresh.stage),
+        both(game.entities, fresh.entities),
+        both(seed, seed),
+    )
+    for_game, for_fresh = zip(*(jnp.split(x, 2, axis=-1) for x in generated), strict=True)
+    game, fresh = stage.entered(game, enters, for_game), stage.entered(fresh, done, for_fresh)
+    next_game = jax.tree.map(
+        lambda new, old: jnp.where(done.reshape((1,) * (old.ndim - 1) + (-1,)), new, old), fresh, game
+    )
+    return _Result(
+        observation=observation.packed(next_game),
+        final_observation=observation.packed(game),
+        state=EnvState(
+            next_game,
             jnp.where(done, jnp.float32(0), ended.episode_return),
             jnp.where(done, 0, ended.episode_length),
-        )
-        info["final_observation"] = self._observed(game)
-        return self._observed(next_state.game), next_state, reward, done, info
+        ),
+        change=jnp.where(done, history.Change.CLEAR, change),
+        reward=reward,
+        info=info,
+    )
 
-    def _step_env_batch(self, seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> Step:
-        ended, reward, outcome, info = self._advanced(seed, state, action, params)
-        ended = dataclasses.replace(ended, game=complete(ended.game, outcome, seed))
-        info["final_observation"] = self._observed(ended.game)
-        return info["final_observation"], ended, reward, info["terminated"] | info["truncated"], info
 
-    def _advanced(
-        self, seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
-    ) -> tuple[EnvState, jax.Array, Outcome, dict[str, Any]]:
-        game, outcome = advance(state.game, action, seed)
-        parts = jnp.stack([outcome.reward_parts[name] for name in REWARD_PARTS])
-        reward = jnp.sum(parts * params.reward_weights, axis=0)
-        ended = EnvState(game, state.episode_return + reward, state.episode_length + 1)
-        truncated = (ended.episode_length >= params.max_steps) & ~outcome.terminated
-        info = {
-            "reward_parts": outcome.reward_parts,
-            "stage": game.stage,
-            "score": game.score,
-            "hp": game.hp,
-            "terminated": outcome.terminated,
-            "truncated": truncated,
-            "won": outcome.won,
-            "episode_return": ended.episode_return,
-            "episode_length": ended.episode_length,
-            "returned_episode": outcome.terminated | truncated,
-        }
-        return ended, reward, outcome, info
+@batched
+def _step_env_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> _Result:
+    ended, outcome, change, reward, info = _advanced(seed, state, action, params)
+    ended = dataclasses.replace(ended, game=complete(ended.game, outcome, seed))
+    observed = observation.packed(ended.game)
+    return _Result(observed, observed, ended, change, reward, info)
+
+
+@batched
+def _reset_batch(seed: jax.Array) -> tuple[observation.Packed, EnvState]:
+    games = seed.shape[1]
+    game = stage.enter(stage.new_games(seed), jnp.ones(games, bool), seed)
+    return observation.packed(game), EnvState(game, jnp.zeros(games, jnp.float32), jnp.zeros(games, jnp.int32))
+
+
+def _advanced(
+    seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
+) -> tuple[EnvState, Outcome, jax.Array, jax.Array, dict[str, Any]]:
+    game, outcome, change = advance(state.game, action, seed)
+    parts = jnp.stack([outcome.reward_parts[name] for name in REWARD_PARTS])
+    reward = jnp.sum(parts * params.reward_weights, axis=0)
+    ended = EnvState(game, state.episode_return + reward, state.episode_length + 1)
+    truncated = (ended.episode_length >= params.max_steps) & ~outcome.terminated
+    info = {
+        "reward_parts": outcome.reward_parts,
+        "stage": game.stage,
+        "score": game.score,
+        "hp": game.hp,
+        "terminated": outcome.terminated,
+        "truncated": truncated,
+        "won": outcome.won,
+        "episode_return": ended.episode_return,
+        "episode_length": ended.episode_length,
+        "returned_episode": outcome.terminated | truncated,
+    }
+    return ended, outcome, change, reward, info
 
 
 def _arrays(params: EnvParams) -> EnvParams:

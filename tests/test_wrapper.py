@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import hackmatrix_core as hm
+from hackmatrix_core import spaces
 from hackmatrix_core.game.rewards import REWARD_PARTS
+from hackmatrix_core.gymnax_v1 import HackMatrixGymnaxV1
 
 NUM_ENVS = 64
 ENV = hm.HackMatrixGymnax()
@@ -195,3 +197,51 @@ def test_nested_vmap_equals_flat_vmap():
     nested = jax.vmap(jax.vmap(ENV.reset, (0, None)), (0, None))(flat.reshape(3, 4), PARAMS)[1]
     for a, b in zip(jax.tree.leaves(nested), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a.reshape(b.shape), b)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(28), ENV.action_space(PARAMS)])
+def test_action_space(space):
+    assert (space.n, space.shape, space.dtype) == (ENV.num_actions, (), jnp.int32)
+    sampled = jax.vmap(space.sample)(keys(5, 2000))
+    np.testing.assert_array_equal(np.unique(sampled), np.arange(28))
+    assert not bool(space.contains(jnp.int32(-1)))
+    assert not bool(space.contains(jnp.int32(28)))
+    assert bool(space.contains(jnp.int32(27)))
+
+
+@pytest.mark.parametrize("env", [ENV, COMPACT], ids=["float", "compact"])
+def test_observation_space(env):
+    space = env.observation_space(PARAMS)
+    obs, _ = env.reset(jax.random.key(0), PARAMS)
+    assert (space.shape, space.dtype) == (obs.shape, obs.dtype)
+    box = spaces.Box(space.low, space.high, space.shape, space.dtype)
+    sampled = box.sample(jax.random.key(0))
+    assert (sampled.shape, sampled.dtype) == (obs.shape, obs.dtype)
+    assert bool(box.contains(sampled))
+    assert bool(box.contains(obs))
+    assert not bool(box.contains(obs[:-1]))
+    scenario = hm.scenario.to_dict(hm.reset(jax.random.key(0)))
+    scenario["player"] |= {"attack": 1000, "data_siphons": 1000, "score": 1000}
+    highest = env.get_obs(hm.EnvState(hm.scenario.from_dict(scenario), jnp.float32(0), jnp.int32(0)))
+    assert float(highest.max()) == space.high
+
+
+def test_six_values_are_the_five_with_the_end_told_apart(played):
+    v1 = HackMatrixGymnaxV1()
+    _, state, action, step_keys, _ = played[3]
+    one = jax.tree.map(lambda x: x[0], state)
+    key, params = step_keys[0], dataclasses.replace(PARAMS, max_steps=one.episode_length + 1)
+    obs, after, reward, done, info = ENV.step(key, one, action[0], params)
+    *six, last = v1.step(key, one, action[0], params)
+    assert len(six) == 5
+    for mine, expected in zip(
+        jax.tree.leaves((six, last)),
+        jax.tree.leaves(((obs, after, reward, info["terminated"], info["truncated"]), info)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, expected)
+    _, cut, _, terminated, _ = v1.step_env(key, one, action[0], params)
+    assert not bool(terminated)
+    assert bool(v1.is_truncated(cut, params))
+    assert bool(done)
+    assert not bool(v1.is_truncated(cut, PARAMS))

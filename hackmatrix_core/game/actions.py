@@ -8,53 +8,75 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import board, history
+from hackmatrix_core.game import board
 from hackmatrix_core.game.batching import apart
-from hackmatrix_core.game.combat import fight
+from hackmatrix_core.game.combat import fight, line_of_sight
 from hackmatrix_core.game.mask import CREDITS, ENERGY
+from hackmatrix_core.game.rewards import missed_by_siphon
+from hackmatrix_core.game.sparse import where_needed
+from hackmatrix_core.game.spawning import compacted
 from hackmatrix_core.game.state import (
+    ANTI_V,
     ATK_PLUS,
     BLOCK,
     BLOCK_SPAWN,
     BLOCK_VALUE,
     CALM,
+    COL,
     CONTENT,
     CRASH,
+    D_BOM,
     DATA_BLOCK,
     DATA_SIPHON,
+    DEBUG,
+    DELAY,
+    ENEMY,
     EXCH,
     EXIT,
     FIRST_PROGRAM_ACTION,
+    HACK,
     HIDDEN,
     IS_ENERGY,
+    KIND,
     MAX_HP,
     NUM_CELLS,
     NUM_STAGES,
+    POLY,
     PROGRAM_BLOCK,
+    PULL,
+    PUSH,
     REDUC,
     RESET,
     RESOURCE,
+    ROW,
     SCORE,
     SHOW,
     SIPH_PLUS,
     SIPHON,
     SIPHON_CENTER,
     SIPHONED,
+    SNAPSHOT_FIELDS,
     STEP,
     UNDO,
     WAIT,
+    WARP,
     GameState,
 )
-from hackmatrix_core.game.view import View
+from hackmatrix_core.game.view import View, view
 
 MIN_INTERVAL = 4
 _CELL_INDEX = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
+
+
+_FIGHTING = (PUSH, PULL, CRASH, WARP, POLY, DEBUG, ROW, COL, D_BOM, DELAY, ANTI_V, HACK)
+_CHANGES_BOARD = np.uint32(sum(1 << action for action in (*_FIGHTING, SIPHON, REDUC, UNDO)))
 
 
 class Effect(NamedTuple):
     """What an action did, besides the new state; arrays (N,)."""
 
     kills: jax.Array  # int32 (R10)
+    missed: jax.Array  # int32, credits and energy missed by a siphon (R10.1)
     picked_up: jax.Array  # bool: a data siphon, by walking
     completed: jax.Array  # bool: the player reached the exit (R9)
     ends_turn: jax.Array  # bool: the enemies move next (R4.4)
@@ -64,35 +86,107 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
     """Carry out the player's action.
 
     Args:
-        state: games along the last axis.
+        state: games along the last axis, with their newest snapshots in place of the histories.
         seen: the view of `state`.
         action: int32 (N,), a valid action, or −1 to do nothing.
         seed: uint32 (2, N).
 
     Returns:
-        The state and the effect. The list of entities may have gaps; an undo has not been taken off the history yet.
+        The state and the effect. An undo has not been taken off the history yet.
     """
-    combat = apart(fight)(state, seen, action, seed)
+    hits = ~board.is_empty(line_of_sight(seen, action) & (seen.enemies | seen.transmissions))
+    work = Work(
+        cells=state.cells,
+        entities=state.entities,
+        newest_cells=state.history.cells,
+        newest_entities=state.history.entities,
+        position=state.position,
+        attack=state.attack,
+        programs=state.programs,
+        action=action,
+        seed=seed,
+    )
+    zero = jnp.zeros_like(action)
+    nothing = Done(state.cells, state.entities, zero, zero, zero - 1, Loot(zero, zero, zero, zero, state.programs))
+    changes_board = (_CHANGES_BOARD >> action.astype(jnp.uint32)) & 1 != 0
+    done = where_needed(_worked, hits | changes_board, (work,), nothing, groups=8)
+
     is_direction = (action >= 0) & (action < SIPHON)
-    walks = is_direction & ~combat.hit_something
-    warps = combat.warp_cell >= 0
+    walks = is_direction & ~hits
+    warps = done.warp_cell >= 0
     goal = board.neighbour_cells(state.position)
     goal = jnp.sum(jnp.where(action[None] == np.arange(4, dtype=np.int32)[:, None], goal, 0), axis=0)
-    position = jnp.where(walks, goal, jnp.where(warps, combat.warp_cell, state.position))
+    position = jnp.where(walks, goal, jnp.where(warps, done.warp_cell, state.position))
 
     here = _CELL_INDEX == position[None]
-    content = jnp.sum(jnp.where(here, CONTENT.get(state.cells), 0), axis=0)
+    content = jnp.sum(jnp.where(here, CONTENT.get(done.cells), 0), axis=0)
     picked_up = walks & (content == DATA_SIPHON)
     completed = (walks & (content == EXIT)) | (warps & (position == state.exit))
+    cells = jnp.where(here & picked_up[None], done.cells & ~np.uint32(BLOCK), done.cells)
 
-    cells = jnp.where(here & picked_up[None], state.cells & ~np.uint32(BLOCK), state.cells)
-    cells = _crash_and_reduce(cells, seen, action)
-    cells, loot = apart(_siphoned)(cells, seen, action == SIPHON)
-    state = _settle_accounts(state, action, loot, picked_up)
-    state = dataclasses.replace(state, cells=cells, entities=combat.entities, position=position)
-    state = history.restored(state, action == UNDO)
+    state = dataclasses.replace(state, position=position)
+    state = _settle_accounts(state, action, done.loot, picked_up)
+    undone = {
+        name: jnp.where(action == UNDO, getattr(state.history, name), getattr(state, name))
+        for name in SNAPSHOT_FIELDS
+        if name not in ("cells", "entities")
+    }
+    state = dataclasses.replace(state, **undone, cells=cells, entities=done.entities)
     ends_turn = (is_direction | (action == SIPHON) | (action == WAIT)) & ~completed
-    return state, Effect(combat.kills, picked_up, completed, ends_turn)
+    return state, Effect(done.kills, done.missed, picked_up, completed, ends_turn)
+
+
+class Work(NamedTuple):
+    """What the actions that change the board depend on; games along the last axis."""
+
+    cells: jax.Array  # uint32 (36, N)
+    entities: jax.Array  # uint32 (36, N), without gaps
+    newest_cells: jax.Array  # uint32 (36, N), of the newest snapshot
+    newest_entities: jax.Array  # uint32 (36, N)
+    position: jax.Array  # int32 (N,)
+    attack: jax.Array  # int32 (N,)
+    programs: jax.Array  # uint32 (N,)
+    action: jax.Array  # int32 (N,)
+    seed: jax.Array  # uint32 (2, N)
+
+
+class Loot(NamedTuple):
+    """What a siphon gives, and the programs owned after it."""
+
+    points: jax.Array  # int32 (N,)
+    credits: jax.Array  # int32 (N,)
+    energy: jax.Array  # int32 (N,)
+    spawns: jax.Array  # int32 (N,)
+    programs: jax.Array  # uint32 (N,)
+
+
+class Done(NamedTuple):
+    """What these actions did."""
+
+    cells: jax.Array  # uint32 (36, N)
+    entities: jax.Array  # uint32 (36, N), without gaps
+    kills: jax.Array  # int32 (N,)
+    missed: jax.Array  # int32 (N,)
+    warp_cell: jax.Array  # int32 (N,), −1 for none
+    loot: Loot
+
+
+def _worked(work: Work) -> Done:
+    seen = apart(view)(work)
+    siphons, undoes = work.action == SIPHON, (work.action == UNDO)[None]
+    missed = jnp.where(siphons, apart(missed_by_siphon)(work, seen), 0)
+    combat = fight(work, seen)
+    cells = _crash_and_reduce(work.cells, seen, work.action)
+    cells, loot = apart(_siphoned)(cells, seen, work.programs, siphons)
+    entities = compacted(combat.entities, jnp.where(KIND.get(combat.entities) == ENEMY, 0, 1))
+    return Done(
+        cells=jnp.where(undoes, work.newest_cells, cells),
+        entities=jnp.where(undoes, work.newest_entities, entities),
+        kills=combat.kills,
+        missed=missed,
+        warp_cell=combat.warp_cell,
+        loot=loot,
+    )
 
 
 def _crash_and_reduce(cells: jax.Array, seen: View, action: jax.Array) -> jax.Array:
@@ -104,17 +198,7 @@ def _crash_and_reduce(cells: jax.Array, seen: View, action: jax.Array) -> jax.Ar
     return jnp.where(reduced, cells - np.uint32(1 << BLOCK_SPAWN.shift), cells)
 
 
-class _Loot(NamedTuple):
-    """What a siphon gives; int32 (N,), programs uint32 (N,)."""
-
-    points: jax.Array
-    credits: jax.Array
-    energy: jax.Array
-    spawns: jax.Array
-    programs: jax.Array
-
-
-def _siphoned(cells: jax.Array, seen: View, siphons: jax.Array) -> tuple[jax.Array, _Loot]:
+def _siphoned(cells: jax.Array, seen: View, programs: jax.Array, siphons: jax.Array) -> tuple[jax.Array, Loot]:
     """R5 on the board: the new cells and what they gave."""
     centre = jnp.where(siphons[None], seen.player, np.uint32(0))
     fresh = board.to_mask((centre | board.neighbours(centre)) & ~seen.siphoned)
@@ -126,12 +210,12 @@ def _siphoned(cells: jax.Array, seen: View, siphons: jax.Array) -> tuple[jax.Arr
 
     value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
     found = jnp.where(opened & (content == PROGRAM_BLOCK), np.uint32(1) << value.astype(jnp.uint32), np.uint32(0))
-    loot = _Loot(
+    loot = Loot(
         points=total(opened & (content == DATA_BLOCK), value),
         credits=total(drained & ~is_energy, amount),
         energy=total(drained & is_energy, amount),
         spawns=total(opened, BLOCK_SPAWN.get(cells)),
-        programs=lax.reduce(found, np.uint32(0), lax.bitwise_or, (0,)),
+        programs=programs | lax.reduce(found, np.uint32(0), lax.bitwise_or, (0,)),
     )
     cells = jnp.where(opened, cells & ~np.uint32(BLOCK_SPAWN.mask | HIDDEN.mask), cells)
     cells = jnp.where(drained, cells & ~np.uint32(RESOURCE.mask | IS_ENERGY.mask), cells)
@@ -139,7 +223,7 @@ def _siphoned(cells: jax.Array, seen: View, siphons: jax.Array) -> tuple[jax.Arr
     return jnp.where(board.to_mask(centre), cells | np.uint32(SIPHON_CENTER.mask), cells), loot
 
 
-def _settle_accounts(state: GameState, action: jax.Array, loot: _Loot, picked_up: jax.Array) -> GameState:
+def _settle_accounts(state: GameState, action: jax.Array, loot: Loot, picked_up: jax.Array) -> GameState:
     """Costs, gains and flags."""
     siphons = action == SIPHON
     program = action - FIRST_PROGRAM_ACTION
@@ -160,7 +244,7 @@ def _settle_accounts(state: GameState, action: jax.Array, loot: _Loot, picked_up
         data_siphons=state.data_siphons + one_if(picked_up | (action == SIPH_PLUS)) - one_if(siphons),
         attack=state.attack + one_if(action == ATK_PLUS),
         score=state.score + loot.points + scored,
-        programs=state.programs | loot.programs,
+        programs=loot.programs,
         show=state.show | (action == SHOW),
         calm=state.calm | (action == CALM),
         step=state.step | (action == STEP),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hackmatrix_core.game.sparse import nth_bit
 from hackmatrix_core.game.state import BOARD_SIZE, CONTENT, DATA_BLOCK, DIRECTIONS, NUM_CELLS, PROGRAM_BLOCK
 
 WORD_CELLS = NUM_CELLS // 2
@@ -121,14 +122,7 @@ def nth(board: jax.Array, n: jax.Array) -> jax.Array:
     use_high = n >= in_low
     word = jnp.where(use_high, board[1], board[0])
     n = jnp.where(use_high, n - in_low, n)
-    index = jnp.where(use_high, WORD_CELLS, 0).astype(jnp.int32)
-    for width in (16, 8, 4, 2, 1):
-        in_part = lax.population_count(word & ((1 << width) - 1)).astype(jnp.int32)
-        skip = n >= in_part
-        n = jnp.where(skip, n - in_part, n)
-        word = jnp.where(skip, word >> width, word)
-        index = index + jnp.where(skip, width, 0)
-    return index
+    return jnp.where(use_high, WORD_CELLS, 0) + nth_bit(word, n)
 
 
 def neighbour_cells(cell: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ The actions share their machinery: a set of slots that are removed, a set that i
 Which sets these are depends on the action; the masks of all actions are computed for every game of the batch.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,6 @@ from hackmatrix_core.game.state import (
     TYPE,
     VIRUS,
     WARP,
-    GameState,
 )
 from hackmatrix_core.game.view import View
 
@@ -54,22 +53,42 @@ class Combat(NamedTuple):
 
     entities: jax.Array  # uint32 (36, N), with gaps where entities were removed
     kills: jax.Array  # int32 (N,) (R10)
-    hit_something: jax.Array  # bool (N,): a direction met a target, so the player stays
     warp_cell: jax.Array  # int32 (N,): where WARP puts the player, otherwise −1
 
 
-def fight(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> Combat:
-    """The action's effect on the entities.
+class Fighter(Protocol):
+    """What the effect on the entities depends on, games along the last axis."""
 
-    Args:
-        state: games along the last axis; the list of entities has no gaps.
-        seen: the view of `state`.
-        action: int32 (N,), −1 (nothing happens) or a valid action.
-        seed: uint32 (2, N).
-    """
-    target, meets_transmission = apart(_look_ahead)(state, seen, action)
-    bombed = _nearest_daemon(state, seen, action)
-    warped = _warp_target(seen, action, seed)
+    entities: jax.Array  # uint32 (36, N), without gaps
+    position: jax.Array  # int32 (N,), the player's cell
+    attack: jax.Array  # int32 (N,)
+    action: jax.Array  # int32 (N,), a valid action
+    seed: jax.Array  # uint32 (2, N)
+
+
+def line_of_sight(seen: View, action: jax.Array) -> jax.Array:
+    """The cells from the player along a direction to the first block: bitboard (2, N), empty for other actions."""
+
+    def shift(cells: jax.Array) -> jax.Array:
+        shifted = np.uint32(0)
+        for direction, by in enumerate(board.SHIFTS):
+            shifted = jnp.where((action == direction)[None], by(cells), shifted)
+        return shifted
+
+    ray = shift(seen.player)
+    line = ray
+    for _ in range(BOARD_SIZE - 2):
+        ray = shift(ray & ~seen.blocks)
+        line = line | ray
+    return line
+
+
+def fight(state: Fighter, seen: View) -> Combat:
+    """The action's effect on the entities; `seen` is the view of the state that the fighter is of."""
+    action = state.action
+    target, meets_transmission = apart(_look_ahead)(state, seen)
+    bombed = _nearest_daemon(state, seen)
+    warped = _warp_target(state, seen)
     warp_cell, warp_kind_is_enemy = _at(seen.cell, warped, -1), _at(seen.is_enemy.astype(jnp.int32), warped, 0) != 0
 
     near = board.contains(board.around(seen.player) & ~seen.player, seen.cell)
@@ -79,11 +98,11 @@ def fight(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> C
         | ((action == CRASH)[None] & near)
         | ((seen.cell == warp_cell[None]) & (seen.is_enemy == warp_kind_is_enemy[None]))
     )
-    harmed = apart(_harmed)(state, seen, action, target, bombed) & ~removed
+    harmed = apart(_harmed)(state, seen, target, bombed) & ~removed
     damage = jnp.where((action == D_BOM) | (action == ANTI_V), 1, state.attack)
 
     transformed = (action == POLY)[None] & seen.is_enemy
-    turn_by = 1 + random.below(random.bits(seed, Stream.POLY, SLOTS), jnp.int32(3))
+    turn_by = 1 + random.below(random.bits(state.seed, Stream.POLY, SLOTS), jnp.int32(3))
     new_type = jnp.where(transformed, (seen.type + turn_by) & 3, seen.type)
     more_hp = jnp.where(transformed, _full_hp(new_type) - _full_hp(seen.type), 0)
     hp = HP.get(state.entities) + more_hp - jnp.where(harmed, damage[None], 0)
@@ -94,11 +113,11 @@ def fight(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> C
     delayed = (action == DELAY)[None] & seen.is_transmission
     entities = jnp.where(delayed, entities + np.uint32(3 << TIMER.shift), entities)
     entities = jnp.where(removed | dead, np.uint32(0), entities)
-    entities = CELL.replace(entities, apart(_shoved)(state, seen, action)) * (entities != 0).astype(jnp.uint32)
+    entities = CELL.replace(entities, apart(_shoved)(state, seen)) * (entities != 0).astype(jnp.uint32)
 
     scheduled = SCHEDULED.test(state.entities)
     kills = jnp.sum(dead & ~scheduled, axis=0, dtype=jnp.int32) + _removal_kills(seen, removed, scheduled)
-    return Combat(entities, kills, target >= 0, warp_cell)
+    return Combat(entities, kills, warp_cell)
 
 
 def _at(values: jax.Array, slot: jax.Array, default: int) -> jax.Array:
@@ -111,9 +130,9 @@ def _full_hp(enemy_type: jax.Array) -> jax.Array:
     return jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
 
 
-def _look_ahead(state: GameState, seen: View, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _look_ahead(state: Fighter, seen: View) -> tuple[jax.Array, jax.Array]:
     """What the look along a direction meets (R4.3): its slot, −1 for nothing; and whether it is a transmission."""
-    is_direction = action[None] == np.arange(len(DIRECTIONS), dtype=np.int32)[:, None]
+    is_direction = state.action[None] == np.arange(len(DIRECTIONS), dtype=np.int32)[:, None]
     d_row = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, :1], 0), axis=0)
     d_col = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, 1:], 0), axis=0)
     row, col = board.row_of(state.position), board.col_of(state.position)
@@ -133,23 +152,23 @@ def _look_ahead(state: GameState, seen: View, action: jax.Array) -> tuple[jax.Ar
     return jnp.where(found, best & 63, -1), found & (best & 64 == 0)
 
 
-def _nearest_daemon(state: GameState, seen: View, action: jax.Array) -> jax.Array:
+def _nearest_daemon(state: Fighter, seen: View) -> jax.Array:
     """The slot that D_BOM removes (R8.2), −1 for other actions."""
     is_daemon = seen.is_enemy & (seen.type == DAEMON)
     order = board.manhattan(seen.cell, state.position[None]) * 64 + SLOTS
     nearest = jnp.min(jnp.where(is_daemon, order, _FAR), axis=0)
-    return jnp.where((action == D_BOM) & (nearest < _FAR), nearest & 63, -1)
+    return jnp.where((state.action == D_BOM) & (nearest < _FAR), nearest & 63, -1)
 
 
-def _warp_target(seen: View, action: jax.Array, seed: jax.Array) -> jax.Array:
+def _warp_target(state: Fighter, seen: View) -> jax.Array:
     """The slot of a uniformly random entity for WARP, −1 for other actions."""
     length = jnp.sum(seen.is_enemy | seen.is_transmission, axis=0, dtype=jnp.int32)
-    return jnp.where(action == WARP, random.below(random.bits(seed, Stream.WARP), length), -1)
+    return jnp.where(state.action == WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
 
 
-def _harmed(state: GameState, seen: View, action: jax.Array, target: jax.Array, bombed: jax.Array) -> jax.Array:
+def _harmed(state: Fighter, seen: View, target: jax.Array, bombed: jax.Array) -> jax.Array:
     """The enemies that the action damages: bool (36, N)."""
-    bomb = board.bit(_at(seen.cell, bombed, -1))
+    action, bomb = state.action, board.bit(_at(seen.cell, bombed, -1))
     region = jnp.where((action == DEBUG)[None], seen.blocks, np.uint32(0))
     region = jnp.where((action == HACK)[None], seen.siphoned, region)
     region = jnp.where((action == D_BOM)[None], board.around(bomb) & ~bomb, region)
@@ -184,10 +203,10 @@ def _removal_kills(seen: View, removed: jax.Array, scheduled: jax.Array) -> jax.
     return lax.fori_loop(0, last + 1, count, init)[0]
 
 
-def _shoved(state: GameState, seen: View, action: jax.Array) -> jax.Array:
+def _shoved(state: Fighter, seen: View) -> jax.Array:
     """The cell of each entity after PUSH or PULL (R8.1), unchanged after other actions: int32 (36, N)."""
-    shoves = (action == PUSH) | (action == PULL)
-    pulls = (action == PULL)[None]
+    shoves = (state.action == PUSH) | (state.action == PULL)
+    pulls = (state.action == PULL)[None]
     row, col = board.row_of(seen.cell), board.col_of(seen.cell)
     away_row = jnp.sign(row - board.row_of(state.position)[None])
     away_col = jnp.sign(col - board.col_of(state.position)[None])

@@ -1,6 +1,7 @@
 """The enemy turn (R6)."""
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.spawning import SLOTS, compacted, spawn
+from hackmatrix_core.game.sparse import any_slot, where_needed
+from hackmatrix_core.game.spawning import SLOTS, Spawns, compacted, spawn
 from hackmatrix_core.game.state import (
     CELL,
     DAEMON,
@@ -37,53 +39,88 @@ _NEVER = np.uint32(0xFFFFFFFF)  # no key: the slot bits of a key are below 36
 _UNREACHABLE = np.int32(99)
 
 
-def enemy_turn(state: GameState, moves: jax.Array, seed: jax.Array) -> GameState:
-    """The whole enemy turn in the games where `moves`: bool (N,); elsewhere only gaps in the list are closed.
+class Turn(NamedTuple):
+    """What the enemies' part of the turn depends on; games along the last axis."""
 
-    The snapshot (end of R6.5) is left to `history.recorded`. seed uint32 (2, N).
+    entities: jax.Array  # uint32 (36, N), without gaps
+    hp: jax.Array  # int32 (N,), the player's
+    position: jax.Array  # int32 (N,), the player's
+    blocks: jax.Array  # bitboard (2, N)
+    spawns: jax.Array  # int32 (N,), how many transmissions are to be spawned
+    first_flags: jax.Array  # uint32 (N,), the flags of the first, packed
+    seed: jax.Array  # uint32 (2, N)
+
+
+def enemy_turn(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Array) -> GameState:
+    """The whole enemy turn in the games where `moves`: bool (N,).
+
+    The snapshot (end of R6.5) is left to `history.changed`. blocks is a bitboard (2, N), seed uint32 (2, N).
     """
     moves, skips = moves & ~state.step, moves & state.step
     turn = state.turn + moves.astype(jnp.int32)
-    state = dataclasses.replace(
-        state, step=state.step & ~skips, turn=turn, entities=apart(_arrived)(state.entities, moves)
+    due = moves & ~state.calm & (state.interval > 0) & (turn >= state.next_turn)
+    pending = jnp.where(moves, state.pending_spawns, 0)
+    spawns = jnp.minimum(pending, MAX_ENTITIES) + due.astype(jnp.int32)  # there is room for no more
+    first_flags = jnp.where(due, np.uint32(SCHEDULED.mask), np.uint32(FROM_SIPHON.mask))
+    has_entities = state.entities[0] != 0
+    entities, hp = where_needed(
+        _turn,
+        moves & (has_entities | (spawns > 0)),
+        (Turn(state.entities, state.hp, state.position, blocks, spawns, first_flags, seed),),
+        (state.entities, state.hp),
+        groups=4,
     )
-    blocks = board.blocks(state.cells)
-    state = _moved(state, moves, blocks, seed)
-    state = _spawned(state, moves, blocks, seed)
+    return dataclasses.replace(
+        state,
+        entities=entities,
+        hp=hp,
+        step=state.step & ~skips,
+        turn=turn,
+        next_turn=jnp.where(due, turn + state.interval, state.next_turn),
+        pending_spawns=state.pending_spawns - pending,
+    )
 
-    is_enemy = (KIND.get(state.entities) == ENEMY) & moves[None]
-    entities = jnp.where(is_enemy, state.entities & ~np.uint32(STUNNED.mask), state.entities)
-    disabled = is_enemy & TIMER.test(entities)
-    entities = jnp.where(disabled, entities - np.uint32(1 << TIMER.shift), entities)
-    return dataclasses.replace(state, entities=entities)
+
+def _turn(turn: Turn) -> tuple[jax.Array, jax.Array]:
+    """The entities and the player's hp after the turn."""
+    entities = apart(_arrived)(turn.entities)
+    entities, hp = _moved(turn._replace(entities=entities))
+    spawns = Spawns(entities, turn.spawns, turn.first_flags, turn.position, turn.blocks, turn.seed)
+    entities = spawn(spawns, flags=FROM_SIPHON.mask, stream=Stream.SPAWN)
+
+    is_enemy = KIND.get(entities) == ENEMY
+    entities = jnp.where(is_enemy, entities & ~np.uint32(STUNNED.mask), entities)
+    return jnp.where(is_enemy & TIMER.test(entities), entities - np.uint32(1 << TIMER.shift), entities), hp
 
 
-def _arrived(entities: jax.Array, moves: jax.Array) -> jax.Array:
-    """Transmissions count down and become enemies (R6.1); gaps are closed."""
+def _arrived(entities: jax.Array) -> jax.Array:
+    """Transmissions count down and become enemies (R6.1)."""
     kind, timer, enemy_type = KIND.get(entities), TIMER.get(entities), TYPE.get(entities)
-    counts = (kind == TRANSMISSION) & moves[None]
-    arrives = counts & (timer <= 1)
-    entities = jnp.where(counts & ~arrives, entities - np.uint32(1 << TIMER.shift), entities)
+    arrives = (kind == TRANSMISSION) & (timer <= 1)
+    counted = jnp.where((kind == TRANSMISSION) & ~arrives, entities - np.uint32(1 << TIMER.shift), entities)
     full_hp = jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
     kept = entities & np.uint32(TYPE.mask | CELL.mask | FROM_SIPHON.mask | SCHEDULED.mask)
     enemy = kept | np.uint32(ENEMY | (1 << TIMER.shift)) | HP.put(full_hp)
     rank = jnp.where(kind == ENEMY, 0, jnp.where(arrives, 1, 2))
-    return compacted(jnp.where(arrives, enemy, entities), rank)
+    return compacted(jnp.where(arrives, enemy, counted), rank)
 
 
-def _moved(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Array) -> GameState:
-    """The movement rounds (R6.2).
+def _is_able(entities: jax.Array) -> jax.Array:
+    """Which entities are enemies that move or attack in this turn: bool (36, N)."""
+    return (KIND.get(entities) == ENEMY) & ~TIMER.test(entities) & ~STUNNED.test(entities)
+
+
+def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
+    """The movement rounds (R6.2): the entities in their new places, and the player's hp.
 
     Each enemy holds a random key, its slot in the low bits, and the lowest key of a game moves next. A virus that did
     not attack then draws a key for the second round, which lies above all keys of the first.
     """
-    player = board.bit(state.position)
-    attack_range = board.neighbours(player)
-    kind = KIND.get(state.entities)
-    occupied = board.union(CELL.get(state.entities), kind != NO_ENTITY)
-    able = (kind == ENEMY) & moves[None] & ~TIMER.test(state.entities) & ~STUNNED.test(state.entities)
+    entities, hp, position, blocks, _, _, seed = turn
+    attack_range = board.neighbours(board.bit(position))
+    occupied = board.union(CELL.get(entities), entities != 0)
     first_round = ((random.bits(seed, Stream.MOVE_ORDER, SLOTS) >> 1) & ~_SLOT_BITS) | SLOTS.astype(np.uint32)
-    keys = jnp.where(able, first_round, _NEVER)
+    keys = jnp.where(_is_able(entities), first_round, _NEVER)
 
     def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
         return jnp.any(carry[0] != _NEVER)
@@ -94,8 +131,8 @@ def _moved(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Arra
         visits = key != _NEVER
         chosen = (SLOTS == (key & _SLOT_BITS).astype(jnp.int32)[None]) & visits[None]
         word = jnp.sum(jnp.where(chosen, entities, 0), axis=0, dtype=jnp.uint32)
-        shares_cell = jnp.any(
-            (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == CELL.get(word)[None]) & ~chosen, axis=0
+        shares_cell = any_slot(
+            (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == CELL.get(word)[None]) & ~chosen
         )
         word, next_key, occupied, hp = decide(key, word, shares_cell, occupied, hp)
         return jnp.where(chosen, next_key[None], keys), jnp.where(chosen, word[None], entities), occupied, hp
@@ -110,7 +147,7 @@ def _moved(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Arra
         attacks = visits & ~board.is_empty(here & attack_range)
         walks = visits & ~attacks
         walls = jnp.where((TYPE.get(word) == GLITCH)[None], np.uint32(0), blocks)
-        goal = jnp.where(walks, _next_cell(cell, state.position, walls, occupied, walks), cell)
+        goal = jnp.where(walks, _next_cell(cell, position, walls, occupied, walks), cell)
         occupied = jnp.where((walks & ~shares_cell)[None], occupied & ~here, occupied)
         occupied = jnp.where(walks[None], occupied | board.bit(goal), occupied)
         again = visits & (TYPE.get(word) == VIRUS) & ~attacks & (key < _SECOND_ROUND)
@@ -119,8 +156,8 @@ def _moved(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Arra
         next_key = jnp.where(again, (second_round & ~_SLOT_BITS) | slot, _NEVER)
         return CELL.replace(word, goal), next_key, occupied, jnp.where(attacks, jnp.maximum(hp - 1, 0), hp)
 
-    _, entities, _, hp = lax.while_loop(unfinished, visit, (keys, state.entities, occupied, state.hp))
-    return dataclasses.replace(state, entities=entities, hp=hp)
+    _, entities, _, hp = lax.while_loop(unfinished, visit, (keys, entities, occupied, hp))
+    return entities, hp
 
 
 def _next_cell(
@@ -173,27 +210,3 @@ def _first_of(candidate: jax.Array, value: jax.Array) -> jax.Array:
     for direction in reversed(range(4)):
         result = jnp.where(candidate[direction], value[direction], result)
     return result
-
-
-def _spawned(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.Array) -> GameState:
-    """The scheduled task and the pending spawns (R6.3)."""
-    due = moves & ~state.calm & (state.interval > 0) & (state.turn >= state.next_turn)
-    kind = KIND.get(state.entities)
-    pending = jnp.where(moves, state.pending_spawns, 0)
-    entities = spawn(
-        state.entities,
-        jnp.minimum(pending, MAX_ENTITIES) + due.astype(jnp.int32),  # there is room for no more
-        first_flags=jnp.where(due, np.uint32(SCHEDULED.mask), np.uint32(FROM_SIPHON.mask)),
-        flags=FROM_SIPHON.mask,
-        position=state.position,
-        blocks=blocks,
-        enemies=board.union(CELL.get(state.entities), kind == ENEMY),
-        seed=seed,
-        stream=Stream.SPAWN,
-    )
-    return dataclasses.replace(
-        state,
-        entities=entities,
-        next_turn=jnp.where(due, state.turn + state.interval, state.next_turn),
-        pending_spawns=state.pending_spawns - pending,
-    )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game import board
+from hackmatrix_core.game.sparse import any_slot
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     DAEMON,
@@ -43,9 +44,9 @@ def _applicable(state: GameState, seen: View) -> jax.Array:
     any_enemy, any_transmission = any_in(seen.enemies), any_in(seen.transmissions)
     near = board.around(seen.player) & ~seen.player
     enemy_row, player_row = board.row_of(seen.cell), board.row_of(state.position)
-    in_row = jnp.any(seen.is_enemy & (enemy_row == player_row[None]), axis=0)
+    in_row = any_slot(seen.is_enemy & (enemy_row == player_row[None]))
     enemy_col, player_col = board.col_of(seen.cell), board.col_of(state.position)
-    in_col = jnp.any(seen.is_enemy & (enemy_col == player_col[None]), axis=0)
+    in_col = any_slot(seen.is_enemy & (enemy_col == player_col[None]))
     to_reduce = seen.blocks & ~seen.siphoned & board.from_mask(BLOCK_SPAWN.test(state.cells))
     return jnp.stack(
         [
@@ -65,9 +66,9 @@ def _applicable(state: GameState, seen: View) -> jax.Array:
             ~state.show,  # show
             state.hp < MAX_HP,  # reset
             ~state.calm,  # calm
-            jnp.any(seen.is_enemy & (seen.type == DAEMON), axis=0),  # d_bom
+            any_slot(seen.is_enemy & (seen.type == DAEMON)),  # d_bom
             any_transmission,  # delay
-            jnp.any(seen.is_enemy & (seen.type == VIRUS), axis=0),  # anti-v
+            any_slot(seen.is_enemy & (seen.type == VIRUS)),  # anti-v
             state.stage < NUM_STAGES,  # score
             any_in(to_reduce),  # reduc
             state.atk_plus_uses < 2,  # atk+

@@ -10,13 +10,16 @@ integers: a quarter of the memory, and what a rollout should store.
 | 33 + 42 × cell + k | k as in R11, cells row by row from (0,0) |
 """
 
+import functools
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board
-from hackmatrix_core.game.batching import apart
+from hackmatrix_core.game.batching import apart, batched
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -62,21 +65,31 @@ _FIRST_WIDTHS = (1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 4, 1)  # values 0–11
 _PROGRAM_WIDTHS = (1,) * NUM_PROGRAMS  # values 12–34
 _LAST_WIDTHS = (4, 3, 8, 8, 1, 1, 1)  # values 35–41
 _WIDTHS = (_FIRST_WIDTHS, _PROGRAM_WIDTHS, _LAST_WIDTHS)
+# By value, shape (1, 1, 42): the word that holds it, its place there, its largest value.
+_WORD = np.repeat(np.arange(3), [len(widths) for widths in _WIDTHS])[None, None]
+_SHIFT = np.concatenate([np.cumsum([0, *widths[:-1]]) for widths in _WIDTHS]).astype(np.uint32)[None, None]
+_LIMIT = ((1 << np.concatenate(_WIDTHS)) - 1).astype(np.uint32)[None, None]
 
 
-def compact(state: GameState) -> jax.Array:
-    """The compact observation: uint8 (1545, N) for games along the last axis. Counts above 255 read as 255."""
-    words = apart(_cell_words)(state)
-    values = [_unpacked(word, widths) for word, widths in zip(words, _WIDTHS, strict=True)]
-    cells = jnp.concatenate(values, axis=1).reshape(NUM_CELLS * CELL_VALUES, -1)
-    return jnp.concatenate([apart(_player_values)(state), cells])
+class Packed(NamedTuple):
+    """What an observation is unpacked from: a twelfth of its numbers."""
+
+    player: jax.Array  # (10,) uint8
+    programs: jax.Array  # () uint32, as in the state
+    cells: tuple[jax.Array, jax.Array, jax.Array]  # 3 × (36,) uint32
 
 
-def _unpacked(word: jax.Array, widths: tuple[int, ...]) -> jax.Array:
-    """The values in packed words: uint32 (36, N) to uint8 (36, len(widths), N)."""
-    shift = np.cumsum([0, *widths[:-1]], dtype=np.uint32)[None, :, None]
-    limit = ((1 << np.array(widths, np.uint32)) - 1)[None, :, None]
-    return ((word[:, None] >> shift) & limit.astype(np.uint32)).astype(jnp.uint8)
+def packed(state: GameState) -> Packed:
+    """The packed observation: arrays (…, N) for games along the last axis. Counts above 255 read as 255."""
+    return Packed(_player_values(state), state.programs, apart(_cell_words)(state))
+
+
+@functools.partial(batched, games_last=False)
+def compact(observation: Packed) -> jax.Array:
+    """The compact observation of one game: uint8 (1545,)."""
+    owned = ((observation.programs[:, None] >> np.arange(NUM_PROGRAMS, dtype=np.uint32)[None]) & 1).astype(jnp.uint8)
+    cells = apart(_cell_values)(*observation.cells)
+    return jnp.concatenate([observation.player, owned, cells.reshape(cells.shape[0], -1)], axis=1)
 
 
 def decode(observation: jax.Array) -> jax.Array:
@@ -85,13 +98,15 @@ def decode(observation: jax.Array) -> jax.Array:
     return observation.astype(jnp.float32) * scale
 
 
-def observe(state: GameState) -> jax.Array:
-    """The observation: float32 (1545, N) for games along the last axis."""
-    return decode(compact(state).T).T
+def _cell_values(*words: jax.Array) -> jax.Array:
+    """The 42 values of each cell: 3 × uint32 (N, 36) to uint8 (N, 36, 42)."""
+    first, programs, last = (word[..., None] for word in words)
+    word = jnp.where(_WORD == 0, first, jnp.where(_WORD == 1, programs, last))
+    return ((word >> _SHIFT) & _LIMIT).astype(jnp.uint8)
 
 
 def _player_values(state: GameState) -> jax.Array:
-    """The first 33 values: uint8 (33, N)."""
+    """The first 10 values: uint8 (10, N)."""
     values = jnp.stack(
         [
             board.row_of(state.position),
@@ -106,8 +121,7 @@ def _player_values(state: GameState) -> jax.Array:
             state.calm.astype(jnp.int32),
         ],
     )
-    owned = (state.programs[None] >> np.arange(NUM_PROGRAMS, dtype=np.uint32)[:, None]) & 1
-    return jnp.concatenate([values.astype(jnp.uint8), owned.astype(jnp.uint8)])
+    return values.astype(jnp.uint8)
 
 
 def _cell_words(state: GameState) -> tuple[jax.Array, jax.Array, jax.Array]:

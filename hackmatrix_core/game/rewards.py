@@ -1,6 +1,6 @@
 """The 15 reward parts (R10)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from jax import lax
 
 from hackmatrix_core.game import board
 from hackmatrix_core.game.batching import apart
+from hackmatrix_core.game.sparse import any_slot
 from hackmatrix_core.game.state import (
     BLOCK_VALUE,
     CELL,
@@ -55,6 +56,7 @@ class Transition(NamedTuple):
     new: GameState  # after the enemy turn, before a new stage is generated
     action: jax.Array  # int32
     kills: jax.Array  # int32
+    missed: jax.Array  # int32 (R10.1)
     picked_up: jax.Array  # bool
     completed: jax.Array  # bool, a win included
     won: jax.Array  # bool
@@ -72,11 +74,10 @@ def reward_parts(happened: Transition, seen: View) -> dict[str, jax.Array]:
         return jnp.where(condition, jnp.float32(value), jnp.float32(0))
 
     nearer = number(jnp.maximum(apart(_distance_gain)(happened, seen), 0))
-    killer_near = jnp.any(
+    killer_near = any_slot(
         (KIND.get(new.entities) == ENEMY)
         & FROM_SIPHON.test(new.entities)
-        & (board.manhattan(CELL.get(new.entities), new.position[None]) == 1),
-        axis=0,
+        & (board.manhattan(CELL.get(new.entities), new.position[None]) == 1)
     )
     stage_index = old.stage - 1
     wasted = (happened.action == RESET) & (old.hp == 2)
@@ -95,7 +96,7 @@ def reward_parts(happened: Transition, seen: View) -> dict[str, jax.Array]:
         0.05 * number(new.credits - old.credits) + 0.05 * number(new.energy - old.energy),
         if_true(completed, 0.01 * number(new.credits + new.energy)),
         if_true(wasted, -0.3),
-        if_true(happened.action == SIPHON, -0.5 * (0.05 * number(apart(_missed)(old, seen)))),
+        if_true(happened.action == SIPHON, -0.5 * (0.05 * number(happened.missed))),
     )
     return dict(zip(REWARD_PARTS, parts, strict=True))
 
@@ -113,11 +114,19 @@ def _distance_gain(happened: Transition, seen: View) -> jax.Array:
     return before - jnp.where(happened.completed, 0, after)
 
 
-def _missed(state: GameState, seen: View) -> jax.Array:
+class Siphon(Protocol):
+    """What a siphon is judged by; games along the last axis."""
+
+    cells: jax.Array  # uint32 (36, N)
+    position: jax.Array  # int32 (N,), the player's
+    programs: jax.Array  # uint32 (N,), those owned
+
+
+def missed_by_siphon(state: Siphon, seen: View) -> jax.Array:
     """Credits plus energy that a better siphon cell would have given more than the player's (R10.1): int32 (N,)."""
-    is_block, is_fresh = board.to_mask(seen.blocks), ~board.to_mask(seen.siphoned)
-    value, amount, is_energy = BLOCK_VALUE.get(state.cells), RESOURCE.get(state.cells), IS_ENERGY.test(state.cells)
-    content = CONTENT.get(state.cells)
+    cells, is_block, is_fresh = state.cells, board.to_mask(seen.blocks), ~board.to_mask(seen.siphoned)
+    value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
+    content = CONTENT.get(cells)
     open_fresh = is_fresh & ~is_block
     credits = _plus_sum(jnp.where(open_fresh & ~is_energy, amount, 0))
     energy = _plus_sum(jnp.where(open_fresh & is_energy, amount, 0))

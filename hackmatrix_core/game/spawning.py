@@ -1,5 +1,7 @@
 """The list of entities: closing gaps, spawning (R1.7, R6.4)."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
-from hackmatrix_core.game.state import CELL, KIND, MAX_ENTITIES, NO_ENTITY, TIMER, TRANSMISSION, TYPE
+from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, TIMER, TRANSMISSION, TYPE
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
 
@@ -47,35 +49,32 @@ def _count_before(member: jax.Array) -> jax.Array:
     return board.count(members[None] & below[:, :, None])
 
 
-def spawn(
-    entities: jax.Array,
-    number: jax.Array,
-    *,
-    first_flags: jax.Array,
-    flags: int,
-    position: jax.Array,
-    blocks: jax.Array,
-    enemies: jax.Array,
-    seed: jax.Array,
-    stream: random.Stream,
-) -> jax.Array:
+class Spawns(NamedTuple):
+    """What is to be spawned, and where."""
+
+    entities: jax.Array  # uint32 (36, N) without gaps
+    number: jax.Array  # int32 (N,); those that find no cell or no room are dropped
+    first_flags: jax.Array  # uint32 (N,), the flags of the first one, packed
+    position: jax.Array  # int32 (N,), the player's cell
+    blocks: jax.Array  # bitboard (2, N)
+    seed: jax.Array  # uint32 (2, N)
+
+
+def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
     """Spawn transmissions one after the other (R6.4).
 
     Args:
-        entities: (36, N) uint32 without gaps.
-        number: int32 (N,), how many to spawn; those that find no cell or no room are dropped.
-        first_flags: uint32 (N,), the flags of the first one, packed.
-        flags: those of all others.
-        position: int32 (N,), the player's cell.
-        blocks, enemies: bitboards (2, N).
-        seed: (2, N) uint32.
+        spawns: games along the last axis.
+        flags: those of all but the first, packed.
         stream: the place of use.
 
     Returns:
-        (36, N) uint32, the new transmissions at the end.
+        (36, N) uint32, the entities with the new transmissions at the end.
     """
-    in_fire = board.line_of_fire(position, blocks | enemies)
+    entities, number, first_flags, position, blocks, seed = spawns
     kind = KIND.get(entities)
+    enemies = board.union(CELL.get(entities), kind == ENEMY)
+    in_fire = board.line_of_fire(position, blocks | enemies)
     taken = board.union(CELL.get(entities), kind != NO_ENTITY)
     length = jnp.sum(kind != NO_ENTITY, axis=0, dtype=jnp.int32)
     free = ~(blocks | taken | board.bit(position)) & board.ALL

@@ -14,7 +14,8 @@ from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.spawning import spawn
+from hackmatrix_core.game.sparse import where_needed
+from hackmatrix_core.game.spawning import Spawns, spawn
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -22,7 +23,6 @@ from hackmatrix_core.game.state import (
     CONTENT,
     DATA_BLOCK,
     DATA_SIPHON,
-    ENEMY,
     EXIT,
     HIDDEN,
     IS_ENERGY,
@@ -36,7 +36,6 @@ from hackmatrix_core.game.state import (
     PROGRAMS,
     RESOURCE,
     SNAPSHOT_FIELDS,
-    UNDO_DEPTH,
     GameState,
     Snapshot,
 )
@@ -46,14 +45,14 @@ MIN_BLOCKS, MAX_BLOCKS = 5, 11
 MAX_LAYOUTS = 100
 FIRST_INTERVAL = 12
 _TRIES = 10  # layouts drawn at once for a game
-_GROUPS, _SMALLEST_GROUP = 32, 8  # the batch is served in this many groups, in fewer if they became too small
+_GROUPS = 32
 _CORNER_CELLS = np.isin(np.arange(NUM_CELLS), CORNERS)
 _SPAWNS = np.array([program.spawn for program in PROGRAMS], np.int32)
 _START = np.array([1, 0], np.uint32)[:, None]  # bitboard of the cell (0, 0)
 
 
 def new_games(seed: jax.Array) -> GameState:
-    """N games before their first stage is generated (R2); seed (2, N) uint32. All 36 cells are empty."""
+    """N games before their first stage is generated (R2), without a history; seed (2, N) uint32."""
     games = seed.shape[1]
 
     def number(value: int, *shape: int) -> jax.Array:
@@ -81,7 +80,6 @@ def new_games(seed: jax.Array) -> GameState:
         calm=jnp.zeros(games, bool),
         atk_plus_uses=number(0),
     )
-    history = jax.tree.map(lambda x: jnp.zeros((UNDO_DEPTH, *x.shape), x.dtype), current)
     return GameState(
         **{name: getattr(current, name) for name in SNAPSHOT_FIELDS},
         stage=number(1),
@@ -90,7 +88,7 @@ def new_games(seed: jax.Array) -> GameState:
         next_turn=number(FIRST_INTERVAL),
         pending_spawns=number(0),
         step=jnp.zeros(games, bool),
-        history=history,
+        history=None,
         history_length=number(0),
     )
 
@@ -111,22 +109,8 @@ def generate(
         entities: uint32 (36, N), those that stay, without gaps.
         seed: uint32 (2, N).
     """
-    games = needed.shape[0]
-    group = max(games // _GROUPS, min(games, _SMALLEST_GROUP))
-
-    def unfinished(carry: tuple[jax.Array, Generated]) -> jax.Array:
-        return jnp.any(carry[0])
-
-    def generate_group(carry: tuple[jax.Array, Generated]) -> tuple[jax.Array, Generated]:
-        waiting, generated = carry
-        (chosen,) = jnp.nonzero(waiting, size=group, fill_value=games)
-        arguments = (jnp.take(x, chosen, axis=-1, mode="clip") for x in (position, stage, entities, seed))
-        of_group = _generate(*arguments)
-        generated = jax.tree.map(lambda x, new: x.at[..., chosen].set(new, mode="drop"), generated, of_group)
-        return waiting.at[chosen].set(False, mode="drop"), generated
-
-    blank = (jnp.zeros((NUM_CELLS, games), jnp.uint32), entities, jnp.zeros(games, jnp.int32))
-    return lax.while_loop(unfinished, generate_group, (needed, blank))[1]
+    blank = (jnp.zeros_like(entities), entities, jnp.zeros_like(position))
+    return where_needed(_generate, needed, (position, stage, entities, seed), blank, groups=_GROUPS)
 
 
 def entered(state: GameState, needed: jax.Array, generated: Generated) -> GameState:
@@ -182,17 +166,8 @@ def _generate(position: jax.Array, stage: jax.Array, entities: jax.Array, seed: 
     exit_word = CONTENT.put(jnp.int32(EXIT))
     cells = jnp.where(is_block, block_word, jnp.where(is_exit, exit_word, open_word))
 
-    entities = spawn(
-        entities,
-        stage,
-        first_flags=jnp.zeros_like(seed[0]),
-        flags=0,
-        position=position,
-        blocks=blocks,
-        enemies=board.union(CELL.get(entities), kind == ENEMY),
-        seed=seed,
-        stream=Stream.STAGE_SPAWN,
-    )
+    spawns = Spawns(entities, stage, jnp.zeros_like(seed[0]), position, blocks, seed)
+    entities = spawn(spawns, flags=0, stream=Stream.STAGE_SPAWN)
     return cells, entities, exit_cell
 
 

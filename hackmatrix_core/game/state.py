@@ -174,7 +174,7 @@ class GameState(Snapshot):
     next_turn: jax.Array  # () int32, of the schedule
     pending_spawns: jax.Array  # () int32
     step: jax.Array  # () bool, the flag of the program STEP
-    history: Snapshot  # (4, …) newest first; what lies behind `history_length` is 0
+    history: Snapshot | None  # (4, …) newest first; what lies behind `history_length` is 0. None only within the rules
     history_length: jax.Array  # () int32, 0–4
 
 

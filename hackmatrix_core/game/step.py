@@ -6,12 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hackmatrix_core.game import history, mask, observation, random, stage
+from hackmatrix_core.game import board, history, mask, observation, random, stage
 from hackmatrix_core.game.actions import perform
 from hackmatrix_core.game.batching import apart, batched
 from hackmatrix_core.game.enemies import enemy_turn
 from hackmatrix_core.game.rewards import Transition, reward_parts
-from hackmatrix_core.game.state import MAX_HP, NUM_ACTIONS, NUM_STAGES, UNDO, GameState
+from hackmatrix_core.game.state import MAX_HP, NUM_ACTIONS, NUM_STAGES, UNDO, UNDO_DEPTH, GameState
 from hackmatrix_core.game.view import view
 
 
@@ -36,7 +36,7 @@ def reset(key: jax.Array) -> GameState:
     Returns:
         A `GameState` at stage 1.
     """
-    return _reset(random.seed_from_key(key))
+    return history.empty(_reset(random.seed_from_key(key)))
 
 
 def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState, Outcome]:
@@ -53,22 +53,23 @@ def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState
     Raises:
         TypeError: the action is no integer.
     """
-    return _step(state, as_action(action), random.seed_from_key(key))
+    new, outcome, change = _step(history.with_newest(state), as_action(action), random.seed_from_key(key))
+    return history.changed(new, state.history, change), outcome
 
 
 def get_valid_actions(state: GameState) -> jax.Array:
     """The action mask: bool (28,), by R4.1. It can be all False."""
-    return _get_valid_actions(state)
+    return _get_valid_actions(history.set_aside(state))
 
 
 def observe(state: GameState) -> jax.Array:
     """The observation: float32 (1545,), by R11."""
-    return _observe(state)
+    return observation.decode(compact_observation(state))
 
 
 def compact_observation(state: GameState) -> jax.Array:
     """The observation as small integers: uint8 (1545,); `observation.decode` makes it what `observe` gives."""
-    return _compact_observation(state)
+    return observation.compact(_packed_observation(history.set_aside(state)))
 
 
 def as_action(action: jax.Array) -> jax.Array:
@@ -79,16 +80,19 @@ def as_action(action: jax.Array) -> jax.Array:
     return action.astype(jnp.int32)
 
 
-def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome]:
+def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome, jax.Array]:
     """One action up to, not including, the generation of a new stage; games along the last axis.
 
     Where a stage was completed and the game not won, `stage` and `interval` are already those of the new stage and
     `complete` has to follow.
 
     Args:
-        state: N games.
+        state: N games, with their newest snapshots in place of the histories.
         action: int32 (N,).
         seed: uint32 (2, N).
+
+    Returns:
+        The states, their histories set aside; the outcomes; how the histories change, int32 (N,).
     """
     seen = apart(view)(state)
     is_valid = jnp.take_along_axis(mask.valid_actions(state, seen), jnp.clip(action, 0, NUM_ACTIONS - 1)[None], axis=0)
@@ -97,8 +101,12 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
 
     new, effect = perform(state, seen, action, seed)
     moves = effect.ends_turn & ~new.step
-    new = enemy_turn(new, effect.ends_turn, seed)
-    new = history.recorded(new, pops=action == UNDO, pushes=moves)
+    blocks = board.blocks(new.cells)
+    new = enemy_turn(new, effect.ends_turn, blocks, seed)
+    undoes = action == UNDO
+    length = state.history_length + moves.astype(jnp.int32) - undoes.astype(jnp.int32)
+    new = dataclasses.replace(new, history=None, history_length=jnp.minimum(length, UNDO_DEPTH))
+    change = jnp.where(moves, history.Change.PUSH, jnp.where(undoes, history.Change.POP, history.Change.KEEP))
 
     won = effect.completed & (state.stage == NUM_STAGES)
     died = effect.ends_turn & (new.hp == 0)
@@ -108,6 +116,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         new=new,
         action=action,
         kills=effect.kills,
+        missed=effect.missed,
         picked_up=effect.picked_up,
         completed=effect.completed,
         won=won,
@@ -128,7 +137,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         invalid=~is_valid,
         stage_completed=effect.completed,
     )
-    return new, outcome
+    return new, outcome, change
 
 
 def complete(state: GameState, outcome: Outcome, seed: jax.Array) -> GameState:
@@ -142,9 +151,9 @@ def _reset(seed: jax.Array) -> GameState:
 
 
 @batched
-def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome]:
-    state, outcome = advance(state, action, seed)
-    return complete(state, outcome, seed), outcome
+def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome, jax.Array]:
+    state, outcome, change = advance(state, action, seed)
+    return complete(state, outcome, seed), outcome, change
 
 
 @batched
@@ -152,11 +161,4 @@ def _get_valid_actions(state: GameState) -> jax.Array:
     return mask.valid_actions(state, view(state))
 
 
-@batched
-def _observe(state: GameState) -> jax.Array:
-    return observation.observe(state)
-
-
-@batched
-def _compact_observation(state: GameState) -> jax.Array:
-    return observation.compact(state)
+_packed_observation = batched(observation.packed)

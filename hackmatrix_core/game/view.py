@@ -1,11 +1,11 @@
 """What several rules ask of one state, computed once: where the blocks, the enemies and the transmissions are."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 
 from hackmatrix_core.game import board
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, SIPHONED, TRANSMISSION, TYPE, Snapshot
+from hackmatrix_core.game.state import CELL, ENEMY, KIND, SIPHONED, TRANSMISSION, TYPE
 
 
 class View(NamedTuple):
@@ -22,7 +22,15 @@ class View(NamedTuple):
     type: jax.Array  # (36, N) int32
 
 
-def view(state: Snapshot) -> View:
+class Board(Protocol):
+    """What a view is of: a state, or as much of it."""
+
+    cells: jax.Array  # (36, N) uint32
+    entities: jax.Array  # (36, N) uint32
+    position: jax.Array  # (N,) int32
+
+
+def view(state: Board) -> View:
     """The view of a batch of states, games along the last axis."""
     kind, cell = KIND.get(state.entities), CELL.get(state.entities)
     is_enemy, is_transmission = kind == ENEMY, kind == TRANSMISSION

@@ -1,0 +1,99 @@
+"""Work that few games of a batch need in a step: done for these alone.
+
+Under `jax.vmap` every branch of a condition runs for every game. What one game in ten needs (a siphon, a spawn, a new
+stage) costs a tenth if those games are gathered into small groups, and the loop over groups ends when all are served.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game.batching import apart
+
+_SMALLEST_GROUP = 8
+_WORD = 32
+
+
+def where_needed(function: Callable[..., Any], needed: jax.Array, arguments: Any, default: Any, *, groups: int) -> Any:
+    """What `function` returns in the games that need it, elsewhere `default`.
+
+    Args:
+        function: takes `arguments` of a group of G games, pytrees of arrays (…, G), and returns a pytree (…, G).
+        needed: bool (N,).
+        arguments: a tuple of pytrees of arrays (…, N).
+        default: a pytree of arrays (…, N), of the structure and dtypes that `function` returns.
+        groups: a group is this part of the batch, so that a group or two serve an ordinary step.
+    """
+    games = needed.shape[0]
+    size = max(games // groups, min(games, _SMALLEST_GROUP))
+    number = jnp.sum(needed, dtype=jnp.int32)
+    find = _finder(needed)
+    given, of_given = _as_rows(arguments)
+    results, of_results = _as_rows(default)
+
+    def unfinished(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return carry[0] < number
+
+    def serve(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        served, results = carry
+        rank = served + np.arange(size, dtype=np.int32)
+        chosen = jnp.where(rank < number, find(rank), games)
+        group, _ = _as_rows(apart(function)(*of_given(jnp.take(given, chosen, axis=1, mode="clip"))))
+        return served + size, results.at[:, chosen].set(group, mode="drop")
+
+    return of_results(lax.while_loop(unfinished, serve, (jnp.int32(0), results))[1])
+
+
+def _as_rows(tree: Any) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
+    """All arrays of a pytree as the rows of one, uint32 (R, N), and the way back: one gather, one scatter for all."""
+    leaves, structure = jax.tree.flatten(tree)
+    games = leaves[0].shape[-1]
+
+    def to_word(x: jax.Array) -> jax.Array:
+        return x.astype(jnp.uint32) if x.dtype == jnp.bool_ else lax.bitcast_convert_type(x, jnp.uint32)
+
+    def back(rows: jax.Array) -> Any:
+        def of_word(x: jax.Array, like: jax.Array) -> jax.Array:
+            x = x.reshape(*like.shape[:-1], -1)
+            return x != 0 if like.dtype == jnp.bool_ else lax.bitcast_convert_type(x, like.dtype)
+
+        ends = np.cumsum([leaf.size // games for leaf in leaves])
+        parts = zip(ends, leaves, strict=True)
+        return structure.unflatten([of_word(rows[end - leaf.size // games : end], leaf) for end, leaf in parts])
+
+    return jnp.concatenate([to_word(leaf).reshape(-1, games) for leaf in leaves]), back
+
+
+def _finder(member: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """A function from k, int32 (K,), to the index of the k-th member, counted from 0; bool (N,)."""
+    padded = jnp.pad(member, (0, -member.shape[0] % _WORD)).reshape(-1, _WORD)
+    words = jnp.sum(padded.astype(jnp.uint32) << np.arange(_WORD, dtype=np.uint32)[None], axis=1, dtype=jnp.uint32)
+    counts = lax.population_count(words).astype(jnp.int32)
+    before = jnp.cumsum(counts) - counts
+
+    def find(k: jax.Array) -> jax.Array:
+        place = jnp.sum(before[None] <= k[:, None], axis=1, dtype=jnp.int32) - 1
+        return place * _WORD + nth_bit(jnp.take(words, place), k - jnp.take(before, place))
+
+    return find
+
+
+def nth_bit(word: jax.Array, n: jax.Array) -> jax.Array:
+    """The index of the n-th bit that is set, counted from 0: uint32 (N,), int32 (N,) below the count to int32 (N,)."""
+    index = jnp.zeros_like(n)
+    for width in (16, 8, 4, 2, 1):
+        in_part = lax.population_count(word & ((1 << width) - 1)).astype(jnp.int32)
+        skip = n >= in_part
+        n = jnp.where(skip, n - in_part, n)
+        word = jnp.where(skip, word >> width, word)
+        index = index + jnp.where(skip, width, 0)
+    return index
+
+
+def any_slot(mask: jax.Array) -> jax.Array:
+    """Whether any row of the mask holds: bool (K, N) to (N,). XLA for the CPU is slow at `any`, fast at sums."""
+    return jnp.sum(mask.astype(jnp.uint32), axis=0, dtype=jnp.uint32) != 0

@@ -1,0 +1,64 @@
+"""The environment in the API of gymnax 1.0, which tells the end of a game from a cut."""
+
+from typing import Any
+
+import jax
+
+from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
+
+Step = tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, Any]]
+
+
+class HackMatrixGymnaxV1(HackMatrixGymnax):
+    """`HackMatrixGymnax` in the API of gymnax 1.0: six values a step.
+
+    Observation, action, reward, state and keys are those of `HackMatrixGymnax`:
+
+        env = HackMatrixGymnaxV1()
+        obs, state = env.reset(key, params)
+        obs, state, reward, terminated, truncated, info = env.step(key, state, action, params)
+
+    gymnax's own wrappers work on it: `gymnax.wrappers.LogWrapper(HackMatrixGymnaxV1())`.
+    """
+
+    def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
+        """One action, and a new game where it ended the episode.
+
+        Args:
+            key: one key, typed or old.
+            state: from `reset` or an earlier step.
+            action: () integer; outside 0–27 it counts as invalid (R4.2).
+            params: default `default_params`.
+
+        Returns:
+            observation: of the state returned: the new game's after an end.
+            state: `EnvState`.
+            reward: () float32.
+            terminated: () bool, won, dead or invalid.
+            truncated: () bool, cut after `max_steps` actions; never together with terminated.
+            info: as that of `HackMatrixGymnax.step`; `final_observation` is the one before the new game.
+        """
+        obs, state, reward, _, info = super().step(key, state, action, params)
+        return obs, state, reward, info["terminated"], info["truncated"], info
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, Any]]:
+        """As `step` without the new game; five values: gymnax 1.0 leaves `truncated` to `is_truncated`."""
+        obs, state, reward, _, info = super().step_env(key, state, action, params)
+        return obs, state, reward, info["terminated"], info
+
+    def reset_env(self, key: jax.Array, params: EnvParams) -> tuple[jax.Array, EnvState]:
+        """As `reset`."""
+        return self.reset(key, params)
+
+    def is_truncated(self, state: EnvState, params: EnvParams) -> jax.Array:
+        """Whether the episode has reached `max_steps` actions: () bool. The state is one before the auto-reset."""
+        return state.episode_length >= params.max_steps
+
+    def observe(
+        self, key: jax.Array, state: EnvState, action: jax.Array | None = None, params: EnvParams | None = None
+    ) -> jax.Array:
+        """The observation of the state; nothing else matters to it."""
+        del key, action, params
+        return self.get_obs(state)
