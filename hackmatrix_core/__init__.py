@@ -8,18 +8,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
+from hackmatrix_core.gymnax_v1 import HackMatrixGymnaxV1
 from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
 
 if TYPE_CHECKING:
-    from hackmatrix_core import baselines
+    from hackmatrix_core import baselines, rendering
     from hackmatrix_core.config import TrainConfig, auto_tune_for_device, get_device_config
     from hackmatrix_core.evaluation import evaluate
+    from hackmatrix_core.gymnasium_env import HackMatrixGymnasium
     from hackmatrix_core.masked_ppo import ActorCritic, Transition, compute_gae, masked_categorical, ppo_loss
+    from hackmatrix_core.playing.notebook import play
     from hackmatrix_core.policy import load_policy
     from hackmatrix_core.train import Trainer, make_train
 
 _ON_DEMAND = {
     "ActorCritic": "masked_ppo",
+    "HackMatrixGymnasium": "gymnasium_env",
     "TrainConfig": "config",
     "Trainer": "train",
     "Transition": "masked_ppo",
@@ -30,8 +34,10 @@ _ON_DEMAND = {
     "get_device_config": "config",
     "load_policy": "policy",
     "make_train": "train",
+    "play": "playing.notebook",
     "masked_categorical": "masked_ppo",
     "ppo_loss": "masked_ppo",
+    "rendering": None,
 }
 
 __all__ = [
@@ -39,7 +45,9 @@ __all__ = [
     "EnvParams",
     "EnvState",
     "GameState",
+    "HackMatrixGymnasium",
     "HackMatrixGymnax",
+    "HackMatrixGymnaxV1",
     "Outcome",
     "TrainConfig",
     "Trainer",
@@ -54,7 +62,9 @@ __all__ = [
     "make_train",
     "masked_categorical",
     "observe",
+    "play",
     "ppo_loss",
+    "rendering",
     "reset",
     "scenario",
     "step",

@@ -1,4 +1,4 @@
-"""The command `hackmatrix`: train, evaluate, doctor.
+"""The command `hackmatrix`: train, evaluate, play, benchmark, doctor.
 
 Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 130 and 143 stopped by Ctrl-C and SIGTERM (a training run has
 saved by then and can be resumed).
@@ -77,6 +77,31 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def play(options: argparse.Namespace) -> int:
+    """`hackmatrix play`: play the game yourself in this terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("play needs a terminal, and the input or the output is none. Start it in a terminal window")
+    from hackmatrix_core.playing import terminal  # only this command needs the terminal library
+    from hackmatrix_core.playing.session import PlayError
+
+    try:
+        return terminal.play(options.seed, options.scenario)
+    except PlayError as error:
+        raise UsageError(error) from error
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """`hackmatrix benchmark env`: how fast this machine steps the environment, by number of environments."""
+    from hackmatrix_core import benchmark as measurements
+
+    rows = []
+    for row in measurements.measure_env(options.num_envs or measurements.SIZES, options.repeats):
+        rows.append(row)
+        print(f"{row.num_envs:,} environments: {row.steps_per_second:,.0f} steps/s", flush=True)
+    print(f"\n{rows[0].num_devices} × {rows[0].platform}, medians of {options.repeats}\n{measurements.table(rows)}")
+    return 0
+
+
 def doctor(options: argparse.Namespace) -> int:
     """`hackmatrix doctor`: versions, devices, and the config that would be chosen."""
     print(f"python {platform.python_version()} on {platform.platform()}")
@@ -134,6 +159,25 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("run", metavar="RUN", help="a run directory or a checkpoint in it")
     command.add_argument("--games", type=_count, default=1000, metavar="N", help="games of each policy (default: 1000)")
     command.add_argument("--seed", type=_count, default=0, metavar="N", help="decides the games (default: 0)")
+
+    command = commands.add_parser(
+        "play", help="play the game yourself in a terminal", description=play.__doc__.split(": ", 1)[1]
+    )
+    command.set_defaults(command=play)
+    command.add_argument("--seed", type=_count, metavar="N", help="decides the game (default: at random)")
+    command.add_argument("--scenario", metavar="FILE", help="start from the state in this file (JSON, R12)")
+
+    command = commands.add_parser(
+        "benchmark", help="measure the speed of this machine", description=benchmark.__doc__.split(": ", 1)[1]
+    )
+    command.set_defaults(command=benchmark)
+    command.add_argument("what", choices=["env"], help="env: steps of the environment with random valid actions")
+    command.add_argument(
+        "--num-envs", type=_at_least_one, nargs="+", metavar="N", help="numbers of environments (default: 64 to 8,192)"
+    )
+    command.add_argument(
+        "--repeats", type=_at_least_one, default=5, metavar="N", help="timed runs; the median counts (default: 5)"
+    )
 
     command = commands.add_parser(
         "doctor", help="show versions, devices and what would be chosen", description=doctor.__doc__.split(": ", 1)[1]
@@ -199,6 +243,12 @@ def _count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
+
+
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return int(text)
 
 
 def _fail(message: object, code: int) -> int:

@@ -53,6 +53,9 @@ class EnvState:
     episode_return: jax.Array  # () float32, weighted rewards so far
     episode_length: jax.Array  # () int32, actions so far
 
+    def _repr_html_(self) -> str | None:
+        return self.game._repr_html_()
+
 
 Step = tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, Any]]
 

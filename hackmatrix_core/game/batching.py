@@ -39,16 +39,12 @@ def batched(function: Callable[..., Any], *, games_last: bool = True) -> Callabl
         results = function(*jax.tree.map(lambda x: jnp.expand_dims(x, axis), arguments))
         return jax.tree.map(lambda x: jnp.squeeze(x, axis), results)
 
-    def whole(*arguments: Any) -> Any:
-        if not games_last:
-            return apart(function)(*arguments)
-        # Turning the arrays apart from the rules keeps the loops of the rules on contiguous lanes.
-        results = apart(function)(*apart(_games_last)(*arguments))
-        return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), results)
-
     @custom_vmap
     def many(*arguments: Any) -> Any:
-        return lax.platform_dependent(*arguments, cpu=_block_by_block(jax.jit(whole)), default=whole)
+        if _on_cpu():
+            return _block_by_block(function, axis, arguments)
+        results = function(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))
+        return jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), results)
 
     @one.def_vmap
     def batch_of_one(axis_size: int, is_batched: Any, *arguments: Any) -> tuple[Any, Any]:
@@ -66,30 +62,87 @@ def batched(function: Callable[..., Any], *, games_last: bool = True) -> Callabl
     return functools.wraps(function)(lambda *arguments: one(*arguments))
 
 
-def _block_by_block(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function of arrays (N, …), run on blocks of games that stay in a core's cache."""
-
-    def call(*arguments: Any) -> Any:
-        games = jax.tree.leaves(arguments)[0].shape[0]
-        block = max(size for size in range(1, _BLOCK + 1) if games % size == 0)
-        if games <= _BLOCK or block < _BLOCK // 4:
-            return function(*arguments)
-        split = jax.tree.map(lambda x: x.reshape(games // block, block, *x.shape[1:]), arguments)
-        results = lax.map(lambda one_block: function(*one_block), split)
-        return jax.tree.map(lambda x: x.reshape(games, *x.shape[2:]), results)
-
-    return call
-
-
-def _games_last(*arguments: Any) -> Any:
-    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), arguments)
-
-
 def _with_leading_axis(size: int, is_batched: Any, arguments: Any) -> Any:
     def broadcast(has_axis: bool, x: jax.Array) -> jax.Array:
         return x if has_axis else jnp.broadcast_to(x, (size, *x.shape))
 
     return jax.tree.map(broadcast, tuple(is_batched), arguments)
+
+
+def _block_by_block(function: Callable[..., Any], axis: int, arguments: Any) -> Any:
+    """Run `function` on blocks of games that stay in a core's cache.
+
+    Args:
+        function: takes and returns arrays with the games along `axis`.
+        axis: 0 or −1.
+        arguments: arrays (N, …).
+
+    Returns:
+        Arrays (N, …).
+    """
+    games = jax.tree.leaves(arguments)[0].shape[0]
+    block = max(size for size in range(1, min(games, _BLOCK) + 1) if games % size == 0)
+    if block < min(games, _BLOCK // 4):
+        block = games
+    structure_of_results = []
+
+    def run(block_of_arguments: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
+        def turn(x: jax.Array) -> jax.Array:
+            return jnp.moveaxis(x, 0, axis)
+
+        # Turning the arrays apart from the rules keeps the loops of the rules on contiguous lanes.
+        rows, arrays = block_of_arguments
+        arrays = apart(lambda *arrays: [turn(x) for x in arrays])(*arrays) if arrays else []
+        results = apart(function)(*unpack(rows, arrays))
+        rows, arrays, back = packed(results)
+        structure_of_results.append(back)
+        return rows, [jnp.moveaxis(x, axis, 0) for x in arrays]
+
+    rows, arrays, unpack = packed(arguments)
+    blocks = games // block
+    rows = jnp.swapaxes(rows.reshape(-1, blocks, block), 0, 1)
+    arrays = [x.reshape(blocks, block, *x.shape[1:]) for x in arrays]
+    rows, arrays = lax.map(run, (rows, arrays))
+    rows = jnp.swapaxes(rows, 0, 1).reshape(-1, games)
+    return structure_of_results[0](rows, [x.reshape(games, *x.shape[2:]) for x in arrays])
+
+
+def packed(tree: Any) -> tuple[jax.Array, list[jax.Array], Callable[[jax.Array, list[jax.Array]], Any]]:
+    """The numbers of a pytree, of rank 1, as the rows of one array, so that they move together.
+
+    Args:
+        tree: arrays of four bytes or bool.
+
+    Returns:
+        The rows, uint32 (K, N); all other arrays; and the function that makes the pytree of both again.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    is_number = [leaf.ndim == 1 for leaf in leaves]
+    dtypes = [leaf.dtype for leaf in leaves]
+    numbers = [as_word(leaf) for leaf in leaves if leaf.ndim == 1]
+    games = leaves[0].shape[0] if not numbers else numbers[0].shape[0]
+    rows = jnp.stack(numbers) if numbers else jnp.zeros((0, games), jnp.uint32)
+
+    def back(rows: jax.Array, arrays: list[jax.Array]) -> Any:
+        row, array = iter(rows), iter(arrays)
+        return structure.unflatten(
+            [
+                of_word(next(row), dtype) if number else next(array)
+                for number, dtype in zip(is_number, dtypes, strict=True)
+            ]
+        )
+
+    return rows, [leaf for leaf in leaves if leaf.ndim != 1], back
+
+
+def as_word(x: jax.Array) -> jax.Array:
+    """Four-byte numbers or bool as uint32 of the same shape, bit by bit."""
+    return x.astype(jnp.uint32) if x.dtype == jnp.bool_ else lax.bitcast_convert_type(x, jnp.uint32)
+
+
+def of_word(word: jax.Array, dtype: Any) -> jax.Array:
+    """What `as_word` made a word of."""
+    return word != 0 if dtype == jnp.bool_ else lax.bitcast_convert_type(word, dtype)
 
 
 def apart(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,15 +158,14 @@ def apart(function: Callable[..., Any]) -> Callable[..., Any]:
     Returns:
         The same function; on other platforms than the CPU exactly the same.
     """
-    function = jax.jit(function)  # traced once, however often it is used below
+    if not _on_cpu():
+        return function
+    function = jax.jit(function)  # traced once, for the branch and for the shapes
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        def branch(*arguments: Any) -> Any:
-            first = jax.tree.leaves(arguments)[0].reshape(-1)[0].astype(jnp.uint32)
-            return lax.cond((first | np.uint32(1)) != 0, function, _zeros_of(function), *arguments)
-
-        return lax.platform_dependent(*arguments, cpu=branch, default=function)
+        first = jax.tree.leaves(arguments)[0].reshape(-1)[0].astype(jnp.uint32)
+        return lax.cond((first | np.uint32(1)) != 0, function, _zeros_of(function), *arguments)
 
     return call
 
@@ -123,3 +175,8 @@ def _zeros_of(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *arguments))
 
     return zeros
+
+
+def _on_cpu() -> bool:
+    # When tracing, not when lowering (`lax.platform_dependent`): that would trace the rules twice.
+    return jax.default_backend() == "cpu"

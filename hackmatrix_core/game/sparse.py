@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.batching import apart
+from hackmatrix_core.game.batching import apart, as_word, of_word
 
 _SMALLEST_GROUP = 8
 _WORD = 32
@@ -53,19 +53,16 @@ def _as_rows(tree: Any) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
     leaves, structure = jax.tree.flatten(tree)
     games = leaves[0].shape[-1]
 
-    def to_word(x: jax.Array) -> jax.Array:
-        return x.astype(jnp.uint32) if x.dtype == jnp.bool_ else lax.bitcast_convert_type(x, jnp.uint32)
+    ends = np.cumsum([leaf.size // games for leaf in leaves])
 
     def back(rows: jax.Array) -> Any:
-        def of_word(x: jax.Array, like: jax.Array) -> jax.Array:
-            x = x.reshape(*like.shape[:-1], -1)
-            return x != 0 if like.dtype == jnp.bool_ else lax.bitcast_convert_type(x, like.dtype)
+        parts = [
+            of_word(rows[end - leaf.size // games : end], leaf.dtype).reshape(*leaf.shape[:-1], -1)
+            for end, leaf in zip(ends, leaves, strict=True)
+        ]
+        return structure.unflatten(parts)
 
-        ends = np.cumsum([leaf.size // games for leaf in leaves])
-        parts = zip(ends, leaves, strict=True)
-        return structure.unflatten([of_word(rows[end - leaf.size // games : end], leaf) for end, leaf in parts])
-
-    return jnp.concatenate([to_word(leaf).reshape(-1, games) for leaf in leaves]), back
+    return jnp.concatenate([as_word(leaf).reshape(-1, games) for leaf in leaves]), back
 
 
 def _finder(member: jax.Array) -> Callable[[jax.Array], jax.Array]:

@@ -177,6 +177,11 @@ class GameState(Snapshot):
     history: Snapshot | None  # (4, …) newest first; what lies behind `history_length` is 0. None only within the rules
     history_length: jax.Array  # () int32, 0–4
 
+    def _repr_html_(self) -> str | None:
+        from hackmatrix_core.rendering.svg import html  # here, for only a notebook asks for it
+
+        return html(self)
+
 
 SNAPSHOT_FIELDS = tuple(field.name for field in dataclasses.fields(Snapshot))
 REMEMBERED_ENTITY_BITS = np.uint32(0xFFFFFFFF & ~(FROM_SIPHON.mask | SCHEDULED.mask))

@@ -1,0 +1,165 @@
+"""How fast this machine steps the environment: throughput, compile time and memory, measured together.
+
+Each size is measured in a process of its own, so that peak memory and compilation are those of that size alone. On a
+CPU every core gets a share of the environments: XLA keeps one program on about one core, so the cores are made devices
+and the batch is sharded over them.
+"""
+
+import dataclasses
+import functools
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from hackmatrix_core.game.sparse import nth_bit
+from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.wrapper import EnvState, HackMatrixGymnax
+
+SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
+_STEPS = 262_144  # environment steps of one timed run
+_ACTIONS = np.arange(NUM_ACTIONS, dtype=np.uint32)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpeed:
+    """What was measured with one number of environments; times in seconds, medians of the repeats."""
+
+    num_envs: int
+    num_devices: int
+    platform: str  # as JAX names it: cpu, gpu, tpu
+    steps_per_second: float
+    steps_per_second_without_observation: float
+    lowering: float
+    compiling: float
+    peak_memory: int  # bytes, the most that the process has held on the host
+    state_bytes: int  # of one environment
+
+
+def measure_env(sizes: Sequence[int] = SIZES, repeats: int = 5) -> Iterator[EnvSpeed]:
+    """Measure environment steps: action mask, random valid action, step with auto-reset, observation, in one scan.
+
+    Args:
+        sizes: numbers of environments, each a multiple of the number of CPU cores.
+        repeats: timed runs of each program; the median counts.
+
+    Yields:
+        One `EnvSpeed` a size, as soon as it is measured.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    for size in sizes:
+        with spawn.Pool(1) as pool:
+            yield pool.apply(_measure, (size, repeats))
+
+
+def table(rows: Sequence[EnvSpeed]) -> str:
+    """The measurements as a text table."""
+    head = ("envs", "steps/s", "without obs", "lowering", "compiling", "peak memory", "state")
+    lines = [
+        (
+            f"{row.num_envs:,}",
+            f"{row.steps_per_second:,.0f}",
+            f"{row.steps_per_second_without_observation:,.0f}",
+            f"{row.lowering:.1f} s",
+            f"{row.compiling:.1f} s",
+            f"{row.peak_memory / 2**20:,.0f} MiB",
+            f"{row.state_bytes:,} B",
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, line, widths)) for line in (head, *lines))
+
+
+def _measure(num_envs: int, repeats: int) -> EnvSpeed:
+    jax.config.update("jax_enable_compilation_cache", False)
+    jax.config.update("jax_num_cpu_devices", _cores())
+    devices = jax.local_devices()
+    devices = devices[: max(n for n in range(1, len(devices) + 1) if num_envs % n == 0)]
+    sharding = NamedSharding(Mesh(np.array(devices), "device"), PartitionSpec("device"))
+    env = HackMatrixGymnax()
+    keys = jax.device_put(jax.random.split(jax.random.key(0), num_envs), sharding)
+    state = jax.device_put(jax.jit(jax.vmap(env.reset))(keys)[1], sharding)
+
+    with_observation, lowering, compiling = _compiled(env, state, keys, sharding, observes=True)
+    speed = _speed(with_observation, state, keys, repeats)
+    peak = _peak_memory()
+    without_observation, *_ = _compiled(env, state, keys, sharding, observes=False)
+    return EnvSpeed(
+        num_envs=num_envs,
+        num_devices=len(devices),
+        platform=devices[0].platform,
+        steps_per_second=speed,
+        steps_per_second_without_observation=_speed(without_observation, state, keys, repeats),
+        lowering=lowering,
+        compiling=compiling,
+        peak_memory=peak,
+        state_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // num_envs,
+    )
+
+
+def _compiled(
+    env: HackMatrixGymnax, state: EnvState, keys: jax.Array, sharding: NamedSharding, *, observes: bool
+) -> tuple[Any, float, float]:
+    """The compiled scan, the seconds it took to lower and to compile it."""
+    steps = max(8, _STEPS // keys.shape[0])
+
+    @functools.partial(
+        jax.shard_map, mesh=sharding.mesh, in_specs=sharding.spec, out_specs=sharding.spec, check_vma=False
+    )
+    def rollout(state: EnvState, keys: jax.Array) -> tuple[EnvState, jax.Array]:
+        def one_step(carry: tuple[EnvState, jax.Array], time: jax.Array) -> tuple[Any, None]:
+            state, total = carry
+            now = jax.vmap(jax.random.fold_in, (0, None))(keys, time)
+            mask = jax.vmap(env.get_action_mask)(state)
+            action = jax.vmap(_random_valid)(mask, now)
+            obs, state, reward, _, _ = jax.vmap(env.step)(now, state, action)
+            # All of the observation is used, as a network would use it.
+            seen = jnp.sum(obs, axis=1) if observes else jnp.zeros_like(reward)
+            return (state, total + reward + seen), None
+
+        total = jnp.zeros_like(state.episode_return)
+        return lax.scan(one_step, (state, total), jnp.arange(steps, dtype=jnp.int32))[0]
+
+    start = time.perf_counter()
+    lowered = jax.jit(rollout).lower(state, keys)
+    middle = time.perf_counter()
+    compiled = lowered.compile()
+    return compiled, middle - start, time.perf_counter() - middle
+
+
+def _random_valid(mask: jax.Array, key: jax.Array) -> jax.Array:
+    """A uniformly random valid action, from one draw; 0 if there is none."""
+    word = jnp.sum(mask.astype(jnp.uint32) << _ACTIONS, dtype=jnp.uint32)
+    draw = (jax.random.bits(key) >> 16) * lax.population_count(word) >> 16
+    return jnp.where(word == 0, 0, nth_bit(word, draw.astype(jnp.int32)))
+
+
+def _speed(compiled: Any, state: EnvState, keys: jax.Array, repeats: int) -> float:
+    """Environment steps a second, the median; the first run, which warms up and mixes the games, does not count."""
+    steps = max(8, _STEPS // keys.shape[0]) * keys.shape[0]
+    speeds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        state, _ = jax.block_until_ready(compiled(state, keys))
+        speeds.append(steps / (time.perf_counter() - start))
+    return statistics.median(speeds[1:])
+
+
+def _peak_memory() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,158 @@
+"""The environment in the API of Gymnasium: one game at a time, numpy in and out."""
+
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+
+from hackmatrix_core import rendering
+from hackmatrix_core.game import scenario
+from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
+
+try:
+    import gymnasium
+except ImportError as error:
+    raise ImportError("HackMatrixGymnasium needs gymnasium: pip install 'hackmatrix-jax[gymnasium]'") from error
+
+_ENV = HackMatrixGymnax()
+
+
+@jax.jit
+def _reset(key: jax.Array) -> EnvState:
+    return _ENV.reset(key)[1]
+
+
+@jax.jit
+def _step(key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams) -> tuple[EnvState, jax.Array, dict]:
+    _, state, reward, _, info = _ENV.step_env(jax.random.fold_in(key, state.episode_length), state, action, params)
+    del info["final_observation"], info["returned_episode"]
+    return state, reward, info
+
+
+@jax.jit
+def _look(state: EnvState) -> tuple[jax.Array, jax.Array]:
+    return _ENV.get_obs(state), _ENV.get_action_mask(state)
+
+
+class HackMatrixGymnasium(gymnasium.Env[np.ndarray, int]):
+    """HackMatrix in the API of Gymnasium; compiled once a process, for all of its instances.
+
+    Observation: float32 (1545,), R11.
+    Action: an integer; `action_masks` tells which of 0–27 are valid (R4). Any other ends the episode (R4.2).
+    Reward: the 15 parts of R10, weighted by `reward_weights`.
+    Termination: the game is won, the player is dead, or the action was invalid. Truncation: after `max_steps` actions.
+    Rendering: "ansi", coloured text; "rgb_array", uint8 (height, width, 3).
+
+        env = HackMatrixGymnasium()  # or gymnasium.make("hackmatrix_core.gymnasium_env:HackMatrix-v0")
+        obs, info = env.reset(seed=0)
+        obs, reward, terminated, truncated, info = env.step(int(np.argmax(env.action_masks())))
+
+    sb3-contrib's MaskablePPO takes it as it is.
+
+    Args:
+        render_mode: None, "ansi" or "rgb_array".
+        max_steps: actions after which an episode is cut.
+        reward_weights: (15,), weights of the reward parts in the order of R10; default all 1.
+    """
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - so Gymnasium declares it
+
+    def __init__(
+        self, render_mode: str | None = None, max_steps: int = 2000, reward_weights: np.ndarray | None = None
+    ) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise ValueError(f"render_mode is {render_mode!r}, expected None or one of {', '.join(modes)}")
+        self.render_mode = render_mode
+        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
+        space = _ENV.observation_space()
+        self.observation_space = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
+        weights = {} if reward_weights is None else {"reward_weights": np.asarray(reward_weights, np.float32)}
+        self._params = EnvParams(np.int32(max_steps), **weights)
+        self._state: EnvState | None = None
+        self._over = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode with a new game (R2), or with the state of a scenario (R12).
+
+        Args:
+            seed: makes this episode and the ones after it the same each time.
+            options: None, or {"scenario": dictionary of R12}.
+
+        Returns:
+            The observation, float32 (1545,), and an empty info.
+
+        Raises:
+            ValueError: an unknown option, or a scenario that is not as R12 says; the message names the place.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        if unknown := sorted(set(options) - {"scenario"}):
+            raise ValueError(f"options has {unknown[0]!r}, expected nothing but 'scenario', a dictionary of R12")
+        self._key = jax.random.key(self.np_random.integers(2**32, dtype=np.uint32))
+        if "scenario" in options:
+            self._state = EnvState(scenario.from_dict(options["scenario"]), np.float32(0), np.int32(0))
+        else:
+            self._state = _reset(self._key)
+        self._over = False
+        return self._looked(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Carry out one action.
+
+        Args:
+            action: an integer; outside 0–27 it counts as invalid (R4.2).
+
+        Returns:
+            observation: float32 (1545,).
+            reward: weighted sum of the parts.
+            terminated: won, dead or invalid.
+            truncated: cut after `max_steps` actions; never together with terminated.
+            info: `reward_parts` (15 floats by name, not weighted), `stage`, `score`, `hp`, `won`, `episode_return`,
+                `episode_length`.
+
+        Raises:
+            gymnasium.error.ResetNeeded: the episode has not begun, or is over.
+            TypeError: the action is no integer.
+        """
+        if self._state is None or self._over:
+            raise gymnasium.error.ResetNeeded("step needs a running episode: call reset first")
+        try:
+            number = operator.index(action)
+        except TypeError:
+            raise TypeError(f"action is {action!r}, expected an integer from 0 to {NUM_ACTIONS - 1}") from None
+        number = np.int32(number if 0 <= number < NUM_ACTIONS else -1)
+        self._state, reward, info = _step(self._key, self._state, number, self._params)
+        info = jax.tree.map(lambda value: value.item(), jax.device_get(info))
+        terminated, truncated = info.pop("terminated"), info.pop("truncated")
+        self._over = terminated or truncated
+        return self._looked(), float(reward), terminated, truncated, info
+
+    def action_masks(self) -> np.ndarray:
+        """Which actions are valid (R4.1): bool (28,), under the name that sb3-contrib asks for."""
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("action_masks needs an episode: call reset first")
+        return self._mask
+
+    def render(self) -> str | np.ndarray | None:
+        """The board as text ("ansi") or as a picture, uint8 (height, width, 3) ("rgb_array")."""
+        if self.render_mode is None:
+            gymnasium.logger.warn('render needs a render_mode: HackMatrixGymnasium(render_mode="ansi")')
+            return None
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("render needs an episode: call reset first")
+        if self.render_mode == "ansi":
+            return rendering.text(self._state.game)
+        return rendering.rgb_array(self._state.game)
+
+    def _looked(self) -> np.ndarray:
+        observation, mask = jax.device_get(_look(self._state))
+        self._mask = np.array(mask)
+        return np.array(observation)
+
+
+gymnasium.register("HackMatrix-v0", entry_point=HackMatrixGymnasium)

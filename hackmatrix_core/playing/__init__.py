@@ -1,0 +1,1 @@
+"""A person plays: one session, shown in a notebook or in a terminal."""

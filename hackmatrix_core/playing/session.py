@@ -1,0 +1,178 @@
+"""A game that a person plays: actions, take back, new games, scenario files. Both front ends show one of these."""
+
+import json
+import secrets
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from hackmatrix_core.game import GameState, Outcome, get_valid_actions, reset, scenario, step
+from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.playing.actions import ACTIONS
+
+MAX_SEED = 2**32 - 1
+
+
+class PlayError(ValueError):
+    """What the player asked for can not be done; the message says why and what can."""
+
+
+def parse_seed(text: str) -> int:
+    """The seed that the text names; `PlayError` if it names none."""
+    if not text.isdecimal():
+        raise PlayError(f"the seed is {text!r}, expected a number from 0 to {MAX_SEED}")
+    return int(text)
+
+
+def _some_seed(seed: int | None) -> int:
+    """The seed if it is in range; for None a random one, short enough to be remembered."""
+    if seed is None:
+        return secrets.randbelow(1_000_000)
+    if not 0 <= seed <= MAX_SEED:
+        raise PlayError(f"the seed is {seed}, expected a number from 0 to {MAX_SEED}")
+    return seed
+
+
+@jax.jit
+def _reset(seed: jax.Array) -> GameState:
+    return reset(jax.random.key(seed))
+
+
+@jax.jit
+def _step(state: GameState, action: jax.Array, seed: jax.Array, time: jax.Array) -> tuple[GameState, Outcome]:
+    return step(state, action, jax.random.fold_in(jax.random.key(seed), time))
+
+
+_mask = jax.jit(get_valid_actions)
+
+
+class Session:
+    """A game, its past, and what the last action brought.
+
+    All chance comes from the seed and the number of actions so far: the same actions give the same game, also after a
+    take back. A new game of seed n starts as `reset(jax.random.key(n))`. The first session of a process takes some
+    seconds: it compiles the game.
+
+    Args:
+        seed: as for `new`.
+        scenario_file: as for `load`; default a new game.
+
+    Attributes:
+        state: the `GameState` to see.
+        seed: 0 … 2³² − 1.
+        mask: bool (28,), which actions are valid (R4.1).
+        outcome: what the last action brought, numpy values; None before the first one.
+        last: the number of the last action, or None.
+    """
+
+    def __init__(self, seed: int | None = None, scenario_file: str | Path | None = None) -> None:
+        if scenario_file is None:
+            self.new(seed)
+        else:
+            self.seed = _some_seed(seed)
+            self.load(scenario_file)
+        _step(self.state, np.int32(-1), np.uint32(0), np.int32(0))  # compiled now, not at the first action
+
+    def new(self, seed: int | None = None) -> None:
+        """Start a new game (R2).
+
+        Args:
+            seed: decides the game, 0 … 2³² − 1; default at random.
+
+        Raises:
+            PlayError: the seed is out of range.
+        """
+        self.seed = _some_seed(seed)
+        self._begin(_reset(np.uint32(self.seed)))
+
+    def act(self, action: int) -> None:
+        """Carry out one action.
+
+        Args:
+            action: 0–27, one that is valid: a slip of the finger shall not end the game (R4.2).
+
+        Raises:
+            PlayError: the action is not valid here, or the game is over.
+        """
+        if self.over:
+            raise PlayError("the game is over: take back, or start a new one")
+        if not 0 <= action < NUM_ACTIONS:
+            raise PlayError(f"{action} is no action, expected 0 to {NUM_ACTIONS - 1}")
+        if not self.mask[action]:
+            raise PlayError(f"{ACTIONS[action].name} is not possible now")
+        state, outcome = _step(self.state, np.int32(action), np.uint32(self.seed), np.int32(len(self._past)))
+        self._past.append((self.state, self.last, self.outcome))
+        self._show(state, action, jax.device_get(outcome))
+
+    def take_back(self) -> None:
+        """Go back to before the last action, any number of times.
+
+        Raises:
+            PlayError: there is no action to take back.
+        """
+        if not self._past:
+            raise PlayError("there is nothing to take back")
+        self._show(*self._past.pop())
+
+    def save(self, path: str | Path) -> None:
+        """Write the state as a scenario file (R12, JSON).
+
+        Raises:
+            PlayError: the file can not be written.
+        """
+        try:
+            Path(path).write_text(json.dumps(scenario.to_dict(self.state)) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise PlayError(f"{path} can not be written: {error.strerror}") from error
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a scenario file (R12, JSON), with the seed as it is. Where it fails, the game stays as it was.
+
+        Raises:
+            PlayError: the file can not be read, or holds no scenario; the message names the place.
+        """
+        try:
+            state = scenario.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise PlayError(f"{path} can not be read: {error.strerror}") from error
+        except json.JSONDecodeError as error:
+            raise PlayError(f"{path} is not JSON: {error}") from error
+        except ValueError as error:  # a text that is not UTF-8, or what `from_dict` refuses
+            raise PlayError(f"{path} is no scenario: {error}") from error
+        self._begin(state)
+
+    @property
+    def can_take_back(self) -> bool:
+        """Whether there is an action to take back."""
+        return bool(self._past)
+
+    @property
+    def over(self) -> bool:
+        """Whether the game has ended: won, or the player is dead."""
+        return int(self.state.hp) == 0 or (self.outcome is not None and bool(self.outcome.terminated))
+
+    @property
+    def status(self) -> str:
+        """One line: what the last action brought, and whether the game is over."""
+        if self.outcome is None:
+            line = f"seed {self.seed}"
+        else:
+            parts = {name: float(part) for name, part in self.outcome.reward_parts.items()}
+            listed = ", ".join(f"{name} {part:+.2f}" for name, part in parts.items() if part)
+            line = f"{ACTIONS[self.last].name}: reward {float(self.outcome.reward):+.2f} ({listed})"
+        if self.outcome is not None and self.outcome.won:
+            return f"You have won with a score of {int(self.state.score)}! {line}"
+        if self.over:
+            return f"You died in stage {int(self.state.stage)}. {line}"
+        if not self.mask.any():
+            return f"No action is possible: take back, or start a new game. {line}"
+        return line
+
+    def _begin(self, state: GameState) -> None:
+        self._past: list[tuple[GameState, int | None, Outcome | None]] = []
+        self._show(state, None, None)
+
+    def _show(self, state: GameState, action: int | None, outcome: Outcome | None) -> None:
+        self.state, self.last, self.outcome = state, action, outcome
+        self.mask = np.asarray(_mask(state))

@@ -1,0 +1,14 @@
+"""The board to be seen: as text, as SVG and as a picture."""
+
+from hackmatrix_core.rendering.svg import svg
+from hackmatrix_core.rendering.text import text
+
+__all__ = ["picture", "rgb_array", "svg", "text"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in ("picture", "rgb_array"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from hackmatrix_core.rendering import plot  # brings matplotlib along, which takes a second
+
+    return getattr(plot, name)

@@ -1,0 +1,71 @@
+"""The board as a matplotlib picture, and as pixels."""
+
+import numpy as np
+from matplotlib import patches
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hackmatrix_core.game import GameState
+from hackmatrix_core.rendering.drawing import HEIGHT, WIDTH, Circle, Polygon, Shape, Words, drawing
+from hackmatrix_core.rendering.scene import scene
+
+_DPI = 100
+_POINTS = 72 / _DPI  # a pixel in points
+
+
+def picture(state: GameState, ax: Axes | None = None) -> Figure:
+    """The board, what stands beside it, and the legend.
+
+    Args:
+        state: one game.
+        ax: where to draw; default a new figure.
+
+    Returns:
+        The figure that was drawn on.
+
+    Raises:
+        ValueError: the state is a batch.
+    """
+    if ax is None:
+        figure = Figure(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI)
+        ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0), aspect="equal")
+    ax.axis("off")
+    for shape in drawing(scene(state)):
+        _paint(shape, ax)
+    return ax.figure
+
+
+def rgb_array(state: GameState) -> np.ndarray:
+    """The picture as pixels: uint8 (height, width, 3)."""
+    canvas = FigureCanvasAgg(picture(state))
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _paint(shape: Shape, ax: Axes) -> None:
+    if isinstance(shape, Words):
+        ax.text(
+            shape.x,
+            shape.y,
+            shape.text,
+            fontsize=shape.size * _POINTS,
+            color=shape.fill,
+            ha="left" if shape.anchor == "start" else "center",
+            va="baseline",
+            weight="bold" if shape.bold else "normal",
+        )
+        return
+    style = {
+        "facecolor": shape.fill,
+        "edgecolor": shape.stroke,
+        "linewidth": 1.5 * _POINTS,
+        "linestyle": (0, (4, 3)) if shape.dashed else "solid",
+    }
+    if isinstance(shape, Circle):
+        ax.add_patch(patches.Circle((shape.x, shape.y), shape.radius, **style))
+    elif isinstance(shape, Polygon):
+        ax.add_patch(patches.Polygon(shape.points, **style))
+    else:
+        ax.add_patch(patches.Rectangle((shape.x, shape.y), shape.width, shape.height, **style))
