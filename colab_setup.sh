@@ -151,12 +151,14 @@ for extra in filter(None, sys.argv[1].split(",")):
     wanted += project["optional-dependencies"][extra]
 for line in wanted:
     requirement = Requirement(line)
+    if requirement.marker and not requirement.marker.evaluate():
+        continue
     try:
         present = importlib.metadata.version(requirement.name) in requirement.specifier
     except importlib.metadata.PackageNotFoundError:
         present = False
     if not present and requirement.name not in ("jax", "jaxlib"):
-        print(line)
+        print(f"{requirement.name}{requirement.specifier}")
 CODE
 }
 

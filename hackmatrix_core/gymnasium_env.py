@@ -49,7 +49,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, int]):
         obs, info = env.reset(seed=0)
         obs, reward, terminated, truncated, info = env.step(int(np.argmax(env.action_masks())))
 
-    sb3-contrib's MaskablePPO takes it as it is.
+    sb3-contrib's MaskablePPO finds the mask by the name `action_masks`.
 
     Args:
         render_mode: None, "ansi" or "rgb_array".

@@ -55,6 +55,7 @@ def test_table_has_every_action_with_its_cost():
     costs = {action.name: action.cost for action in ACTIONS}
     assert (costs["up"], costs["siphon"], costs["atk+"]) == ("free", "1 data siphon", "4 credits, 4 energy")
     assert (costs["undo"], costs["wait"]) == ("1 credit", "1 energy")
+    assert (ACTIONS[27].price, ACTIONS[SIPHON].price, ACTIONS[0].price) == ("2c 2e", "1s", "")
     assert len({action.does for action in ACTIONS}) == len(ACTIONS)
     assert max(len(action.does) for action in ACTIONS) <= 60
 
@@ -150,10 +151,10 @@ def test_notebook_plays_by_clicks(tmp_path):
     game.load.click()
     mirror.load(file)
     assert game.status.value == f"loaded {tmp_path}/rich &lt;b&gt;.json"
-    rows = game.children[0].children[1].children
+    rows = game.actions.children
     assert len(rows) == 28  # all programs are owned
     assert [row.children[0].description for row in rows] == list(ACTION_NAMES)
-    assert "5 credits" in rows[SIPH_PLUS].children[1].value
+    assert "5c</b> · get a data siphon" in rows[SIPH_PLUS].children[1].value
     agrees()
     for _ in range(300):
         if mirror.over:
@@ -176,7 +177,7 @@ def test_notebook_plays_by_clicks(tmp_path):
     game.new.click()
     mirror.new(12)
     agrees()
-    assert len(game.children[0].children[1].children) == 5  # no program is owned
+    assert len(game.actions.children) == 5  # no program is owned
     for field, value, button, message in [
         (game.seed, "twelve", game.new, "the seed is &#x27;twelve&#x27;, expected a number from 0 to 4294967295"),
         (game.file, "", game.load, "write the path of a scenario file into the field"),
@@ -273,7 +274,7 @@ def test_terminal_plays_by_keys(tmp_path):
     mirror, rng = Session(5, file), np.random.default_rng(1)
     with Terminal("--seed", "5", "--scenario", str(file)) as game:
         game.wait_for("compiling the game")
-        game.wait_for("seed 5", *board(mirror), "i     siph+  5c    get a data siphon")
+        game.wait_for("seed 5", *board(mirror), "i     siph+  5c     get a data siphon")
         for _ in range(300):
             if mirror.over:
                 break

@@ -9,7 +9,7 @@ _DOES = {
     "down": "hit the first enemy or transmission below, or step down",
     "left": "hit the first enemy or transmission to the left, or step",
     "right": "hit the first enemy or transmission to the right, or step",
-    "siphon": "take all from this cell and its 4 neighbours; brings enemies",
+    "siphon": "a data siphon takes all from here and the 4 cells beside it",
     "push": "every enemy is pushed one cell away",
     "pull": "every enemy is pulled one cell nearer",
     "crash": "clear blocks, enemies, transmissions on the 8 cells around",
@@ -59,6 +59,12 @@ class Action(NamedTuple):
             if number:
                 parts.append(f"{number} {one if number == 1 else many}")
         return ", ".join(parts) or "free"
+
+    @property
+    def price(self) -> str:
+        """What it costs, as in "3c 1e": c credits, e energy, s data siphons; empty if nothing."""
+        units = ((self.credits, "c"), (self.energy, "e"), (self.data_siphons, "s"))
+        return " ".join(f"{number}{unit}" for number, unit in units if number)
 
 
 def _action(number: int, name: str) -> Action:

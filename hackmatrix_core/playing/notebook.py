@@ -43,6 +43,7 @@ class NotebookGame(widgets.VBox):
         session: the game.
         board: an HTML widget with the board.
         status: an HTML widget with what the last action brought.
+        actions: the rows of the actions to be seen, each a button and its words.
         buttons: the button of each action by name.
         take_back, new, load, save: the other buttons.
         seed, file: text fields, the seed of a new game and the path of a scenario file.
@@ -56,24 +57,21 @@ class NotebookGame(widgets.VBox):
             for number, action in enumerate(ACTIONS)
         }
         self._rows = [
-            widgets.HBox([self.buttons[action.name], widgets.HTML(f"<b>{action.cost}</b> · {action.does}")])
+            widgets.HBox(
+                [self.buttons[action.name], widgets.HTML(f"<b>{action.price or 'free'}</b> · {action.does}")],
+                layout=_ROW,
+            )
             for action in ACTIONS
         ]
-        self._actions = widgets.VBox()
+        self.actions = widgets.HBox(layout=_WRAPPED)
         self.seed = widgets.Text(placeholder="seed, or empty for any", layout=_FIELD)
         self.file = widgets.Text(placeholder="scenario file (.json)", layout=_FIELD)
         self.take_back = _button("take back", "to before the last action", self._doing(session.take_back))
         self.new = _button("new game", "with the seed beside", self._doing(self._new))
         self.load = _button("load", "go on from the state in the file", self._doing(self._load))
         self.save = _button("save", "write the state to the file", self._doing(self._save))
-        super().__init__(
-            [
-                widgets.HBox([self.board, self._actions], layout=widgets.Layout(flex_flow="row wrap")),
-                self.status,
-                widgets.HBox([self.take_back, self.new, self.seed]),
-                widgets.HBox([self.load, self.save, self.file]),
-            ]
-        )
+        controls = [self.take_back, self.new, self.seed, self.load, self.save, self.file]
+        super().__init__([self.board, self.status, self.actions, widgets.HBox(controls, layout=_WRAPPED)])
         self._show(session.status)
 
     def _doing(self, function: Callable[..., str | None], *arguments: int) -> Callable[[widgets.Button], None]:
@@ -116,14 +114,16 @@ class NotebookGame(widgets.VBox):
             program = number - FIRST_PROGRAM_ACTION
             if program < 0 or int(session.state.programs) >> program & 1:
                 shown.append(row)
-        self._actions.children = shown
+        self.actions.children = shown
         self.take_back.disabled = not session.can_take_back
 
 
-_FIELD = widgets.Layout(width="20em")
+_FIELD = widgets.Layout(width="15em")
+_ROW = widgets.Layout(width="40em")
+_WRAPPED = widgets.Layout(flex_flow="row wrap")
 
 
 def _button(text: str, tooltip: str, on_click: Callable[[widgets.Button], None]) -> widgets.Button:
-    button = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="7em"))
+    button = widgets.Button(description=text, tooltip=tooltip, layout=widgets.Layout(width="auto", min_width="5.5em"))
     button.on_click(on_click)
     return button

@@ -30,8 +30,7 @@ KEYS = {
 
 _SIGNS = {"up": "↑", "down": "↓", "left": "←", "right": "→", " ": "space"}
 _SIGN = {name: _SIGNS.get(key, key) for name, key in KEYS.items()}
-_PRICE = {a.name: "".join(f"{n}{unit}" for n, unit in zip(a[1:4], "ces", strict=True) if n) for a in ACTIONS}
-_LINES = tuple(f"{_SIGN[action.name]:5} {action.name:6} {_PRICE[action.name]:4}  {action.does}" for action in ACTIONS)
+_LINES = tuple(f"{_SIGN[action.name]:5} {action.name:6} {action.price:5}  {action.does}" for action in ACTIONS)
 _LINES_WIDTH = max(map(len, _LINES))
 _SHORT = tuple(_SIGN[a.name] if a.name in _SIGNS else f"{_SIGN[a.name]} {a.name}" for a in ACTIONS)
 _COSTS = "costs: c credits, e energy, s data siphons; a hit takes your attack and stuns"
