@@ -34,8 +34,8 @@ _ON_DEMAND = {
     "get_device_config": "config",
     "load_policy": "policy",
     "make_train": "train",
-    "play": "playing.notebook",
     "masked_categorical": "masked_ppo",
+    "play": "playing.notebook",
     "ppo_loss": "masked_ppo",
     "rendering": None,
 }

@@ -3,18 +3,23 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from hackmatrix_core.game import GameState, board
 from hackmatrix_core.game.batching import batched
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
-from hackmatrix_core.masked_ppo import masked_categorical
+from hackmatrix_core.game.random import below
+from hackmatrix_core.game.sparse import nth_bit
+from hackmatrix_core.game.state import CELL, ENEMY, KIND, NUM_ACTIONS, RESET
 
 _FAR = 1000
+_ACTIONS = np.arange(NUM_ACTIONS, dtype=np.uint32)
 
 
 def random(state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
-    """A valid action, uniformly at random: () int32."""
-    return masked_categorical(jnp.zeros(action_mask.shape, jnp.float32), action_mask).sample(seed=key)
+    """A valid action, uniformly at random, by one draw: () int32; 0 if none is valid."""
+    valid = jnp.sum(action_mask.astype(jnp.uint32) << _ACTIONS, dtype=jnp.uint32)
+    number = lax.population_count(valid).astype(jnp.int32)
+    return jnp.where(number == 0, 0, nth_bit(valid, below(jax.random.bits(key), number)))
 
 
 def greedy(state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:

@@ -22,13 +22,11 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hackmatrix_core.game.sparse import nth_bit
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core import baselines
 from hackmatrix_core.wrapper import EnvState, HackMatrixGymnax
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
 _STEPS = 262_144  # environment steps of one timed run
-_ACTIONS = np.arange(NUM_ACTIONS, dtype=np.uint32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +48,7 @@ def measure_env(sizes: Sequence[int] = SIZES, repeats: int = 5) -> Iterator[EnvS
     """Measure environment steps: action mask, random valid action, step with auto-reset, observation, in one scan.
 
     Args:
-        sizes: numbers of environments, each a multiple of the number of CPU cores.
+        sizes: numbers of environments. As many devices are used as divide the number.
         repeats: timed runs of each program; the median counts.
 
     Yields:
@@ -122,7 +120,7 @@ def _compiled(
             state, total = carry
             now = jax.vmap(jax.random.fold_in, (0, None))(keys, time)
             mask = jax.vmap(env.get_action_mask)(state)
-            action = jax.vmap(_random_valid)(mask, now)
+            action = jax.vmap(baselines.random, (None, None, 0, 0))(None, None, mask, now)
             obs, state, reward, _, _ = jax.vmap(env.step)(now, state, action)
             # All of the observation is used, as a network would use it.
             seen = jnp.sum(obs, axis=1) if observes else jnp.zeros_like(reward)
@@ -136,13 +134,6 @@ def _compiled(
     middle = time.perf_counter()
     compiled = lowered.compile()
     return compiled, middle - start, time.perf_counter() - middle
-
-
-def _random_valid(mask: jax.Array, key: jax.Array) -> jax.Array:
-    """A uniformly random valid action, from one draw; 0 if there is none."""
-    word = jnp.sum(mask.astype(jnp.uint32) << _ACTIONS, dtype=jnp.uint32)
-    draw = (jax.random.bits(key) >> 16) * lax.population_count(word) >> 16
-    return jnp.where(word == 0, 0, nth_bit(word, draw.astype(jnp.int32)))
 
 
 def _speed(compiled: Any, state: EnvState, keys: jax.Array, repeats: int) -> float:

@@ -150,7 +150,15 @@ class HackMatrixGymnax:
         """Compact observations as float32: uint8 (…, 1545) to float32 (…, 1545); float32 ones are returned as given."""
         return observation.decode(obs) if obs.dtype == jnp.uint8 else obs
 
-    def _run(self, rules: Callable[..., Any], key: jax.Array, state: EnvState, action: jax.Array, params: Any) -> Step:
+    def _run(
+        self,
+        rules: Callable[..., "_Result"],
+        key: jax.Array,
+        state: EnvState,
+        action: jax.Array,
+        params: EnvParams | None,
+    ) -> Step:
+        """One step by these rules, with what they leave out: the history of a game, the unpacked observations."""
         result = rules(
             random.seed_from_key(key),
             dataclasses.replace(state, game=history.with_newest(state.game)),

@@ -33,6 +33,7 @@ except ModuleNotFoundError:
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import SVG
 
 from hackmatrix_core import evaluation
 from hackmatrix_core.game.state import ACTION_NAMES
@@ -43,35 +44,16 @@ print(f"JAX {jax.__version__} on {hm.get_device_config()}")
 # %% [markdown]
 # ## The game in one board
 #
-# Reach the exit `E` of eight boards in a row with three hit points. Numbers are **data blocks**, letters `P`
-# **program blocks**, `?` blocks that hide what they are; all are walls, but a **data siphon** `S`, used beside them,
-# turns them into points and programs (and sets enemies free). `t` is a **transmission**: an enemy, next turn. Dots
-# are floor with a credit or some energy on it. The full rules are in [RULES.md](../hackmatrix_core/game/RULES.md).
+# Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program** are
+# walls, but a **data siphon**, used beside them, turns them into points and programs (and sets enemies free). A dashed
+# circle is a **transmission**: an enemy, next turn. `c` is credits, `e` energy on the floor. The legend tells the rest;
+# the full rules are in [RULES.md](../hackmatrix_core/game/RULES.md).
 #
 # The same key always gives the same board:
 
 # %%
 state = hm.reset(jax.random.key(0))
-
-
-def sketch(state):
-    """The board as text, row 5 on top."""
-    game = hm.scenario.to_dict(state)
-    places = {(t["row"], t["col"]): "t" for t in game["transmissions"]}
-    places[game["player"]["row"], game["player"]["col"]] = "@"
-
-    def symbol(row, col):
-        cell = game["cells"][row][col]
-        block = cell.get("block")
-        if block:
-            return "?" if block["hidden"] else str(block.get("points", "P"))
-        content = "E" if cell.get("exit") else "S" if cell.get("data_siphon") else "·"
-        return places.get((row, col), content)
-
-    return "\n".join(" ".join(symbol(row, col) for col in range(6)) for row in reversed(range(6)))
-
-
-print(sketch(state))
+SVG(hm.rendering.svg(state))
 
 # %% [markdown]
 # ## What the agent sees, and what it may do

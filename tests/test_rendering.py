@@ -10,6 +10,7 @@ import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core import rendering
+from hackmatrix_core.game.state import PROGRAMS
 from hackmatrix_core.rendering.scene import LEGEND
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -127,6 +128,13 @@ def test_numbers_stand_beside_the_board():
         assert {label.removesuffix(" turn"), line.removeprefix("next spawn ") if "spawn" in line else value} <= set(
             words(state)
         )
+
+
+def test_the_text_fits_80_columns_with_all_programs():
+    programs = [program.name for program in PROGRAMS]
+    lines = rendering.text(hm.scenario.from_dict(empty_game() | {"programs": programs}), color=False).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(any(name in line for line in lines) for name in programs)
 
 
 def test_row_0_is_at_the_bottom():

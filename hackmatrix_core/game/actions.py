@@ -6,13 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from hackmatrix_core.game import board
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.combat import fight, line_of_sight
 from hackmatrix_core.game.mask import CREDITS, ENERGY
-from hackmatrix_core.game.rewards import missed_by_siphon
+from hackmatrix_core.game.siphon import Loot, missed_by_siphon, siphoned
 from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import compacted
 from hackmatrix_core.game.state import (
@@ -20,13 +19,11 @@ from hackmatrix_core.game.state import (
     ATK_PLUS,
     BLOCK,
     BLOCK_SPAWN,
-    BLOCK_VALUE,
     CALM,
     COL,
     CONTENT,
     CRASH,
     D_BOM,
-    DATA_BLOCK,
     DATA_SIPHON,
     DEBUG,
     DELAY,
@@ -35,26 +32,20 @@ from hackmatrix_core.game.state import (
     EXIT,
     FIRST_PROGRAM_ACTION,
     HACK,
-    HIDDEN,
-    IS_ENERGY,
     KIND,
     MAX_HP,
     NUM_CELLS,
     NUM_STAGES,
     POLY,
-    PROGRAM_BLOCK,
     PULL,
     PUSH,
     REDUC,
     RESET,
-    RESOURCE,
     ROW,
     SCORE,
     SHOW,
     SIPH_PLUS,
     SIPHON,
-    SIPHON_CENTER,
-    SIPHONED,
     SNAPSHOT_FIELDS,
     STEP,
     UNDO,
@@ -66,8 +57,6 @@ from hackmatrix_core.game.view import View, view
 
 MIN_INTERVAL = 4
 _CELL_INDEX = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
-
-
 _FIGHTING = (PUSH, PULL, CRASH, WARP, POLY, DEBUG, ROW, COL, D_BOM, DELAY, ANTI_V, HACK)
 _CHANGES_BOARD = np.uint32(sum(1 << action for action in (*_FIGHTING, SIPHON, REDUC, UNDO)))
 
@@ -150,16 +139,6 @@ class Work(NamedTuple):
     seed: jax.Array  # uint32 (2, N)
 
 
-class Loot(NamedTuple):
-    """What a siphon gives, and the programs owned after it."""
-
-    points: jax.Array  # int32 (N,)
-    credits: jax.Array  # int32 (N,)
-    energy: jax.Array  # int32 (N,)
-    spawns: jax.Array  # int32 (N,)
-    programs: jax.Array  # uint32 (N,)
-
-
 class Done(NamedTuple):
     """What these actions did."""
 
@@ -177,7 +156,7 @@ def _worked(work: Work) -> Done:
     missed = jnp.where(siphons, apart(missed_by_siphon)(work, seen), 0)
     combat = fight(work, seen)
     cells = _crash_and_reduce(work.cells, seen, work.action)
-    cells, loot = apart(_siphoned)(cells, seen, work.programs, siphons)
+    cells, loot = apart(siphoned)(cells, seen, work.programs, siphons)
     entities = compacted(combat.entities, jnp.where(KIND.get(combat.entities) == ENEMY, 0, 1))
     return Done(
         cells=jnp.where(undoes, work.newest_cells, cells),
@@ -196,31 +175,6 @@ def _crash_and_reduce(cells: jax.Array, seen: View, action: jax.Array) -> jax.Ar
     reduced = jnp.where((action == REDUC)[None], seen.blocks & ~seen.siphoned, np.uint32(0))
     reduced = board.to_mask(reduced) & BLOCK_SPAWN.test(cells)
     return jnp.where(reduced, cells - np.uint32(1 << BLOCK_SPAWN.shift), cells)
-
-
-def _siphoned(cells: jax.Array, seen: View, programs: jax.Array, siphons: jax.Array) -> tuple[jax.Array, Loot]:
-    """R5 on the board: the new cells and what they gave."""
-    centre = jnp.where(siphons[None], seen.player, np.uint32(0))
-    fresh = board.to_mask((centre | board.neighbours(centre)) & ~seen.siphoned)
-    is_block, content = board.to_mask(seen.blocks), CONTENT.get(cells)
-    opened, drained = fresh & is_block, fresh & ~is_block
-
-    def total(where: jax.Array, amount: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.where(where, amount, 0), axis=0)
-
-    value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
-    found = jnp.where(opened & (content == PROGRAM_BLOCK), np.uint32(1) << value.astype(jnp.uint32), np.uint32(0))
-    loot = Loot(
-        points=total(opened & (content == DATA_BLOCK), value),
-        credits=total(drained & ~is_energy, amount),
-        energy=total(drained & is_energy, amount),
-        spawns=total(opened, BLOCK_SPAWN.get(cells)),
-        programs=programs | lax.reduce(found, np.uint32(0), lax.bitwise_or, (0,)),
-    )
-    cells = jnp.where(opened, cells & ~np.uint32(BLOCK_SPAWN.mask | HIDDEN.mask), cells)
-    cells = jnp.where(drained, cells & ~np.uint32(RESOURCE.mask | IS_ENERGY.mask), cells)
-    cells = jnp.where(fresh, cells | np.uint32(SIPHONED.mask), cells)
-    return jnp.where(board.to_mask(centre), cells | np.uint32(SIPHON_CENTER.mask), cells), loot
 
 
 def _settle_accounts(state: GameState, action: jax.Array, loot: Loot, picked_up: jax.Array) -> GameState:

@@ -15,6 +15,8 @@ import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from hackmatrix_core.game.rows import as_rows, from_rows
+
 _BLOCK = 256
 """Games in a block. A game takes 1.7 kB, and as much again several times while it is stepped; a core's cache is 256 kB
 or more."""
@@ -84,65 +86,42 @@ def _block_by_block(function: Callable[..., Any], axis: int, arguments: Any) -> 
     block = max(size for size in range(1, min(games, _BLOCK) + 1) if games % size == 0)
     if block < min(games, _BLOCK // 4):
         block = games
-    structure_of_results = []
 
-    def run(block_of_arguments: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
-        def turn(x: jax.Array) -> jax.Array:
-            return jnp.moveaxis(x, 0, axis)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(_turned_shape(block, x.shape[1:], axis), x.dtype), arguments)
+    numbers_like, _ = _numbers_and_arrays(shapes)
+    results_like = jax.eval_shape(function, *shapes)
 
+    def run(one_block: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
+        rows, arrays = one_block
         # Turning the arrays apart from the rules keeps the loops of the rules on contiguous lanes.
-        rows, arrays = block_of_arguments
-        arrays = apart(lambda *arrays: [turn(x) for x in arrays])(*arrays) if arrays else []
-        results = apart(function)(*unpack(rows, arrays))
-        rows, arrays, back = packed(results)
-        structure_of_results.append(back)
-        return rows, [jnp.moveaxis(x, axis, 0) for x in arrays]
+        turned = apart(lambda *arrays: [jnp.moveaxis(x, 0, axis) for x in arrays])(*arrays) if arrays else []
+        results = apart(function)(*_joined(shapes, from_rows(rows, numbers_like), turned))
+        numbers, arrays = _numbers_and_arrays(results)
+        return as_rows(numbers, block), [jnp.moveaxis(x, axis, 0) for x in arrays]
 
-    rows, arrays, unpack = packed(arguments)
+    numbers, arrays = _numbers_and_arrays(arguments)
     blocks = games // block
-    rows = jnp.swapaxes(rows.reshape(-1, blocks, block), 0, 1)
-    arrays = [x.reshape(blocks, block, *x.shape[1:]) for x in arrays]
-    rows, arrays = lax.map(run, (rows, arrays))
+    rows = jnp.swapaxes(as_rows(numbers, games).reshape(-1, blocks, block), 0, 1)
+    rows, arrays = lax.map(run, (rows, [x.reshape(blocks, block, *x.shape[1:]) for x in arrays]))
     rows = jnp.swapaxes(rows, 0, 1).reshape(-1, games)
-    return structure_of_results[0](rows, [x.reshape(games, *x.shape[2:]) for x in arrays])
+    numbers_like, _ = _numbers_and_arrays(results_like)
+    return _joined(results_like, from_rows(rows, numbers_like), [x.reshape(games, *x.shape[2:]) for x in arrays])
 
 
-def packed(tree: Any) -> tuple[jax.Array, list[jax.Array], Callable[[jax.Array, list[jax.Array]], Any]]:
-    """The numbers of a pytree, of rank 1, as the rows of one array, so that they move together.
-
-    Args:
-        tree: arrays of four bytes or bool.
-
-    Returns:
-        The rows, uint32 (K, N); all other arrays; and the function that makes the pytree of both again.
-    """
-    leaves, structure = jax.tree.flatten(tree)
-    is_number = [leaf.ndim == 1 for leaf in leaves]
-    dtypes = [leaf.dtype for leaf in leaves]
-    numbers = [as_word(leaf) for leaf in leaves if leaf.ndim == 1]
-    games = leaves[0].shape[0] if not numbers else numbers[0].shape[0]
-    rows = jnp.stack(numbers) if numbers else jnp.zeros((0, games), jnp.uint32)
-
-    def back(rows: jax.Array, arrays: list[jax.Array]) -> Any:
-        row, array = iter(rows), iter(arrays)
-        return structure.unflatten(
-            [
-                of_word(next(row), dtype) if number else next(array)
-                for number, dtype in zip(is_number, dtypes, strict=True)
-            ]
-        )
-
-    return rows, [leaf for leaf in leaves if leaf.ndim != 1], back
+def _turned_shape(games: int, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (games, *shape) if axis == 0 else (*shape, games)
 
 
-def as_word(x: jax.Array) -> jax.Array:
-    """Four-byte numbers or bool as uint32 of the same shape, bit by bit."""
-    return x.astype(jnp.uint32) if x.dtype == jnp.bool_ else lax.bitcast_convert_type(x, jnp.uint32)
+def _numbers_and_arrays(tree: Any) -> tuple[list[Any], list[Any]]:
+    """The leaves with one number a game, and the others."""
+    leaves = jax.tree.leaves(tree)
+    return [leaf for leaf in leaves if leaf.ndim == 1], [leaf for leaf in leaves if leaf.ndim != 1]
 
 
-def of_word(word: jax.Array, dtype: Any) -> jax.Array:
-    """What `as_word` made a word of."""
-    return word != 0 if dtype == jnp.bool_ else lax.bitcast_convert_type(word, dtype)
+def _joined(like: Any, numbers: list[jax.Array], arrays: list[jax.Array]) -> Any:
+    """The pytree that `_numbers_and_arrays` took apart, with the structure of `like`."""
+    number, array = iter(numbers), iter(arrays)
+    return jax.tree.map(lambda leaf: next(number) if leaf.ndim == 1 else next(array), like)
 
 
 def apart(function: Callable[..., Any]) -> Callable[..., Any]:

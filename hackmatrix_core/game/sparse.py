@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.batching import apart, as_word, of_word
+from hackmatrix_core.game.batching import apart
+from hackmatrix_core.game.rows import as_rows, from_rows
 
 _SMALLEST_GROUP = 8
 _WORD = 32
@@ -32,8 +33,7 @@ def where_needed(function: Callable[..., Any], needed: jax.Array, arguments: Any
     size = max(games // groups, min(games, _SMALLEST_GROUP))
     number = jnp.sum(needed, dtype=jnp.int32)
     find = _finder(needed)
-    given, of_given = _as_rows(arguments)
-    results, of_results = _as_rows(default)
+    given = as_rows(arguments, games)
 
     def unfinished(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
         return carry[0] < number
@@ -42,27 +42,11 @@ def where_needed(function: Callable[..., Any], needed: jax.Array, arguments: Any
         served, results = carry
         rank = served + np.arange(size, dtype=np.int32)
         chosen = jnp.where(rank < number, find(rank), games)
-        group, _ = _as_rows(apart(function)(*of_given(jnp.take(given, chosen, axis=1, mode="clip"))))
-        return served + size, results.at[:, chosen].set(group, mode="drop")
+        group = apart(function)(*from_rows(jnp.take(given, chosen, axis=1, mode="clip"), arguments))
+        return served + size, results.at[:, chosen].set(as_rows(group, size), mode="drop")
 
-    return of_results(lax.while_loop(unfinished, serve, (jnp.int32(0), results))[1])
-
-
-def _as_rows(tree: Any) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
-    """All arrays of a pytree as the rows of one, uint32 (R, N), and the way back: one gather, one scatter for all."""
-    leaves, structure = jax.tree.flatten(tree)
-    games = leaves[0].shape[-1]
-
-    ends = np.cumsum([leaf.size // games for leaf in leaves])
-
-    def back(rows: jax.Array) -> Any:
-        parts = [
-            of_word(rows[end - leaf.size // games : end], leaf.dtype).reshape(*leaf.shape[:-1], -1)
-            for end, leaf in zip(ends, leaves, strict=True)
-        ]
-        return structure.unflatten(parts)
-
-    return jnp.concatenate([as_word(leaf).reshape(-1, games) for leaf in leaves]), back
+    _, results = lax.while_loop(unfinished, serve, (jnp.int32(0), as_rows(default, games)))
+    return from_rows(results, default)
 
 
 def _finder(member: jax.Array) -> Callable[[jax.Array], jax.Array]:

@@ -114,6 +114,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     happened = Transition(
         old=state,
         new=new,
+        new_blocks=blocks,
         action=action,
         kills=effect.kills,
         missed=effect.missed,

@@ -1,5 +1,6 @@
 """The board as text, 80 columns wide, for terminals, logs and tests."""
 
+import functools
 import textwrap
 from itertools import zip_longest
 
@@ -113,7 +114,7 @@ def _panel(shown: Scene) -> list[list[Token]]:
         line = []
         for name, cost in shown.programs[i : i + 2]:
             price = cost.replace(" ", "")
-            line += [(f"{name:6} ", "ink", False), (f"{price:5}", "faint", False)]
+            line += [(" " * bool(line) + f"{name:6} ", "ink", False), (f"{price:4}", "faint", False)]
         lines.append(line)
     return lines
 
@@ -152,6 +153,7 @@ def _painted(line: list[Token], width: int) -> str:
     return f"\x1b[0;{background}m{words}{' ' * (width - _length(line))}\x1b[0m"
 
 
+@functools.cache
 def _color_number(name: str) -> int:
     """The nearest of the 256 colours: a grey, or one of the 6 × 6 × 6 cube."""
     red, green, blue = (int(PALETTE[name][i : i + 2], 16) for i in (1, 3, 5))

@@ -1,0 +1,129 @@
+"""The siphon: what it takes, and what a better place for it would have given (R5, R10.1)."""
+
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game import board
+from hackmatrix_core.game.state import (
+    BLOCK_SPAWN,
+    BLOCK_VALUE,
+    CONTENT,
+    DATA_BLOCK,
+    HIDDEN,
+    IS_ENERGY,
+    PROGRAM_BLOCK,
+    RESOURCE,
+    SIPHON_CENTER,
+    SIPHONED,
+)
+from hackmatrix_core.game.view import View
+
+
+class Loot(NamedTuple):
+    """What a siphon gives, and the programs owned after it."""
+
+    points: jax.Array  # int32 (N,)
+    credits: jax.Array  # int32 (N,)
+    energy: jax.Array  # int32 (N,)
+    spawns: jax.Array  # int32 (N,)
+    programs: jax.Array  # uint32 (N,)
+
+
+def siphoned(cells: jax.Array, seen: View, programs: jax.Array, siphons: jax.Array) -> tuple[jax.Array, Loot]:
+    """R5 on the board.
+
+    Args:
+        cells: uint32 (36, N).
+        seen: the view of the state.
+        programs: uint32 (N,), those owned.
+        siphons: bool (N,), the games in which there is a siphon.
+
+    Returns:
+        The new cells and what the siphoned ones gave; 0 where there was no siphon.
+    """
+    centre = jnp.where(siphons[None], seen.player, np.uint32(0))
+    fresh = board.to_mask((centre | board.neighbours(centre)) & ~seen.siphoned)
+    is_block, content = board.to_mask(seen.blocks), CONTENT.get(cells)
+    opened, drained = fresh & is_block, fresh & ~is_block
+
+    def total(where: jax.Array, amount: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.where(where, amount, 0), axis=0)
+
+    value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
+    found = jnp.where(opened & (content == PROGRAM_BLOCK), np.uint32(1) << value.astype(jnp.uint32), np.uint32(0))
+    loot = Loot(
+        points=total(opened & (content == DATA_BLOCK), value),
+        credits=total(drained & ~is_energy, amount),
+        energy=total(drained & is_energy, amount),
+        spawns=total(opened, BLOCK_SPAWN.get(cells)),
+        programs=programs | lax.reduce(found, np.uint32(0), lax.bitwise_or, (0,)),
+    )
+    cells = jnp.where(opened, cells & ~np.uint32(BLOCK_SPAWN.mask | HIDDEN.mask), cells)
+    cells = jnp.where(drained, cells & ~np.uint32(RESOURCE.mask | IS_ENERGY.mask), cells)
+    cells = jnp.where(fresh, cells | np.uint32(SIPHONED.mask), cells)
+    return jnp.where(board.to_mask(centre), cells | np.uint32(SIPHON_CENTER.mask), cells), loot
+
+
+class Siphon(Protocol):
+    """What a siphon is judged by; games along the last axis."""
+
+    cells: jax.Array  # uint32 (36, N)
+    position: jax.Array  # int32 (N,), the player's
+    programs: jax.Array  # uint32 (N,), those owned
+
+
+def missed_by_siphon(state: Siphon, seen: View) -> jax.Array:
+    """Credits plus energy that a better siphon cell would have given more than the player's (R10.1): int32 (N,)."""
+    cells, is_block, is_fresh = state.cells, board.to_mask(seen.blocks), ~board.to_mask(seen.siphoned)
+    value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
+    content = CONTENT.get(cells)
+    open_fresh = is_fresh & ~is_block
+    credits = _plus_sum(jnp.where(open_fresh & ~is_energy, amount, 0))
+    energy = _plus_sum(jnp.where(open_fresh & is_energy, amount, 0))
+    # A multiset of points as a number: 3 bits count each of the points 1–9, at most 5 cells.
+    is_data = is_fresh & (content == DATA_BLOCK)
+    data = _plus_sum(jnp.where(is_data, np.uint32(1) << (3 * (value - 1)).astype(jnp.uint32), np.uint32(0)))
+    program = np.uint32(1) << value.astype(jnp.uint32)
+    is_new = is_fresh & (content == PROGRAM_BLOCK) & ((program & state.programs[None]) == 0)
+    programs = _plus_or(jnp.where(is_new, program, np.uint32(0)))
+
+    here = (np.arange(36, dtype=np.int32)[:, None] == state.position[None]) & ~is_block
+
+    def at_player(plane: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.where(here, plane, plane.dtype.type(0)), axis=0, keepdims=True, dtype=plane.dtype)
+
+    my_credits, my_energy, my_data, my_programs = map(at_player, (credits, energy, data, programs))
+    must_cover = board.neighbours(seen.player) & seen.blocks & ~seen.siphoned
+    covered = _plus_sum(board.to_mask(must_cover).astype(jnp.int32)) == board.count(must_cover)[None]
+    wants_blocks = (my_data != 0) | (my_programs != 0)
+    candidate = ~is_block & (covered | ~wants_blocks)
+    better = candidate & (data == my_data) & (programs == my_programs)
+    better = better & (credits >= my_credits) & (energy >= my_energy) & ((credits > my_credits) | (energy > my_energy))
+
+    def missed(plane: jax.Array, mine: jax.Array) -> jax.Array:
+        return jnp.max(jnp.where(better, plane - mine, 0), axis=0)
+
+    return missed(credits, my_credits) + missed(energy, my_energy)
+
+
+def _plus_sum(plane: jax.Array) -> jax.Array:
+    return _over_plus(plane, lax.add)
+
+
+def _plus_or(plane: jax.Array) -> jax.Array:
+    return _over_plus(plane, lax.bitwise_or)
+
+
+def _over_plus(plane: jax.Array, combine: object) -> jax.Array:
+    """Each cell combined with its orthogonal neighbours: (36, N) to (36, N)."""
+    games = plane.shape[-1]
+    padded = jnp.pad(plane.reshape(6, 6, games), ((1, 1), (1, 1), (0, 0)))
+    shifted = (padded[2:, 1:-1], padded[:-2, 1:-1], padded[1:-1, 2:], padded[1:-1, :-2])
+    total = padded[1:-1, 1:-1]
+    for part in shifted:
+        total = combine(total, part)
+    return total.reshape(36, games)
