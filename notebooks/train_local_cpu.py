@@ -33,7 +33,6 @@ except ModuleNotFoundError:
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import SVG
 
 from hackmatrix_core import evaluation
 from hackmatrix_core.game.state import ACTION_NAMES
@@ -49,11 +48,12 @@ print(f"JAX {jax.__version__} on {hm.get_device_config()}")
 # circle is a **transmission**: an enemy, next turn. `c` is credits, `e` energy on the floor. The legend tells the rest;
 # the full rules are in [RULES.md](../hackmatrix_core/game/RULES.md).
 #
-# The same key always gives the same board:
+# The same key always gives the same board, here as text and as a picture:
 
 # %%
 state = hm.reset(jax.random.key(0))
-SVG(hm.rendering.svg(state))
+print(hm.rendering.text(state, color=False, legend=False))
+hm.rendering.picture(state)
 
 # %% [markdown]
 # ## What the agent sees, and what it may do

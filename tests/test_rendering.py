@@ -177,6 +177,7 @@ def test_picture_is_drawn_and_shows_the_difference():
 
 def test_a_notebook_shows_states_and_batches():
     state = hm.scenario.from_dict(empty_game())
+    assert rendering.picture(state)._repr_png_().startswith(b"\x89PNG")
     assert state._repr_html_() == rendering.svg(state)
     other = copy.deepcopy(empty_game())
     other["stage"] = 6

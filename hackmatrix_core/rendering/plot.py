@@ -1,5 +1,7 @@
 """The board as a matplotlib picture, and as pixels."""
 
+import io
+
 import numpy as np
 from matplotlib import patches
 from matplotlib.axes import Axes
@@ -12,6 +14,15 @@ from hackmatrix_core.rendering.scene import scene
 
 _DPI = 100
 _POINTS = 72 / _DPI  # a pixel in points
+
+
+class Picture(Figure):
+    """A figure that a notebook shows, also before pyplot has made it show figures."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
 
 
 def picture(state: GameState, ax: Axes | None = None) -> Figure:
@@ -28,7 +39,7 @@ def picture(state: GameState, ax: Axes | None = None) -> Figure:
         ValueError: the state is a batch.
     """
     if ax is None:
-        figure = Figure(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI)
+        figure = Picture(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI)
         ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0), aspect="equal")
     ax.axis("off")
