@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from hackmatrix_core.masked_ppo import ActorCritic, Transition, compute_gae, masked_categorical, ppo_loss
     from hackmatrix_core.playing.notebook import play
     from hackmatrix_core.policy import load_policy
+    from hackmatrix_core.recording import Episode, record
+    from hackmatrix_core.rendering.replay import Replay, replay
     from hackmatrix_core.train import Trainer, make_train
 
 _ON_DEMAND = {
     "ActorCritic": "masked_ppo",
+    "Episode": "recording",
     "HackMatrixGymnasium": "gymnasium_env",
+    "Replay": "rendering.replay",
     "TrainConfig": "config",
     "Trainer": "train",
     "Transition": "masked_ppo",
@@ -37,18 +41,22 @@ _ON_DEMAND = {
     "masked_categorical": "masked_ppo",
     "play": "playing.notebook",
     "ppo_loss": "masked_ppo",
+    "record": "recording",
     "rendering": None,
+    "replay": "rendering.replay",
 }
 
 __all__ = [
     "ActorCritic",
     "EnvParams",
     "EnvState",
+    "Episode",
     "GameState",
     "HackMatrixGymnasium",
     "HackMatrixGymnax",
     "HackMatrixGymnaxV1",
     "Outcome",
+    "Replay",
     "TrainConfig",
     "Trainer",
     "Transition",
@@ -64,7 +72,9 @@ __all__ = [
     "observe",
     "play",
     "ppo_loss",
+    "record",
     "rendering",
+    "replay",
     "reset",
     "scenario",
     "step",

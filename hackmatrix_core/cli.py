@@ -1,4 +1,4 @@
-"""The command `hackmatrix`: train, evaluate, play, benchmark, doctor.
+"""The command `hackmatrix`: train, evaluate, watch, play, benchmark, doctor.
 
 Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 130 and 143 stopped by Ctrl-C and SIGTERM (a training run has
 saved by then and can be resumed).
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core import evaluation, policy
+from hackmatrix_core import evaluation, policy, recording
 from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.config import (
     GIB,
@@ -26,6 +26,7 @@ from hackmatrix_core.config import (
     estimate_memory,
     get_device_config,
 )
+from hackmatrix_core.rendering.replay import replay
 from hackmatrix_core.train import Trainer
 
 _SIGNAL_CODES = {"SIGINT": 130, "SIGTERM": 143}
@@ -74,6 +75,19 @@ def train(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """`hackmatrix evaluate`: a table of a run's policy, sampled and argmax, against the baselines."""
     _evaluate(Path(options.run), options.games, options.seed)
+    return 0
+
+
+def watch(options: argparse.Namespace) -> int:
+    """`hackmatrix watch`: record a game of an agent and write it as a page that plays it in any browser."""
+    episode = recording.record(policy.load_policy(options.run, greedy=options.argmax), jax.random.key(options.seed))
+    page = replay(episode, f"{options.run}, seed {options.seed}")
+    try:
+        target = page.save(options.out)
+    except OSError as error:
+        raise UsageError(f"--out {options.out} can not be written: {error.strerror}") from error
+    print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
+    print(f"replay {target}")
     return 0
 
 
@@ -159,6 +173,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("run", metavar="RUN", help="a run directory or a checkpoint in it")
     command.add_argument("--games", type=_count, default=1000, metavar="N", help="games of each policy (default: 1000)")
     command.add_argument("--seed", type=_count, default=0, metavar="N", help="decides the games (default: 0)")
+
+    command = commands.add_parser("watch", help="see a game of an agent", description=watch.__doc__.split(": ", 1)[1])
+    command.set_defaults(command=watch)
+    command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, random or greedy")
+    command.add_argument("--seed", type=_count, default=0, metavar="N", help="decides the game (default: 0)")
+    command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
+    command.add_argument("--out", default="replay.html", metavar="FILE", help="the page (default: replay.html)")
 
     command = commands.add_parser(
         "play", help="play the game yourself in a terminal", description=play.__doc__.split(": ", 1)[1]

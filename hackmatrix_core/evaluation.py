@@ -17,7 +17,7 @@ from jax import lax
 
 from hackmatrix_core import game
 from hackmatrix_core.game.state import ACTION_NAMES, DOWN, LEFT, NUM_ACTIONS, NUM_STAGES, RIGHT, SIPHON, UP
-from hackmatrix_core.policy import Policy
+from hackmatrix_core.policy import Policy, as_pytree
 
 MAX_ACTIONS = 2000
 _OPPOSITE = np.array([DOWN, UP, RIGHT, LEFT], np.int32)
@@ -95,8 +95,7 @@ def compare(policies: Mapping[str, Policy], key: jax.Array, num_games: int = 100
     """
     if not policies or num_games < 1:
         raise ValueError(f"{len(policies)} policies and {num_games} games given, expected at least one of each")
-    # A plain function is part of the program; a policy with arrays is one of its arguments.
-    players = tuple(p if _is_pytree(p) else jax.tree_util.Partial(p) for p in policies.values())
+    players = tuple(map(as_pytree, policies.values()))
     tallies = jax.device_get(_play(players, key, num_games))
     return {name: Evaluation(**jax.tree.map(lambda x, i=i: x[i], tallies)) for i, name in enumerate(policies)}
 
@@ -196,10 +195,6 @@ def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str
 def _split(tree: Any, count: int) -> list[Any]:
     """The tree's leading axis in `count` equal parts."""
     return [jax.tree.map(lambda x, i=i: jnp.split(x, count)[i], tree) for i in range(count)]
-
-
-def _is_pytree(policy: Any) -> bool:
-    return not jax.tree_util.all_leaves([policy])
 
 
 def _with_interval(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float, float]:

@@ -73,4 +73,9 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
     return NetworkPolicy(params, config.hidden_dim, config.num_layers, greedy)
 
 
+def as_pytree(policy: Policy) -> Policy:
+    """The policy as an argument of compiled functions; a plain function, without arrays, is part of the program."""
+    return jax.tree_util.Partial(policy) if jax.tree_util.all_leaves([policy]) else policy
+
+
 BASELINES: dict[str, Policy] = {"random": baselines.random, "greedy": baselines.greedy}

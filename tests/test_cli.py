@@ -81,6 +81,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--run-dir", "DIR/file/run"], 1, "can not be written to"),
         (["evaluate", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
         (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 0"),
+        (["watch", "DIR/nothing"], 1, "DIR/nothing does not exist"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(arguments, code, message, tmp_path, capsys):
@@ -90,6 +91,14 @@ def test_mistakes_are_told_in_a_sentence(arguments, code, message, tmp_path, cap
     assert got == code
     assert message.replace("DIR", str(tmp_path)) in err
     assert "Traceback" not in err
+
+
+def test_watch_writes_a_page_that_plays_a_game(tmp_path, capsys):
+    target = tmp_path / "game.html"
+    code, out, err = run(["watch", "greedy", "--seed", "3", "--out", str(target)], capsys)
+    assert (code, err) == (0, "")
+    assert f"replay {target}" in out
+    assert "<h1>greedy, seed 3</h1>" in target.read_text()
 
 
 def test_resume_does_not_make_a_directory(tmp_path, capsys):

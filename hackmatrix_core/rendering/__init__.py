@@ -1,9 +1,10 @@
-"""The board to be seen: as text, as SVG and as a picture."""
+"""The board to be seen: as text, as SVG and as a picture; and whole games, in a player."""
 
+from hackmatrix_core.rendering.replay import Replay, replay
 from hackmatrix_core.rendering.svg import svg
 from hackmatrix_core.rendering.text import text
 
-__all__ = ["picture", "rgb_array", "svg", "text"]
+__all__ = ["Replay", "picture", "replay", "rgb_array", "svg", "text"]
 
 
 def __getattr__(name: str) -> object:

@@ -9,11 +9,11 @@ from hackmatrix_core.rendering.scene import LEGEND, PALETTE, Being, Cell, Scene
 CELL = 84  # side of a cell; all lengths are pixels of the SVG
 _LEFT, _TOP = 34, 16
 _PANEL = _LEFT + BOARD_SIZE * CELL + 24
-_LEGEND = _PANEL + 240
+LEGEND_LEFT = _PANEL + 240
 _LINE = 23
 _SAMPLE = 0.54  # size of a cell in the legend
 _LEGEND_LINE, _LEGEND_COLUMN = 51, 184
-WIDTH, HEIGHT = _LEGEND + 2 * _LEGEND_COLUMN, _TOP + BOARD_SIZE * CELL + 34
+WIDTH, HEIGHT = LEGEND_LEFT + 2 * _LEGEND_COLUMN, _TOP + BOARD_SIZE * CELL + 34
 # Where those on a cell stand, and their size: one, two, up to four. More are counted in words.
 _PLACES = (((42, 48),), 1.0), (((22, 48), (62, 48)), 0.9), (((24, 34), (62, 34), (24, 60), (62, 60)), 0.66)
 
@@ -68,15 +68,43 @@ Shape = Rect | Polygon | Circle | Words
 
 def drawing(shown: Scene) -> list[Shape]:
     """All shapes from back to front, on a canvas of `WIDTH` × `HEIGHT`."""
-    shapes: list[Shape] = [Rect(0, 0, WIDTH, HEIGHT, PALETTE["panel"])]
-    for cell in shown.cells():
-        x, y = _LEFT + cell.col * CELL, _TOP + (BOARD_SIZE - 1 - cell.row) * CELL
-        shapes += _cell(cell, x, y, 1.0)
+    return [*ground(), *(shape for piece in pieces(shown) for shape in piece), *legend()]
+
+
+def ground() -> Iterator[Shape]:
+    """What is the same in every game but the legend: the panel, and the numbers of rows and columns."""
+    yield Rect(0, 0, WIDTH, HEIGHT, PALETTE["panel"])
     for i in range(BOARD_SIZE):
         middle = (i + 0.5) * CELL
-        shapes.append(Words(_LEFT - 14, _TOP + BOARD_SIZE * CELL - middle + 5, str(i), 14, PALETTE["faint"], "middle"))
-        shapes.append(Words(_LEFT + middle, _TOP + BOARD_SIZE * CELL + 20, str(i), 14, PALETTE["faint"], "middle"))
-    return shapes + list(_status(shown)) + list(_legend())
+        yield Words(_LEFT - 14, _TOP + BOARD_SIZE * CELL - middle + 5, str(i), 14, PALETTE["faint"], "middle")
+        yield Words(_LEFT + middle, _TOP + BOARD_SIZE * CELL + 20, str(i), 14, PALETTE["faint"], "middle")
+
+
+def pieces(shown: Scene) -> Iterator[tuple[Shape, ...]]:
+    """What one game shows, in pieces that change on their own: each cell, each number, each program."""
+    for cell in shown.cells():
+        x, y = _LEFT + cell.col * CELL, _TOP + (BOARD_SIZE - 1 - cell.row) * CELL
+        yield tuple(_cell(cell, x, y, 1.0))
+    y = _TOP + 14
+    for pairs in shown.status:
+        for i, (label, value) in enumerate(pairs):
+            value_x = _PANEL + i * 114 + (72 if len(pairs) > 1 else 86)
+            yield (
+                Words(_PANEL + i * 114, y, label, 14, PALETTE["faint"]),
+                Words(value_x, y, value, 15, PALETTE["ink"], bold=True),
+            )
+        y += _LINE
+    for i, (name, cost) in enumerate(shown.programs):
+        x, line = _PANEL + i % 2 * 114, y + 8 + i // 2 * _LINE
+        yield Words(x, line, name, 14, PALETTE["ink"], bold=True), Words(x + 52, line, cost, 13, PALETTE["faint"])
+
+
+def legend() -> Iterator[Shape]:
+    """The legend, at the right."""
+    for i, (cell, words) in enumerate(LEGEND):
+        x, y = LEGEND_LEFT + i // 10 * _LEGEND_COLUMN, _TOP + i % 10 * _LEGEND_LINE
+        yield from _cell(cell, x, y, _SAMPLE)
+        yield Words(x + CELL * _SAMPLE + 8, y + 27, words, 13, PALETTE["faint"])
 
 
 def _cell(cell: Cell, x: float, y: float, scale: float) -> Iterator[Shape]:
@@ -129,23 +157,3 @@ def _being(being: Being, x: float, y: float, scale: float) -> Iterator[Shape]:
     marks = "*" * being.stunned + (f"z{being.disabled}" if being.disabled else "") + "°" * being.from_siphon
     if marks:
         yield Words(x, y - 19 * scale, marks, 14 * scale, PALETTE["ink"], "middle", True)
-
-
-def _status(shown: Scene) -> Iterator[Shape]:
-    y = _TOP + 14
-    for pairs in shown.status:
-        for i, (label, value) in enumerate(pairs):
-            yield Words(_PANEL + i * 114, y, label, 14, PALETTE["faint"])
-            yield Words(_PANEL + i * 114 + (72 if len(pairs) > 1 else 86), y, value, 15, PALETTE["ink"], bold=True)
-        y += _LINE
-    for i, (name, cost) in enumerate(shown.programs):
-        x, line = _PANEL + i % 2 * 114, y + 8 + i // 2 * _LINE
-        yield Words(x, line, name, 14, PALETTE["ink"], bold=True)
-        yield Words(x + 52, line, cost, 13, PALETTE["faint"])
-
-
-def _legend() -> Iterator[Shape]:
-    for i, (cell, words) in enumerate(LEGEND):
-        x, y = _LEGEND + i // 10 * _LEGEND_COLUMN, _TOP + i % 10 * _LEGEND_LINE
-        yield from _cell(cell, x, y, _SAMPLE)
-        yield Words(x + CELL * _SAMPLE + 8, y + 27, words, 13, PALETTE["faint"])

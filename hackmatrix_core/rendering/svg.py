@@ -1,5 +1,6 @@
 """The board as SVG, for notebooks, pages and files."""
 
+from collections.abc import Iterable
 from html import escape
 
 import jax
@@ -21,11 +22,10 @@ def svg(state: GameState) -> str:
     Raises:
         ValueError: the state is a batch.
     """
-    shapes = "".join(map(_element, drawing(scene(state))))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'style="max-width:100%;height:auto;font-family:sans-serif" role="img" aria-label="HackMatrix board">'
-        f"{shapes}</svg>"
+        f"{elements(drawing(scene(state)))}</svg>"
     )
 
 
@@ -41,6 +41,11 @@ def html(state: GameState) -> str | None:
     boards = "".join(svg(jax.tree.map(lambda x: x[i], first)) for i in range(min(games, _SHOWN)))  # noqa: B023
     grid = "display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px"
     return f'<p>{games:,} games, the first {min(games, _SHOWN)}:</p><div style="{grid}">{boards}</div>'
+
+
+def elements(shapes: Iterable[Shape]) -> str:
+    """The shapes as elements of an SVG."""
+    return "".join(map(_element, shapes))
 
 
 def _element(shape: Shape) -> str:

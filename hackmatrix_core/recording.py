@@ -1,0 +1,90 @@
+"""One game of a policy, kept step by step: for the replay player and for looking closer."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from hackmatrix_core import game
+from hackmatrix_core.evaluation import MAX_ACTIONS
+from hackmatrix_core.game import GameState, Outcome
+from hackmatrix_core.policy import Policy, as_pytree
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """A game of T actions. All arrays are numpy's."""
+
+    states: GameState
+    """Leading axis T + 1: before each action, and at the end."""
+    actions: np.ndarray
+    """(T,) int32, 0–27."""
+    action_masks: np.ndarray
+    """(T, 28) bool: the actions that were valid (R4.1)."""
+    outcomes: Outcome
+    """Leading axis T: what each action brought."""
+    probabilities: np.ndarray | None = None
+    """(T, 28) float32, of the actions, where the policy has a distribution."""
+    values: np.ndarray | None = None
+    """(T,) float32, the value before each action, where the policy estimates it."""
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    @property
+    def final_stage(self) -> int:
+        """The stage where the game ended, 1–9: a win counts as 9."""
+        return int(self.states.stage[-1]) + int(self.outcomes.won[-1])
+
+    @property
+    def total_reward(self) -> float:
+        """The sum of the rewards (R10), not discounted."""
+        return float(self.outcomes.reward.sum())
+
+
+def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Episode:
+    """Play a game with a policy, from a new game (R2) to its end.
+
+    Args:
+        policy: see `hackmatrix_core.policy`. A `NetworkPolicy` leaves its probabilities and values too.
+        key: a typed key or an old one; decides the game.
+        max_actions: the game is cut off after this many.
+
+    Raises:
+        ValueError: `max_actions` is below 1.
+    """
+    if max_actions < 1:
+        raise ValueError(f"max_actions is {max_actions}, expected at least 1")
+    player = as_pytree(policy)
+    start_key, play_key = jax.random.split(key)
+    state = _reset(start_key)
+    states, steps = [jax.device_get(state)], []
+    while len(steps) < max_actions:
+        state, step = _play(player, state, jax.random.fold_in(play_key, len(steps)))
+        states.append(jax.device_get(state))
+        steps.append(jax.device_get(step))
+        if steps[-1]["outcomes"].terminated:
+            break
+    return Episode(states=_stacked(states), **_stacked(steps))
+
+
+_reset = jax.jit(game.reset)
+
+
+@jax.jit
+def _play(policy: Policy, state: GameState, key: jax.Array) -> tuple[GameState, dict[str, Any]]:
+    """One action: the new state, and one entry of each field of `Episode`."""
+    policy_key, step_key = jax.random.split(key)
+    observation, mask = game.observe(state), game.get_valid_actions(state)
+    action = policy(state, observation, mask, policy_key)
+    new, outcome = game.step(state, action, step_key)
+    step = {"actions": action, "action_masks": mask, "outcomes": outcome}
+    if hasattr(policy, "distribution"):
+        distribution, value = policy.distribution(observation, mask)
+        step |= {"probabilities": distribution.probs, "values": value}
+    return new, step
+
+
+def _stacked(steps: list[Any]) -> Any:
+    return jax.tree.map(lambda *entries: np.stack(entries), *steps)

@@ -1,0 +1,116 @@
+"""A game as a page of its own: a player with a slider, keys, the agent's choices and what they brought."""
+
+import html
+import json
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
+from hackmatrix_core.playing.actions import ACTIONS
+from hackmatrix_core.rendering.drawing import HEIGHT, LEGEND_LEFT, WIDTH, ground, legend, pieces
+from hackmatrix_core.rendering.scene import scene
+from hackmatrix_core.rendering.svg import elements
+
+if TYPE_CHECKING:
+    from hackmatrix_core.recording import Episode
+
+_PAGE = Path(__file__).with_name("player.html")
+_DIGITS = 4
+
+
+class Replay:
+    """A page that plays a game. A notebook shows it where it is the last line of a cell; `save` makes it a file.
+
+    Attributes:
+        page: the whole page, HTML without anything from outside.
+    """
+
+    def __init__(self, page: str) -> None:
+        self.page = page
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to a file that any browser opens, and return where it is. Missing folders are made."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.page, encoding="utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.page)}" title="replay" '
+            f'style="width:100%;height:860px;border:0;border-radius:8px"></iframe>'
+        )
+
+
+def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
+    """The replay player of a game: slider, play, single steps, keys; the state, the action taken in it and its reward.
+
+    Args:
+        episode: from `record`. Probabilities and values are shown where it has them.
+        title: stands over the player.
+    """
+    table: dict[str, int] = {}
+    frames = []
+    for time in range(len(episode) + 1):
+        shown = scene(jax.tree.map(lambda x, time=time: x[time], episode.states))
+        frames.append([table.setdefault(elements(piece), len(table)) for piece in pieces(shown)])
+    data = {
+        "actions": [{"name": action.name, "price": action.price, "does": action.does} for action in ACTIONS],
+        "pieces": list(table),
+        "frames": frames,
+        "stages": np.asarray(episode.states.stage).tolist(),
+        "steps": [_step(episode, time) for time in range(len(episode))],
+        "end": _end(episode),
+    }
+    page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
+        title=html.escape(title),
+        width=LEGEND_LEFT,
+        height=HEIGHT,
+        legend_view=f"{LEGEND_LEFT - 16} 0 {WIDTH - LEGEND_LEFT + 16} {HEIGHT}",
+        ground=elements(ground()),
+        legend=elements(legend()),
+        # A "<" could end the script element that the data stands in.
+        episode=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+    )
+    return Replay(page)
+
+
+def _step(episode: "Episode", time: int) -> dict[str, Any]:
+    """What is said of one action."""
+    outcome = jax.tree.map(lambda x: x[time], episode.outcomes)
+    said: dict[str, Any] = {
+        "action": int(episode.actions[time]),
+        "reward": _rounded(outcome.reward),
+        "parts": {name: _rounded(part) for name, part in outcome.reward_parts.items() if part},
+    }
+    if episode.probabilities is not None:
+        valid = [action for action in range(NUM_ACTIONS) if episode.action_masks[time, action]]
+        said["probabilities"] = [[action, _rounded(episode.probabilities[time, action])] for action in valid]
+    if episode.values is not None:
+        said["value"] = _rounded(episode.values[time])
+    return said
+
+
+def _end(episode: "Episode") -> str:
+    """How the game ended, in a sentence."""
+    last = jax.tree.map(lambda x: x[-1], episode.outcomes)
+    state = jax.tree.map(lambda x: x[-1], episode.states)
+    if last.won:
+        return f"Won with a score of {state.score}."
+    if last.died:
+        return f"Died in stage {state.stage}."
+    if last.invalid:
+        return f"Ended in stage {state.stage} by an invalid action, {_name(episode.actions[-1])}."
+    return f"Cut off in stage {state.stage} after {len(episode):,} actions."
+
+
+def _name(action: int) -> str:
+    return ACTION_NAMES[action] if 0 <= action < NUM_ACTIONS else str(action)
+
+
+def _rounded(value: np.ndarray) -> float:
+    return round(float(value), _DIGITS)
