@@ -22,6 +22,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.errors import UserError
 from hackmatrix_core.masked_ppo import RunnerState
 
 _BEST = "episode_return"
@@ -29,7 +30,7 @@ _MAY_CHANGE = {"total_timesteps"}
 """Fields in which a resumed run may differ from the one that it goes on with."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A checkpoint can not be written, or not be used for what was asked; the message says what to do."""
 
 

@@ -2,6 +2,8 @@
 
 Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 130 and 143 stopped by Ctrl-C and SIGTERM (a training run has
 saved by then and can be resumed).
+
+The learning side takes seconds to import, so each command imports what it needs itself.
 """
 
 import argparse
@@ -16,8 +18,6 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core import evaluation, policy, recording
-from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.config import (
     GIB,
     PRESETS,
@@ -26,15 +26,10 @@ from hackmatrix_core.config import (
     estimate_memory,
     get_device_config,
 )
-from hackmatrix_core.rendering.replay import replay
-from hackmatrix_core.train import Trainer
+from hackmatrix_core.errors import UsageError, UserError
 
 _SIGNAL_CODES = {"SIGINT": 130, "SIGTERM": 143}
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "matplotlib")
-
-
-class UsageError(Exception):
-    """Wrong arguments; the message says what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,16 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.command(options)
-    except UsageError as error:
-        return _fail(error, 2)
-    except CheckpointError as error:
-        return _fail(error, 1)
+    except UserError as error:
+        return _fail(error, error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
 
 
 def train(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
+    from hackmatrix_core.train import Trainer
+
     run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
     config = _train_config(options, run_dir)
     print(f"run directory {run_dir}")
@@ -80,6 +75,9 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def watch(options: argparse.Namespace) -> int:
     """`hackmatrix watch`: record a game of an agent and write it as a page that plays it in any browser."""
+    from hackmatrix_core import policy, recording
+    from hackmatrix_core.rendering.replay import replay
+
     episode = recording.record(policy.load_policy(options.run, greedy=options.argmax), jax.random.key(options.seed))
     page = replay(episode, f"{options.run}, seed {options.seed}")
     try:
@@ -95,7 +93,7 @@ def play(options: argparse.Namespace) -> int:
     """`hackmatrix play`: play the game yourself in this terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("play needs a terminal, and the input or the output is none. Start it in a terminal window")
-    from hackmatrix_core.playing import terminal  # only this command needs the terminal library
+    from hackmatrix_core.playing import terminal
     from hackmatrix_core.playing.session import PlayError
 
     try:
@@ -127,7 +125,7 @@ def doctor(options: argparse.Namespace) -> int:
     print(f"of {device.memory / GIB:.1f} GiB, {estimate_memory(config) / GIB:.2f} GiB would be used; half is the limit")
     product = jax.numpy.ones((256, 256), jax.numpy.float32) @ jax.numpy.ones((256, 256), jax.numpy.float32)
     if float(product.sum()) != 256.0**3:
-        raise CheckpointError("a matrix product on the device gave a wrong result")
+        raise UserError("a matrix product on the device gave a wrong result")
     print("a matrix product on the device: right")
     return 0
 
@@ -229,6 +227,8 @@ def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
         raise UsageError("--resume needs --run-dir and takes the config from there, without --preset")
     config = None
     if (run_dir / "checkpoints").is_dir():
+        from hackmatrix_core.checkpointing import Checkpoints
+
         checkpoints = Checkpoints(run_dir / "checkpoints")
         config = checkpoints.stored_config()
         checkpoints.close()
@@ -239,6 +239,8 @@ def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
 
 def _evaluate(run_dir: Path, games: int, seed: int) -> None:
     """Play with the run's policy and the baselines, print the table and write it beside the run."""
+    from hackmatrix_core import evaluation, policy
+
     policies = {
         "trained, sampled": policy.load_policy(run_dir),
         "trained, argmax": policy.load_policy(run_dir, greedy=True),
