@@ -20,6 +20,7 @@ import jax
 
 from hackmatrix_core.config import (
     GIB,
+    MAX_SEED,
     PRESETS,
     TrainConfig,
     auto_tune_for_device,
@@ -170,12 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=evaluate)
     command.add_argument("run", metavar="RUN", help="a run directory or a checkpoint in it")
     command.add_argument("--games", type=_count, default=1000, metavar="N", help="games of each policy (default: 1000)")
-    command.add_argument("--seed", type=_count, default=0, metavar="N", help="decides the games (default: 0)")
+    command.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides the games (default: 0)")
 
     command = commands.add_parser("watch", help="see a game of an agent", description=watch.__doc__.split(": ", 1)[1])
     command.set_defaults(command=watch)
     command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, random or greedy")
-    command.add_argument("--seed", type=_count, default=0, metavar="N", help="decides the game (default: 0)")
+    command.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides the game (default: 0)")
     command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
     command.add_argument("--out", default="replay.html", metavar="FILE", help="the page (default: replay.html)")
 
@@ -183,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         "play", help="play the game yourself in a terminal", description=play.__doc__.split(": ", 1)[1]
     )
     command.set_defaults(command=play)
-    command.add_argument("--seed", type=_count, metavar="N", help="decides the game (default: at random)")
+    command.add_argument("--seed", type=_seed, metavar="N", help="decides the game (default: at random)")
     command.add_argument("--scenario", metavar="FILE", help="start from the state in this file (JSON, R12)")
 
     command = commands.add_parser(
@@ -266,6 +267,12 @@ def _count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
+
+
+def _seed(text: str) -> int:
+    if _count(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is above {MAX_SEED}")
+    return int(text)
 
 
 def _at_least_one(text: str) -> int:

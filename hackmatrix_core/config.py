@@ -15,6 +15,8 @@ import jax
 import numpy as np
 
 GIB = 2**30
+MAX_SEED = 2**32 - 1
+"""The largest seed of a game or a run."""
 OBSERVATION_SIZE, ACTION_COUNT = 1545, 28
 
 
@@ -51,7 +53,7 @@ class TrainConfig:
     max_grad_norm: float = _option(0.5, "length to which longer gradients are cut", low=0.0, above=True)
     hidden_dim: int = _option(256, "units of each hidden layer", low=1)
     num_layers: int = _option(2, "hidden layers", low=1)
-    seed: int = _option(0, "seed of everything random in the run", low=0, high=2**32 - 1)
+    seed: int = _option(0, "seed of everything random in the run", low=0, high=MAX_SEED)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -81,6 +81,9 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--run-dir", "DIR/file/run"], 1, "can not be written to"),
         (["evaluate", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
         (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 0"),
+        (["evaluate", "DIR", "--seed", "4294967296"], 2, "4294967296 is above 4294967295"),
+        (["watch", "greedy", "--seed", "-1"], 2, "-1 is below 0"),
+        (["watch", "greedy", "--out", "DIR/file/game.html"], 2, "--out DIR/file/game.html can not be written"),
         (["watch", "DIR/nothing"], 1, "DIR/nothing does not exist"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
+from hackmatrix_core.game.state import NUM_ACTIONS
 from hackmatrix_core.playing.actions import ACTIONS
 from hackmatrix_core.rendering.drawing import HEIGHT, LEGEND_LEFT, WIDTH, ground, legend, pieces
 from hackmatrix_core.rendering.scene import scene
@@ -56,7 +56,7 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
     table: dict[str, int] = {}
     frames = []
     for time in range(len(episode) + 1):
-        shown = scene(jax.tree.map(lambda x, time=time: x[time], episode.states))
+        shown = scene(_at(episode.states, time))
         frames.append([table.setdefault(elements(piece), len(table)) for piece in pieces(shown)])
     data = {
         "actions": [{"name": action.name, "price": action.price, "does": action.does} for action in ACTIONS],
@@ -81,7 +81,7 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
 
 def _step(episode: "Episode", time: int) -> dict[str, Any]:
     """What is said of one action."""
-    outcome = jax.tree.map(lambda x: x[time], episode.outcomes)
+    outcome = _at(episode.outcomes, time)
     said: dict[str, Any] = {
         "action": int(episode.actions[time]),
         "reward": _rounded(outcome.reward),
@@ -97,19 +97,19 @@ def _step(episode: "Episode", time: int) -> dict[str, Any]:
 
 def _end(episode: "Episode") -> str:
     """How the game ended, in a sentence."""
-    last = jax.tree.map(lambda x: x[-1], episode.outcomes)
-    state = jax.tree.map(lambda x: x[-1], episode.states)
+    last, state = _at(episode.outcomes, -1), _at(episode.states, -1)
     if last.won:
         return f"Won with a score of {state.score}."
     if last.died:
         return f"Died in stage {state.stage}."
     if last.invalid:
-        return f"Ended in stage {state.stage} by an invalid action, {_name(episode.actions[-1])}."
+        return f"Ended in stage {state.stage} by an invalid action."
     return f"Cut off in stage {state.stage} after {len(episode):,} actions."
 
 
-def _name(action: int) -> str:
-    return ACTION_NAMES[action] if 0 <= action < NUM_ACTIONS else str(action)
+def _at(tree: Any, time: int) -> Any:
+    """The entry of one time, of all arrays of the tree."""
+    return jax.tree.map(lambda x: x[time], tree)
 
 
 def _rounded(value: np.ndarray) -> float:
