@@ -3,6 +3,10 @@
 Reads from top to bottom: the distribution, the network, what a rollout remembers, collecting it, advantages, the loss,
 and one update made of all these. Everything is a pure function of arrays. PPO: Schulman et al. 2017 (arXiv:1707.06347);
 advantages: Schulman et al. 2015 (arXiv:1506.02438); masked logits: Huang and Ontañón 2020 (arXiv:2006.14171).
+
+The environments of a run may be spread over devices (see `devices`): each function then works on the device's share of
+them, and averages over the named axis `Agent.axis` where all have a say. What is random in an environment depends on
+its number in the whole run, so the number of devices does not change what is computed, but for rounding.
 """
 
 from collections.abc import Callable
@@ -132,11 +136,17 @@ class Agent(NamedTuple):
     env: Environment
     network: ActorCritic
     optimizer: optax.GradientTransformation
+    axis: str | None = None
+    """Name of the axis of devices that the environments are spread over; None on one device."""
 
     def apply(self, params: Any, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Logits and values of observations as the environment gives them."""
         decode = getattr(self.env, "decode_observation", lambda x: x)
         return self.network.apply(params, decode(obs))
+
+    def env_keys(self, key: jax.Array, count: int) -> jax.Array:
+        """A key for each of the device's `count` environments (or groups of them)."""
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, _numbers(count, self.axis))
 
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
@@ -144,6 +154,22 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate, eps=1e-5))
     return Agent(config, env, network, optimizer)
+
+
+def _numbers(count: int, axis: str | None) -> jax.Array:
+    """The numbers, in the whole run, of the `count` things that are this device's share: int32 (count,)."""
+    first = 0 if axis is None else lax.axis_index(axis) * count
+    return first + jnp.arange(count, dtype=jnp.int32)
+
+
+def _mean(x: jax.Array, axis: str | None) -> jax.Array:
+    """The mean over all elements, on all devices."""
+    return _over_devices(jnp.mean(x), axis)
+
+
+def _over_devices(tree: Any, axis: str | None) -> Any:
+    """The mean over devices of each array."""
+    return tree if axis is None else lax.pmean(tree, axis)
 
 
 def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
@@ -155,9 +181,8 @@ def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
     """
     key, network_key, env_key = jax.random.split(key, 3)
     env = agent.env
-    obs, env_state = jax.vmap(env.reset, (0, None))(
-        jax.random.split(env_key, agent.config.num_envs), env.default_params
-    )
+    count = agent.config.num_envs // (1 if agent.axis is None else lax.axis_size(agent.axis))
+    obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count), env.default_params)
     decode = getattr(env, "decode_observation", lambda x: x)
     params = agent.network.init(network_key, decode(obs[:1]))
     return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
@@ -171,6 +196,7 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         shows: see `rollout_metrics`.
     """
     config, env, params = agent.config, agent.env, runner.params
+    count = runner.obs.shape[0]
     step = jax.vmap(env.step, (0, 0, 0, None))
     get_action_mask = jax.vmap(env.get_action_mask)
 
@@ -180,8 +206,8 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         mask = get_action_mask(env_state)
         logits, value = agent.apply(params, obs)
         policy = masked_categorical(logits, mask)
-        action = policy.sample(seed=action_key)
-        step_keys = jax.random.split(step_key, config.num_envs)
+        action = jax.vmap(_sample)(logits, mask, agent.env_keys(action_key, count))
+        step_keys = agent.env_keys(step_key, count)
         next_obs, env_state, reward, done, info = step(step_keys, env_state, action, env.default_params)
         truncated = info["truncated"]
         # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
@@ -191,15 +217,20 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
             lambda: jnp.zeros_like(value),
         )
         transition = Transition(obs, action, reward, done, truncated, final_value, policy.log_prob(action), value, mask)
-        return (env_state, next_obs, key), (transition, _sums(info))
+        return (env_state, next_obs, key), (transition, _sums(info, action, env.num_actions))
 
     init = (runner.env_state, runner.obs, runner.key)
     (env_state, obs, key), (transitions, sums) = lax.scan(play, init, length=config.num_steps)
     runner = runner._replace(env_state=env_state, obs=obs, key=key)
-    return runner, transitions, rollout_metrics(jax.tree.map(lambda x: jnp.sum(x, axis=0), sums), transitions)
+    sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
+    return runner, transitions, rollout_metrics(sums if agent.axis is None else lax.psum(sums, agent.axis))
 
 
-def _sums(info: dict[str, Any]) -> Metrics:
+def _sample(logits: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
+    return masked_categorical(logits, mask).sample(seed=key)
+
+
+def _sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> Metrics:
     """Sums over the environments of what is told of one step: numbers only, so that a long rollout stays small."""
     ended = info["returned_episode"]
     # The final stage counts a win as one more than the last stage.
@@ -212,27 +243,26 @@ def _sums(info: dict[str, Any]) -> Metrics:
     }
     sums = {name: jnp.sum(jnp.where(ended, value.astype(jnp.float32), 0.0)) for name, value in finals.items()}
     parts = {f"reward/{name}": jnp.sum(value) for name, value in info["reward_parts"].items()}
-    return sums | parts
+    taken = jnp.sum(jax.nn.one_hot(action, num_actions, dtype=jnp.float32), axis=0)
+    return sums | parts | {"action_share": taken, "steps": jnp.sum(jnp.ones_like(ended, jnp.float32))}
 
 
-def rollout_metrics(sums: Metrics, transitions: Transition) -> Metrics:
+def rollout_metrics(sums: Metrics) -> Metrics:
     """What a rollout shows: float32 scalars, and the share of each action.
 
     Args:
         sums: sums over all steps and environments.
-        transitions: the rollout.
 
     Returns:
         `episodes` that ended, and over these the means `episode_return`, `episode_length`, `final_stage` (a win counts
         one more than the last stage) and `win_rate`, NaN if there are none; `reward/PART`, mean over steps;
         `action_share`, float32 (A,).
     """
-    episodes = sums["episodes"]
-    steps = transitions.reward.size
-    means = {name: value / (steps if name.startswith("reward/") else episodes) for name, value in sums.items()}
-    chosen = jax.nn.one_hot(transitions.action, transitions.action_mask.shape[-1], dtype=jnp.float32)
-    action_share = jnp.mean(chosen, axis=(0, 1))
-    return means | {"episodes": episodes, "action_share": action_share}
+    episodes, steps = sums["episodes"], sums["steps"]
+    of_episodes = ("episode_return", "episode_length", "final_stage", "win_rate")
+    means = {name: value / (episodes if name in of_episodes else steps) for name, value in sums.items()}
+    del means["steps"]
+    return means | {"episodes": episodes}
 
 
 def compute_gae(
@@ -266,7 +296,11 @@ def compute_gae(
 
 
 def ppo_loss(
-    params: Any, apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]], batch: Batch, config: TrainConfig
+    params: Any,
+    apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
+    batch: Batch,
+    config: TrainConfig,
+    axis: str | None = None,
 ) -> tuple[jax.Array, Metrics]:
     """The loss of PPO: clipped surrogate + vf_coef × value loss − ent_coef × entropy.
 
@@ -275,6 +309,8 @@ def ppo_loss(
         apply: maps parameters and observations to logits and values.
         batch: any leading axes, (B,) in training; advantages are normalised over the batch.
         config: its clip_eps, vf_coef and ent_coef.
+        axis: of the devices that the batch is spread over, if it is: the loss is then the part of this device, and
+            the mean over devices is the loss of the whole batch.
 
     Returns:
         The loss, and float32 scalars: its three parts `policy_loss`, `value_loss`, `entropy`; `relative_entropy`, the
@@ -286,7 +322,8 @@ def ppo_loss(
 
     log_ratio = policy.log_prob(steps.action) - steps.log_prob
     ratio = jnp.exp(log_ratio)
-    advantages = (advantages - jnp.mean(advantages)) / (jnp.std(advantages) + 1e-8)
+    advantages = advantages - _mean(advantages, axis)
+    advantages = advantages / (jnp.sqrt(_mean(jnp.square(advantages), axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
     policy_loss = -jnp.mean(jnp.minimum(ratio * advantages, clipped * advantages))
     value_loss = 0.5 * jnp.mean(jnp.square(value - batch.targets))
@@ -298,26 +335,27 @@ def ppo_loss(
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
-        "relative_entropy": _relative_entropy(entropies, steps.action_mask),
+        "relative_entropy": _relative_entropy(entropies, steps.action_mask, axis),
         "approx_kl": jnp.mean(ratio - 1.0 - log_ratio),
         "clip_fraction": jnp.mean((jnp.abs(ratio - 1.0) > config.clip_eps).astype(jnp.float32)),
     }
     return loss, metrics
 
 
-def _relative_entropy(entropies: jax.Array, mask: jax.Array) -> jax.Array:
+def _relative_entropy(entropies: jax.Array, mask: jax.Array, axis: str | None) -> jax.Array:
     """Mean of entropy / log(number of valid actions) over the states with at least two of them."""
     num_valid = jnp.sum(mask, axis=-1, dtype=jnp.float32)
     has_choice = num_valid > 1.0
     relative = jnp.where(has_choice, entropies / jnp.log(jnp.maximum(num_valid, 2.0)), 0.0)
-    return jnp.sum(relative) / jnp.maximum(jnp.sum(has_choice, dtype=jnp.float32), 1.0)
+    return _mean(relative, axis) / jnp.maximum(_mean(has_choice.astype(jnp.float32), axis), 1e-8)
 
 
 def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics]:
     """One update: collect, estimate advantages, and go over the rollout `update_epochs` times.
 
     A minibatch holds whole environments, drawn anew in each epoch: the same estimate of the gradient at a fraction of
-    the memory traffic of a shuffle of single steps.
+    the memory traffic of a shuffle of single steps. Each takes one of every `num_minibatches` neighbours, so that no
+    environment has to leave its device.
 
     Returns:
         The runner after the update, and the metrics of `rollout_metrics` and `ppo_loss` (the latter as means over all
@@ -332,20 +370,33 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
-        gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(params, agent.apply, batch, config)
+        gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(params, agent.apply, batch, config, agent.axis)
+        gradients, loss_metrics = _over_devices((gradients, loss_metrics), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count
             updates, opt_state = agent.optimizer.update(gradients, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), loss_metrics
 
     key, shuffle_key = jax.random.split(runner.key)
     epoch_keys = jax.random.split(shuffle_key, config.update_epochs)
-    columns = jax.vmap(jax.random.permutation, (0, None))(epoch_keys, config.num_envs)
-    columns = columns.reshape(config.update_epochs * config.num_minibatches, -1)
+    columns = jax.vmap(lambda key: _minibatches(agent, key, runner.obs.shape[0]))(epoch_keys)
+    columns = columns.reshape(-1, columns.shape[-1])
     (params, opt_state), loss_metrics = lax.scan(learn, (runner.params, runner.opt_state), columns)
 
     metrics |= jax.tree.map(jnp.mean, loss_metrics)
-    metrics["explained_variance"] = 1.0 - jnp.var(advantages) / (jnp.var(targets) + 1e-8)
+    metrics["explained_variance"] = 1.0 - _variance(advantages, agent.axis) / (_variance(targets, agent.axis) + 1e-8)
     return runner._replace(params=params, opt_state=opt_state, key=key, update=runner.update + 1), metrics
+
+
+def _minibatches(agent: Agent, key: jax.Array, count: int) -> jax.Array:
+    """The `count` environments of this device, dealt into minibatches: int32 (num_minibatches, …) of their indices."""
+    parts = agent.config.num_minibatches
+    groups = count // parts
+    deal = jax.vmap(jax.random.permutation, (0, None))(agent.env_keys(key, groups), parts)
+    return deal.T + jnp.arange(0, count, parts, dtype=jnp.int32)[None]
+
+
+def _variance(x: jax.Array, axis: str | None) -> jax.Array:
+    return _mean(jnp.square(x - _mean(x, axis)), axis)
 
 
 def _flat(x: jax.Array) -> jax.Array:
