@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import board
+from hackmatrix_core.game import board, history
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.combat import fight, line_of_sight
 from hackmatrix_core.game.mask import CREDITS, ENERGY
@@ -75,7 +75,7 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
     """Carry out the player's action.
 
     Args:
-        state: games along the last axis, with their newest snapshots in place of the histories.
+        state: games along the last axis, with their newest snapshots, packed, in place of the histories.
         seen: the view of `state`.
         action: int32 (N,), a valid action, or −1 to do nothing.
         seed: uint32 (2, N).
@@ -84,11 +84,12 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
         The state and the effect. An undo has not been taken off the history yet.
     """
     hits = ~board.is_empty(line_of_sight(seen, action) & (seen.enemies | seen.transmissions))
+    newest = history.unpack(state.history)
     work = Work(
         cells=state.cells,
         entities=state.entities,
-        newest_cells=state.history.cells,
-        newest_entities=state.history.entities,
+        newest_cells=newest.cells,
+        newest_entities=newest.entities,
         position=state.position,
         attack=state.attack,
         programs=state.programs,
@@ -116,7 +117,7 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
     state = dataclasses.replace(state, position=position)
     state = _settle_accounts(state, action, done.loot, picked_up)
     undone = {
-        name: jnp.where(action == UNDO, getattr(state.history, name), getattr(state, name))
+        name: jnp.where(action == UNDO, getattr(newest, name), getattr(state, name))
         for name in SNAPSHOT_FIELDS
         if name not in ("cells", "entities")
     }

@@ -1,4 +1,4 @@
-"""The undo history (R6.5, R8.3).
+"""The undo history (R6.5, R8.3): the last snapshots of a game as packed words, in a ring.
 
 The rules read nothing of it but the newest snapshot, and change it in whole snapshots. So it stays outside of the batch
 that the rules work on (see `batching`): they are given the newest snapshot, and tell how the history changes.
@@ -9,17 +9,33 @@ import enum
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from hackmatrix_core.game.state import UNDO_DEPTH, GameState, Snapshot, snapshot
+from hackmatrix_core.game.state import (
+    MAX_ENTITIES,
+    NUM_CELLS,
+    REMEMBERED_ENTITY_BITS,
+    SNAPSHOT_FIELDS,
+    UNDO_DEPTH,
+    GameState,
+    History,
+    Snapshot,
+)
+
+_NUMBERS = tuple(name for name in SNAPSHOT_FIELDS if name not in ("cells", "entities"))
+_FLAGS = ("show", "calm")
+_FIRST_NUMBER = NUM_CELLS + MAX_ENTITIES
+WORDS = _FIRST_NUMBER + len(_NUMBERS)
+"""Words of a packed snapshot."""
 
 
 class Change(enum.IntEnum):
     """What a step does to the history."""
 
     KEEP = 0
-    PUSH = 1  # the present on top; the oldest falls out
+    PUSH = 1  # the present on top; the oldest is forgotten
     POP = 2  # the newest off
-    CLEAR = 3  # a new game
+    CLEAR = 3  # a new game: `history_length` is 0 there
 
 
 def set_aside(state: GameState) -> GameState:
@@ -28,29 +44,42 @@ def set_aside(state: GameState) -> GameState:
 
 
 def with_newest(state: GameState) -> GameState:
-    """The state of one game with the newest snapshot in place of the history."""
-    return dataclasses.replace(state, history=jax.tree.map(lambda kept: kept[0], state.history))
+    """The state of one game with its newest snapshot, packed, in place of the history."""
+    return dataclasses.replace(state, history=state.history.snapshots[state.history.top])
 
 
 def empty(state: GameState) -> GameState:
     """The state of one game, whose history was set aside, with an empty one."""
-    blank = jax.tree.map(lambda now: jnp.zeros((UNDO_DEPTH, *now.shape), now.dtype), snapshot(state))
-    return dataclasses.replace(state, history=blank)
+    return dataclasses.replace(state, history=History(jnp.zeros((UNDO_DEPTH, WORDS), jnp.uint32), jnp.int32(0)))
 
 
-def changed(state: GameState, history: Snapshot, change: jax.Array) -> GameState:
+def changed(state: GameState, history: History, change: jax.Array) -> GameState:
     """The state of one game with its history after the step.
 
     Args:
         state: the new state, its history set aside.
-        history: (4, …) that of the state before.
+        history: that of the state before.
         change: () int32, a `Change`.
     """
+    pushes, pops, clears = (change == kind for kind in (Change.PUSH, Change.POP, Change.CLEAR))
+    top = (history.top + pushes.astype(jnp.int32)) & (UNDO_DEPTH - 1)
+    # What is forgotten becomes 0, so that equal games are equal arrays, whatever was undone in them.
+    changes = ((jnp.arange(UNDO_DEPTH, dtype=jnp.int32) == top) & (pushes | pops)) | clears
+    written = jnp.where(pushes, pack(state), np.uint32(0))
+    snapshots = jnp.where(changes[:, None], written[None], history.snapshots)
+    top = jnp.where(clears, 0, (top - pops.astype(jnp.int32)) & (UNDO_DEPTH - 1))
+    return dataclasses.replace(state, history=History(snapshots, top))
 
-    def shift(kept: jax.Array, now: jax.Array) -> jax.Array:
-        pushed = jnp.concatenate([now[None], kept[:-1]])
-        popped = jnp.concatenate([kept[1:], jnp.zeros_like(kept[:1])])
-        kept = jnp.where(change == Change.CLEAR, jnp.zeros_like(kept), kept)
-        return jnp.where(change == Change.PUSH, pushed, jnp.where(change == Change.POP, popped, kept))
 
-    return dataclasses.replace(state, history=jax.tree.map(shift, history, snapshot(state)))
+def pack(state: Snapshot) -> jax.Array:
+    """What UNDO restores of one state, as words, the entities' flags off (R8.3): uint32 (84,)."""
+    numbers = jnp.stack([getattr(state, name).astype(jnp.uint32) for name in _NUMBERS])
+    return jnp.concatenate([state.cells, state.entities & REMEMBERED_ENTITY_BITS, numbers])
+
+
+def unpack(words: jax.Array) -> Snapshot:
+    """The snapshot of packed words: uint32 (84, …) to arrays (36, …) and (…)."""
+    numbers = {name: words[_FIRST_NUMBER + i] for i, name in enumerate(_NUMBERS)}
+    for name, word in numbers.items():
+        numbers[name] = word != 0 if name in _FLAGS else word if name == "programs" else word.astype(jnp.int32)
+    return Snapshot(cells=words[:NUM_CELLS], entities=words[NUM_CELLS:_FIRST_NUMBER], **numbers)

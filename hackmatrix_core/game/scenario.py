@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hackmatrix_core.game import history
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -38,7 +39,6 @@ from hackmatrix_core.game.state import (
     SCHEDULED,
     SIPHON_CENTER,
     SIPHONED,
-    SNAPSHOT_FIELDS,
     STUNNED,
     TIMER,
     TRANSMISSION,
@@ -46,6 +46,7 @@ from hackmatrix_core.game.state import (
     UNDO_DEPTH,
     Field,
     GameState,
+    History,
     Snapshot,
 )
 
@@ -82,14 +83,14 @@ def from_dict(scenario: dict[str, Any]) -> GameState:
     current = _read_snapshot(scenario, "", flags=True)
     schedule = scenario["schedule"]
     _check_keys(schedule, "schedule", ("interval", "next_turn"))
-    history = _list(scenario["history"], "history")
+    entries = _list(scenario["history"], "history")
     kept = [
         _read_snapshot(_checked_entry(entry, f"history[{i}]"), f"history[{i}].", flags=False)
-        for i, entry in enumerate(history)
-    ]
-    kept = kept[::-1][:UNDO_DEPTH]
-    blank = {name: np.zeros_like(value) for name, value in current.items()}
-    padded = kept + [blank] * (UNDO_DEPTH - len(kept))
+        for i, entry in enumerate(entries)
+    ][-UNDO_DEPTH:]
+    snapshots = np.zeros((UNDO_DEPTH, history.WORDS), np.uint32)
+    for i, entry in enumerate(kept):
+        snapshots[i] = history.pack(Snapshot(**entry))
     arrays = {
         **current,
         "stage": np.int32(_integer(scenario["stage"], "stage", 1, NUM_STAGES)),
@@ -98,7 +99,7 @@ def from_dict(scenario: dict[str, Any]) -> GameState:
         "next_turn": np.int32(_integer(schedule["next_turn"], "schedule.next_turn", -_MANY, _MANY)),
         "pending_spawns": np.int32(_integer(scenario["pending_spawns"], "pending_spawns", 0, _MANY)),
         "step": np.bool_(_boolean(scenario["step"], "step")),
-        "history": Snapshot(**{name: np.stack([entry[name] for entry in padded]) for name in SNAPSHOT_FIELDS}),
+        "history": History(snapshots, np.int32((len(kept) - 1) % UNDO_DEPTH)),
         "history_length": np.int32(len(kept)),
     }
     return jax.device_put(GameState(**arrays))
@@ -119,9 +120,9 @@ def to_dict(state: GameState) -> dict[str, Any]:
             "take one by jax.tree.map(lambda x: x[i], states)"
         )
     state = jax.tree.map(np.asarray, state)
-    history = [
-        _write_snapshot(jax.tree.map(lambda x, i=i: x[i], state.history), flags=False)
-        for i in reversed(range(int(state.history_length)))
+    kept = [
+        history.unpack(state.history.snapshots[(state.history.top - age) % UNDO_DEPTH])
+        for age in reversed(range(int(state.history_length)))
     ]
     return {
         **_write_snapshot(state, flags=True),
@@ -130,7 +131,7 @@ def to_dict(state: GameState) -> dict[str, Any]:
         "step": bool(state.step),
         "schedule": {"interval": int(state.interval), "next_turn": int(state.next_turn)},
         "pending_spawns": int(state.pending_spawns),
-        "history": history,
+        "history": [_write_snapshot(snapshot, flags=False) for snapshot in kept],
     }
 
 

@@ -138,8 +138,7 @@ TIMER = Field(16, 16)  # an enemy's disabled turns, a transmission's turns left
 class Snapshot:
     """What UNDO brings back (R8.3).
 
-    Entities are the enemies in list order, then the transmissions in list order, then free slots (R1.7). In a
-    snapshot of the history their flags from_siphon and scheduled are off.
+    Entities are the enemies in list order, then the transmissions in list order, then free slots (R1.7).
     """
 
     cells: (
@@ -163,7 +162,7 @@ class Snapshot:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class GameState(Snapshot):
-    """The state of one game (R1): a pytree of arrays, in the canonical form that `scenario.to_dict` exports.
+    """The state of one game (R1): a pytree of arrays, which `scenario.to_dict` exports in canonical form.
 
     Shapes are those of one game; a batch has a leading axis, as `jax.vmap` lays it out.
     """
@@ -174,7 +173,7 @@ class GameState(Snapshot):
     next_turn: jax.Array  # () int32, of the schedule
     pending_spawns: jax.Array  # () int32
     step: jax.Array  # () bool, the flag of the program STEP
-    history: Snapshot | None  # (4, …) newest first; what lies behind `history_length` is 0. None only within the rules
+    history: "History | jax.Array | None"  # within the rules the newest snapshot alone, packed, or None
     history_length: jax.Array  # () int32, 0–4
 
     def _repr_html_(self) -> str | None:
@@ -183,11 +182,15 @@ class GameState(Snapshot):
         return html(self)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class History:
+    """The last snapshots of a game, a ring of `UNDO_DEPTH`; `history_length` of the state says how many count."""
+
+    snapshots: jax.Array  # (4, 84) uint32, packed by `history.pack`; 0 where none is
+    top: jax.Array  # () int32, 0–3, where the newest lies; the one before it at top − 1, modulo 4
+
+
 SNAPSHOT_FIELDS = tuple(field.name for field in dataclasses.fields(Snapshot))
 REMEMBERED_ENTITY_BITS = np.uint32(0xFFFFFFFF & ~(FROM_SIPHON.mask | SCHEDULED.mask))
-
-
-def snapshot(state: GameState) -> Snapshot:
-    """What the history keeps of a state: all that UNDO restores, the entities' flags off (R8.3)."""
-    fields = {name: getattr(state, name) for name in SNAPSHOT_FIELDS}
-    return Snapshot(**fields | {"entities": state.entities & REMEMBERED_ENTITY_BITS})
+"""What the history keeps of an entity (R8.3)."""

@@ -87,7 +87,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     `complete` has to follow.
 
     Args:
-        state: N games, with their newest snapshots in place of the histories.
+        state: N games, with their newest snapshots, packed, in place of the histories.
         action: int32 (N,).
         seed: uint32 (2, N).
 
