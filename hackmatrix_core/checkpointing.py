@@ -187,7 +187,7 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     folder, update = (path.parent, int(path.name)) if path.name.isdigit() else (path, None)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} does not exist. Give the directory of a training run")
-    manager = _open(folder, create=False)
+    manager = _open(folder)
     try:
         update = manager.latest_step() if update is None else update
         if update is None or update not in manager.all_steps():
@@ -207,7 +207,13 @@ def _open(directory: Path, **options: Any) -> ocp.CheckpointManager:
     logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of every step that it takes
     return ocp.CheckpointManager(
         directory,
-        options=ocp.CheckpointManagerOptions(enable_async_checkpointing=False, **options),
+        options=ocp.CheckpointManagerOptions(
+            create=False,
+            enable_async_checkpointing=False,
+            # Of several processes the first one alone has the files.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}),
+            **options,
+        ),
         item_names=("policy", "training", "about"),
     )
 

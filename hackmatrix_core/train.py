@@ -12,11 +12,11 @@ from types import FrameType
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.devices import Crew
 from hackmatrix_core.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent, update_step
 from hackmatrix_core.monitoring import (
     Callback,
@@ -69,7 +69,7 @@ class TrainResult(NamedTuple):
 
 
 class Trainer:
-    """A training run in a directory.
+    """A training run in a directory, on all devices that are there.
 
     `run()` compiles one update, repeats it, and after each one writes metrics and calls the callbacks. It saves every
     `save_every` seconds and at the end. Ctrl-C, SIGTERM, `stop()` or the time limit end the run after the update in
@@ -108,13 +108,14 @@ class Trainer:
     ) -> None:
         self.config = config
         self.run_dir = Path(run_dir).expanduser().absolute()
-        self._agent = make_agent(config, env or training_environment())
-        self._callbacks = [*([default_display()] if callbacks is None else callbacks), EntropyWatch()]
+        self._crew = Crew.of(make_agent(config, env or training_environment()))
+        shown = callbacks if callbacks is not None else [default_display()]
+        self._callbacks = [*shown, EntropyWatch()] if self._crew.is_first else []
         self._limit = float("inf") if minutes is None else 60 * minutes
         self._save_every = save_every
         self._stopped_by: str | None = None
-        self._checkpoints = Checkpoints(self.run_dir / "checkpoints")
-        if self._checkpoints.updates and not resume:
+        self._checkpoints = Checkpoints(self.run_dir / "checkpoints") if self._crew.is_first else None
+        if self._checkpoints and self._checkpoints.updates and not resume:
             raise CheckpointError(f"{self.run_dir} holds a run already. Resume it, or choose another run directory")
 
     def stop(self, reason: str = "request") -> None:
@@ -129,23 +130,21 @@ class Trainer:
 
     def _run(self) -> TrainResult:
         started = time.monotonic()
-        init = jax.jit(lambda: init_runner(self._agent, jax.random.key(self.config.seed)))
+        init = self._crew.init()
         template = jax.eval_shape(init)
-        self._checkpoints.check_space(template)
-        runner = self._checkpoints.restore_newest(template, self.config)
+        runner = self._restored(template)
         update = 0 if runner is None else int(runner.update)
-        metrics_file = MetricsFile(self.run_dir / "metrics.jsonl", update)
-        history = metrics_file.history
-        (self.run_dir / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+        metrics_file = self._metrics_file(update)
+        history = metrics_file.history if metrics_file else []
 
         self._tell("compiling", update, 0.0, float("nan"), history)
-        compiled = jax.jit(lambda r: update_step(self._agent, r), donate_argnums=0).lower(template).compile()
-        runner = init() if runner is None else _owned(runner)
+        compiled = jax.jit(self._crew.update(), donate_argnums=0).lower(template).compile()
+        runner = init() if runner is None else runner
         now = saved = training_since = time.monotonic()
         first = update
         self._tell("training", update, now - started, float("nan"), history)
 
-        while update < self.config.num_updates and self._stopped_by is None:
+        while update < self.config.num_updates and not self._stops():
             before = time.monotonic()
             runner, metrics = compiled(runner)
             metrics = jax.device_get(metrics)
@@ -153,14 +152,15 @@ class Trainer:
             update += 1
             steps = update * self.config.batch_size
             speed = self.config.batch_size / (now - before)
-            metrics_file.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
+            if metrics_file:
+                metrics_file.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
 
             spent = now - training_since
             left = spent / (update - first) * (self.config.num_updates - update)
             self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
             if spent >= self._limit:
                 self.stop("time")
-            if now - saved >= self._save_every:
+            if self._crew.agree(now - saved >= self._save_every):
                 self._save(runner, history)
                 saved = time.monotonic()
 
@@ -170,9 +170,32 @@ class Trainer:
         self._tell("done", update, time.monotonic() - training_since, 0.0, history)
         return TrainResult(runner, history, self._stopped_by)
 
+    def _stops(self) -> bool:
+        """Whether any process was asked to stop."""
+        stops = self._crew.agree(self._stopped_by is not None)
+        if stops:
+            self.stop()
+        return stops
+
+    def _restored(self, template: RunnerState) -> RunnerState | None:
+        """The runner of the newest checkpoint, None if there is none."""
+        runner = None
+        if self._checkpoints:
+            self._checkpoints.check_space(template)
+            runner = self._checkpoints.restore_newest(template, self.config)
+        return self._crew.place(runner, template) if self._crew.agree(runner is not None) else None
+
+    def _metrics_file(self, update: int) -> MetricsFile | None:
+        if not self._crew.is_first:
+            return None
+        (self.run_dir / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+        return MetricsFile(self.run_dir / "metrics.jsonl", update)
+
     def _save(self, runner: RunnerState, history: Sequence[Record]) -> None:
-        self._checkpoints.save(runner, self.config, history[-1] if history else {})
-        save_curves(history, self.run_dir / "curves.png")
+        whole = self._crew.gather(runner)
+        if self._checkpoints:
+            self._checkpoints.save(whole, self.config, history[-1] if history else {})
+            save_curves(history, self.run_dir / "curves.png")
 
     def _tell(self, phase: str, update: int, seconds: float, left: float, history: Sequence[Record]) -> None:
         config = self.config
@@ -198,8 +221,3 @@ class Trainer:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
-
-
-def _owned(runner: RunnerState) -> RunnerState:
-    """The restored arrays as buffers of their own, which the first update may overwrite."""
-    return jax.tree.map(jnp.copy, runner)

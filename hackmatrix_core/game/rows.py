@@ -9,23 +9,38 @@ from jax import lax
 
 
 def as_rows(tree: Any, games: int) -> jax.Array:
-    """The rows of all arrays (…, N), one after the other: uint32 (R, N), with N = `games`.
+    """The rows of all arrays (…, N): uint32 (R, N), with N = `games`.
 
-    The arrays hold bool or numbers of four bytes, which are kept bit by bit.
+    The arrays hold bool or numbers of four bytes, which are kept bit by bit. Those of one dtype lie together, for the
+    conversion of each array would be a kernel of its own, and kernels are what compiling takes time for.
     """
-    rows = [_as_words(leaf).reshape(-1, games) for leaf in jax.tree.leaves(tree)]
-    return jnp.concatenate([jnp.zeros((0, games), jnp.uint32), *rows])
+    leaves = jax.tree.leaves(tree)
+    rows = [jnp.zeros((0, games), jnp.uint32)]
+    for dtype in _dtypes(leaves):
+        members = [leaf.reshape(-1, games) for leaf in leaves if leaf.dtype == dtype]
+        rows.append(_as_words(jnp.concatenate(members)))
+    return jnp.concatenate(rows)
 
 
 def from_rows(rows: jax.Array, like: Any) -> Any:
     """What `as_rows` was made of; `like` has its structure, shapes (of any N) and dtypes."""
     leaves, structure = jax.tree.flatten(like)
-    parts, start = [], 0
-    for leaf in leaves:
-        end = start + math.prod(leaf.shape[:-1])
-        parts.append(_of_words(rows[start:end], leaf.dtype).reshape(*leaf.shape[:-1], rows.shape[1]))
-        start = end
+    heights = [math.prod(leaf.shape[:-1]) for leaf in leaves]
+    parts: list[Any] = [None] * len(leaves)
+    start = 0
+    for dtype in _dtypes(leaves):
+        members = [i for i, leaf in enumerate(leaves) if leaf.dtype == dtype]
+        end = start + sum(heights[i] for i in members)
+        numbers = _of_words(rows[start:end], dtype)
+        start, row = end, 0
+        for i in members:
+            parts[i] = numbers[row : row + heights[i]].reshape(*leaves[i].shape[:-1], rows.shape[1])
+            row += heights[i]
     return structure.unflatten(parts)
+
+
+def _dtypes(leaves: list[Any]) -> list[Any]:
+    return sorted({leaf.dtype for leaf in leaves}, key=str)
 
 
 def _as_words(x: jax.Array) -> jax.Array:

@@ -1,0 +1,131 @@
+"""One training run on many devices, of one machine or of several.
+
+The environments are spread over the devices with `jax.shard_map`; parameters are the same everywhere, and gradients are
+averaged. Several processes (the hosts of a TPU pod, nodes with GPUs) run the same program, joined by `jax.distributed`.
+The first of them alone reads and writes files.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from hackmatrix_core.errors import UserError
+from hackmatrix_core.masked_ppo import Agent, Metrics, RunnerState, init_runner, update_step
+
+_AXIS = "device"
+_SHARED, _SPREAD = PartitionSpec(), PartitionSpec(_AXIS)
+_SPECS = RunnerState(params=_SHARED, opt_state=_SHARED, env_state=_SPREAD, obs=_SPREAD, key=_SHARED, update=_SHARED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Crew:
+    """The devices of a run, and an agent that works on all of them.
+
+    Args:
+        agent: the run's fixed parts, as for one device.
+        devices: of all processes; each gets an equal share of the environments.
+    """
+
+    agent: Agent
+    devices: list[jax.Device]
+
+    @classmethod
+    def of(cls, agent: Agent) -> Self:
+        """All devices that are there, of all processes, as far as they can have equal shares of each minibatch.
+
+        Raises:
+            UserError: there are several processes, and their devices can not all be used.
+        """
+        config, devices = agent.config, jax.devices()
+        groups = config.num_envs // config.num_minibatches
+        usable = max(n for n in range(1, len(devices) + 1) if groups % n == 0)
+        if usable < len(devices) and jax.process_count() > 1:
+            raise UserError(
+                f"num_envs is {config.num_envs}, which {len(devices)} devices with num_minibatches = "
+                f"{config.num_minibatches} can not share equally. Set num_envs to a multiple of "
+                f"{len(devices) * config.num_minibatches}"
+            )
+        return cls(agent, devices[:usable])
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that reads, writes and shows."""
+        return jax.process_index() == 0
+
+    def init(self) -> Callable[[], RunnerState]:
+        """A function that makes the runner before the first update, spread over the devices."""
+        seed = self.agent.config.seed
+        return jax.jit(self._mapped(lambda: init_runner(self._member, jax.random.key(seed)), (), _SPECS))
+
+    def update(self) -> Callable[[RunnerState], tuple[RunnerState, Metrics]]:
+        """`masked_ppo.update_step` on all devices, for `jax.jit`; the metrics are those of all environments."""
+        return self._mapped(functools.partial(update_step, self._member), (_SPECS,), (_SPECS, _SHARED))
+
+    def place(self, runner: RunnerState | None, template: RunnerState) -> RunnerState:
+        """The runner that the first process has read, spread over the devices, in buffers of its own.
+
+        Args:
+            runner: in the first process; None in the others.
+            template: its shapes and dtypes.
+        """
+        if runner is None:
+            words = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(_as_words, template))
+        else:
+            words = jax.device_get(_as_words(runner))
+        if jax.process_count() > 1:
+            words = multihost_utils.broadcast_one_to_all(words)
+        shardings = RunnerState(*map(self._sharding, _SPECS))
+        copied = jax.jit(lambda words: jax.tree.map(jnp.copy, _of_words(words, template)), out_shardings=shardings)
+        return copied(words)
+
+    def gather(self, runner: RunnerState) -> RunnerState:
+        """The whole runner on a device of this process. All processes have to call it."""
+        if jax.process_count() == 1:
+            return runner
+        replicated = jax.jit(_as_words, out_shardings=self._sharding(_SHARED))(runner)
+        return _of_words(jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated), runner)
+
+    def agree(self, flag: bool) -> bool:
+        """Whether the flag is set in any process. All processes have to call it."""
+        return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+    @property
+    def _member(self) -> Agent:
+        """The agent as each device has it."""
+        return self.agent if self._is_alone else self.agent._replace(axis=_AXIS)
+
+    @property
+    def _is_alone(self) -> bool:
+        return len(self.devices) == 1
+
+    @property
+    def _mesh(self) -> Mesh:
+        return Mesh(np.array(self.devices), _AXIS)
+
+    def _sharding(self, spec: PartitionSpec) -> NamedSharding:
+        return NamedSharding(self._mesh, spec)
+
+    def _mapped(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Callable[..., Any]:
+        if self._is_alone:
+            return function
+        return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _as_words(tree: Any) -> Any:
+    """Plain data in place of typed keys, which neither files nor messages can hold."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _of_words(tree: Any, like: Any) -> Any:
+    return jax.tree.map(lambda leaf, key: jax.random.wrap_key_data(leaf) if _is_key(key) else leaf, tree, like)
