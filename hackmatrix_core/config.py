@@ -4,6 +4,7 @@
 the number of environments to what the device is good for, as far as an estimate of the memory allows.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -155,6 +156,17 @@ class DeviceConfig:
 
     def __str__(self) -> str:
         return f"{self.count} × {self.kind} ({self.platform}, {self.memory / GIB:.1f} GiB)"
+
+
+def devices_of_cores() -> None:
+    """Make each core of the CPU a device, unless their number is set already or JAX has started to compute.
+
+    XLA keeps one program of small operations, such as the game's, on about one core.
+    """
+    is_set = jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):  # it has started
+        jax.config.update("jax_num_cpu_devices", jax.config.jax_num_cpu_devices if is_set else cores)
 
 
 def get_device_config() -> DeviceConfig:

@@ -50,6 +50,11 @@ class Progress:
         """Environment steps done."""
         return self.update * self.batch_size
 
+    @property
+    def is_new(self) -> bool:
+        """Whether an update has just ended: false where training (again) begins."""
+        return self.phase == "training" and not math.isnan(self.seconds_left)
+
     def latest(self, name: str) -> float:
         """The last known value of a metric, NaN if there is none."""
         values = (record[name] for record in reversed(self.history) if record.get(name) is not None)

@@ -7,11 +7,7 @@ and the batch is sharded over them.
 
 import dataclasses
 import functools
-import multiprocessing
-import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,6 +19,8 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hackmatrix_core import baselines
+from hackmatrix_core.benchmark import machine
+from hackmatrix_core.config import devices_of_cores
 from hackmatrix_core.wrapper import EnvState, HackMatrixGymnax
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
@@ -54,10 +52,8 @@ def measure_env(sizes: Sequence[int] = SIZES, repeats: int = 5) -> Iterator[EnvS
     Yields:
         One `EnvSpeed` a size, as soon as it is measured.
     """
-    spawn = multiprocessing.get_context("spawn")
     for size in sizes:
-        with spawn.Pool(1) as pool:
-            yield pool.apply(_measure, (size, repeats))
+        yield machine.apart(_measure, size, repeats)
 
 
 def table(rows: Sequence[EnvSpeed]) -> str:
@@ -75,13 +71,12 @@ def table(rows: Sequence[EnvSpeed]) -> str:
         )
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-    return "\n".join("  ".join(map(str.rjust, line, widths)) for line in (head, *lines))
+    return machine.text_table([head, *lines])
 
 
 def _measure(num_envs: int, repeats: int) -> EnvSpeed:
     jax.config.update("jax_enable_compilation_cache", False)
-    jax.config.update("jax_num_cpu_devices", _cores())
+    devices_of_cores()
     devices = jax.local_devices()
     devices = devices[: max(n for n in range(1, len(devices) + 1) if num_envs % n == 0)]
     sharding = NamedSharding(Mesh(np.array(devices), "device"), PartitionSpec("device"))
@@ -91,7 +86,7 @@ def _measure(num_envs: int, repeats: int) -> EnvSpeed:
 
     with_observation, lowering, compiling = _compiled(env, state, keys, sharding, observes=True)
     speed = _speed(with_observation, state, keys, repeats)
-    peak = _peak_memory()
+    peak = machine.peak_memory()
     without_observation, *_ = _compiled(env, state, keys, sharding, observes=False)
     return EnvSpeed(
         num_envs=num_envs,
@@ -145,12 +140,3 @@ def _speed(compiled: Any, state: EnvState, keys: jax.Array, repeats: int) -> flo
         state, _ = jax.block_until_ready(compiled(state, keys))
         speeds.append(steps / (time.perf_counter() - start))
     return statistics.median(speeds[1:])
-
-
-def _peak_memory() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
