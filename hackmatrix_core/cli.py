@@ -9,6 +9,7 @@ The learning side takes seconds to import, so each command imports what it needs
 import argparse
 import dataclasses
 import importlib.metadata
+import os
 import platform
 import sys
 import time
@@ -24,6 +25,7 @@ from hackmatrix_core.config import (
     PRESETS,
     TrainConfig,
     auto_tune_for_device,
+    devices_of_cores,
     estimate_memory,
     get_device_config,
 )
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        _keep_compiled_programs()
         return options.command(options)
     except UserError as error:
         return _fail(error, error.exit_code)
@@ -48,13 +51,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
+    from hackmatrix_core.monitoring import default_display
+    from hackmatrix_core.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.train import Trainer
 
+    if options.distributed:
+        _join_processes(options)
+    devices_of_cores()
     run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
     config = _train_config(options, run_dir)
-    print(f"run directory {run_dir}")
-    trainer = Trainer(config, run_dir, resume=options.resume, minutes=options.minutes)
+    callbacks = [default_display()]
+    if options.tensorboard:
+        callbacks.append(TensorBoard(run_dir))
+    if options.wandb:
+        callbacks.append(WeightsAndBiases(run_dir, config))
+    trainer = Trainer(config, run_dir, callbacks=callbacks, resume=options.resume, minutes=options.minutes)
+    is_first = jax.process_index() == 0
+    if is_first:
+        print(f"run directory {run_dir}")
     result = trainer.run()
+    if not is_first:
+        return _SIGNAL_CODES.get(result.stopped_by, 0)
     if result.stopped_by in _SIGNAL_CODES:
         print(f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {run_dir}")
         return _SIGNAL_CODES[result.stopped_by]
@@ -62,9 +79,9 @@ def train(options: argparse.Namespace) -> int:
         print(f"time is up. Go on with: hackmatrix train --resume --run-dir {run_dir}")
     if options.evaluate_games:
         _evaluate(run_dir, options.evaluate_games, config.seed)
-    print(
-        f"curves {run_dir / 'curves.png'}\nmetrics {run_dir / 'metrics.jsonl'}\ncheckpoints {run_dir / 'checkpoints'}"
-    )
+        _write_replay(str(run_dir), config.seed, str(run_dir / "replay.html"))
+    for name in ("curves.png", "metrics.jsonl", "checkpoints"):
+        print(f"{name.partition('.')[0]} {run_dir / name}")
     return 0
 
 
@@ -76,17 +93,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def watch(options: argparse.Namespace) -> int:
     """`hackmatrix watch`: record a game of an agent and write it as a page that plays it in any browser."""
-    from hackmatrix_core import policy, recording
-    from hackmatrix_core.rendering.replay import replay
-
-    episode = recording.record(policy.load_policy(options.run, greedy=options.argmax), jax.random.key(options.seed))
-    page = replay(episode, f"{options.run}, seed {options.seed}")
-    try:
-        target = page.save(options.out)
-    except OSError as error:
-        raise UsageError(f"--out {options.out} can not be written: {error.strerror}") from error
-    print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
-    print(f"replay {target}")
+    _write_replay(options.run, options.seed, options.out, argmax=options.argmax)
     return 0
 
 
@@ -184,6 +191,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="games of the evaluation at the end (default: 200, 0 for none)",
     )
+    command.add_argument("--tensorboard", action="store_true", help="write event files for TensorBoard, too")
+    command.add_argument("--wandb", action="store_true", help="log to Weights & Biases, too")
+    processes = command.add_argument_group("several machines (see the README)")
+    processes.add_argument("--distributed", action="store_true", help="be one process of a run on several machines")
+    processes.add_argument("--coordinator", metavar="HOST:PORT", help="the first process (default: of the cluster)")
+    processes.add_argument("--num-processes", type=_at_least_one, metavar="N", help="default: of the cluster")
+    processes.add_argument("--process-id", type=_count, metavar="I", help="default: of the cluster")
     fields = command.add_argument_group("config (defaults are those of the preset)")
     for field in dataclasses.fields(TrainConfig):
         flag = "--" + field.name.replace("_", "-")
@@ -289,6 +303,38 @@ def _evaluate(run_dir: Path, games: int, seed: int) -> None:
     target = run_dir / "evaluation.json"
     target.write_text(evaluation.to_json(results))
     print(f"evaluation {target}")
+
+
+def _write_replay(run: str, seed: int, out: str, *, argmax: bool = False) -> None:
+    """Record a game of the run's policy and write it as a page."""
+    from hackmatrix_core import policy, recording
+    from hackmatrix_core.rendering.replay import replay
+
+    episode = recording.record(policy.load_policy(run, greedy=argmax), jax.random.key(seed))
+    try:
+        target = replay(episode, f"{run}, seed {seed}").save(out)
+    except OSError as error:
+        raise UsageError(f"--out {out} can not be written: {error.strerror}") from error
+    print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
+    print(f"replay {target}")
+
+
+def _join_processes(options: argparse.Namespace) -> None:
+    """Make this process one of a run on several machines."""
+    try:
+        jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the processes did not find each other: {error}. Outside of a TPU pod, Slurm or MPI give --coordinator "
+            "HOST:PORT, --num-processes and --process-id"
+        ) from error
+
+
+def _keep_compiled_programs() -> None:
+    """What was compiled once is found by the next start, unless a place for it is set already."""
+    if jax.config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
 
 
 def _positive(text: str) -> float:
