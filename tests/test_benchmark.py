@@ -18,3 +18,15 @@ def test_one_row_for_each_size(capsys):
     assert number["compiling"] > 0
     assert number["peak memory"] > 100  # MiB; Python with JAX alone takes as much
     assert 1_000 < number["state"] < 3_000
+
+
+def test_training_is_measured_against_its_floor(capsys):
+    assert main(["benchmark", "train", "--num-envs", "16", "--repeats", "1"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"1 × \w+: [\d,]+ steps/s, \d\.\d\d of the [\d,]+ that the matrix products alone allow", out)
+    lowering, compiling = map(float, re.search(r"cache: lowering ([\d.]+) s, compiling ([\d.]+) s", out).groups())
+    assert lowering > 0
+    assert compiling >= 0
+    kept, temporary = map(int, re.search(r"device memory of 16: (\d+) MiB kept, (\d+) in an update", out).groups())
+    assert kept > 1  # the parameters and Adam's moments alone
+    assert temporary > 3  # 16 × 128 observations of 1,545 bytes
