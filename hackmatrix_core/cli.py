@@ -9,6 +9,7 @@ The learning side takes seconds to import, so each command imports what it needs
 import argparse
 import dataclasses
 import importlib.metadata
+import json
 import os
 import platform
 import sys
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
+    from hackmatrix_core.devices import told_by_first
     from hackmatrix_core.monitoring import default_display
     from hackmatrix_core.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.train import Trainer
@@ -59,14 +61,16 @@ def train(options: argparse.Namespace) -> int:
         _join_processes(options)
     devices_of_cores()
     run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
-    config = _train_config(options, run_dir)
+    is_first = jax.process_index() == 0
+    # The first process alone has the run that may be resumed, and chooses for its device.
+    chosen = _train_config(options, run_dir).to_dict() if is_first else {}
+    config = TrainConfig.from_dict(json.loads(told_by_first(json.dumps(chosen))))
     callbacks = [default_display()]
-    if options.tensorboard:
+    if options.tensorboard and is_first:
         callbacks.append(TensorBoard(run_dir))
-    if options.wandb:
+    if options.wandb and is_first:
         callbacks.append(WeightsAndBiases(run_dir, config))
     trainer = Trainer(config, run_dir, callbacks=callbacks, resume=options.resume, minutes=options.minutes)
-    is_first = jax.process_index() == 0
     if is_first:
         print(f"run directory {run_dir}")
     result = trainer.run()

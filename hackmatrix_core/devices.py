@@ -118,6 +118,15 @@ class Crew:
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
+def told_by_first(text: str) -> str:
+    """The text of the first process, in each process. All processes have to call it."""
+    if jax.process_count() == 1:
+        return text
+    content = np.frombuffer(text.encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.array(content.size, np.int32)))
+    return bytes(multihost_utils.broadcast_one_to_all(np.resize(content, length))).decode()
+
+
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
