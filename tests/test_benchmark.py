@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+
+from hackmatrix_core.benchmark import training
 from hackmatrix_core.cli import main
+from hackmatrix_core.config import TrainConfig
 
 
 def test_one_row_for_each_size(capsys):
@@ -20,13 +24,14 @@ def test_one_row_for_each_size(capsys):
     assert 1_000 < number["state"] < 3_000
 
 
-def test_training_is_measured_against_its_floor(capsys):
-    assert main(["benchmark", "train", "--num-envs", "16", "--repeats", "1"]) == 0
-    out = capsys.readouterr().out
-    assert re.search(r"1 × \w+: [\d,]+ steps/s, \d\.\d\d of the [\d,]+ that the matrix products alone allow", out)
-    lowering, compiling = map(float, re.search(r"cache: lowering ([\d.]+) s, compiling ([\d.]+) s", out).groups())
-    assert lowering > 0
-    assert compiling >= 0
-    kept, temporary = map(int, re.search(r"device memory of 16: (\d+) MiB kept, (\d+) in an update", out).groups())
-    assert kept > 1  # the parameters and Adam's moments alone
-    assert temporary > 3  # 16 × 128 observations of 1,545 bytes
+def test_training_is_measured_against_its_floor():
+    config = TrainConfig(num_envs=16, num_steps=32)
+    speed = training.measure(config, repeats=1)
+    assert speed.num_devices >= 1
+    assert speed.of_floor == pytest.approx(speed.steps_per_second / speed.floor)
+    assert min(speed.lowering, speed.compiling) > 0
+    assert speed.peak_memory > 2**28  # Python with JAX alone takes as much
+    (memory,) = training.measure_memory(config, [8])
+    assert memory.num_envs == 8
+    assert memory.state > 2**20  # the parameters and Adam's moments alone
+    assert memory.temporary > 8 * 32 * 1545  # the rollout's observations

@@ -99,6 +99,7 @@ def test_an_end_starts_a_new_game_and_keeps_the_last_observation(played):
         assert np.all(game.turn[ended] == 0)
         assert np.all(game.hp[ended] == 3)
         assert np.all(game.history_length[ended] == 0)
+        assert np.all(np.asarray(game.history)[ended] == 0)
         assert np.all(np.isin(game.position[ended], [0, 5, 30, 35]))
         assert np.all(after.episode_length[ended] == 0)
     assert ends > 50

@@ -1,4 +1,4 @@
-"""The undo history (R6.5, R8.3): the last snapshots of a game as packed words, in a ring.
+"""The undo history (R6.5, R8.3): the last snapshots of a game as packed words, newest first.
 
 The rules read nothing of it but the newest snapshot, and change it in whole snapshots. So it stays outside of the batch
 that the rules work on (see `batching`): they are given the newest snapshot, and tell how the history changes.
@@ -18,7 +18,6 @@ from hackmatrix_core.game.state import (
     SNAPSHOT_FIELDS,
     UNDO_DEPTH,
     GameState,
-    History,
     Snapshot,
 )
 
@@ -35,7 +34,7 @@ class Change(enum.IntEnum):
     KEEP = 0
     PUSH = 1  # the present on top; the oldest is forgotten
     POP = 2  # the newest off
-    CLEAR = 3  # a new game: `history_length` is 0 there
+    CLEAR = 3  # a new game
 
 
 def set_aside(state: GameState) -> GameState:
@@ -45,30 +44,27 @@ def set_aside(state: GameState) -> GameState:
 
 def with_newest(state: GameState) -> GameState:
     """The state of one game with its newest snapshot, packed, in place of the history."""
-    return dataclasses.replace(state, history=state.history.snapshots[state.history.top])
+    return dataclasses.replace(state, history=state.history[0])
 
 
 def empty(state: GameState) -> GameState:
     """The state of one game, whose history was set aside, with an empty one."""
-    return dataclasses.replace(state, history=History(jnp.zeros((UNDO_DEPTH, WORDS), jnp.uint32), jnp.int32(0)))
+    return dataclasses.replace(state, history=jnp.zeros((UNDO_DEPTH, WORDS), jnp.uint32))
 
 
-def changed(state: GameState, history: History, change: jax.Array) -> GameState:
+def changed(state: GameState, history: jax.Array, change: jax.Array) -> GameState:
     """The state of one game with its history after the step.
 
     Args:
         state: the new state, its history set aside.
-        history: that of the state before.
+        history: (4, 84) uint32, that of the state before.
         change: () int32, a `Change`.
     """
-    pushes, pops, clears = (change == kind for kind in (Change.PUSH, Change.POP, Change.CLEAR))
-    top = (history.top + pushes.astype(jnp.int32)) & (UNDO_DEPTH - 1)
-    # What is forgotten becomes 0, so that equal games are equal arrays, whatever was undone in them.
-    changes = ((jnp.arange(UNDO_DEPTH, dtype=jnp.int32) == top) & (pushes | pops)) | clears
-    written = jnp.where(pushes, pack(state), np.uint32(0))
-    snapshots = jnp.where(changes[:, None], written[None], history.snapshots)
-    top = jnp.where(clears, 0, (top - pops.astype(jnp.int32)) & (UNDO_DEPTH - 1))
-    return dataclasses.replace(state, history=History(snapshots, top))
+    pushed = jnp.concatenate([pack(state)[None], history[:-1]])
+    popped = jnp.concatenate([history[1:], jnp.zeros_like(history[:1])])
+    kept = jnp.where(change == Change.CLEAR, np.uint32(0), history)
+    kept = jnp.where(change == Change.PUSH, pushed, jnp.where(change == Change.POP, popped, kept))
+    return dataclasses.replace(state, history=kept)
 
 
 def pack(state: Snapshot) -> jax.Array:

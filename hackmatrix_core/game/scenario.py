@@ -46,7 +46,6 @@ from hackmatrix_core.game.state import (
     UNDO_DEPTH,
     Field,
     GameState,
-    History,
     Snapshot,
 )
 
@@ -87,7 +86,7 @@ def from_dict(scenario: dict[str, Any]) -> GameState:
     kept = [
         _read_snapshot(_checked_entry(entry, f"history[{i}]"), f"history[{i}].", flags=False)
         for i, entry in enumerate(entries)
-    ][-UNDO_DEPTH:]
+    ][::-1][:UNDO_DEPTH]
     snapshots = np.zeros((UNDO_DEPTH, history.WORDS), np.uint32)
     for i, entry in enumerate(kept):
         snapshots[i] = history.pack(Snapshot(**entry))
@@ -99,7 +98,7 @@ def from_dict(scenario: dict[str, Any]) -> GameState:
         "next_turn": np.int32(_integer(schedule["next_turn"], "schedule.next_turn", -_MANY, _MANY)),
         "pending_spawns": np.int32(_integer(scenario["pending_spawns"], "pending_spawns", 0, _MANY)),
         "step": np.bool_(_boolean(scenario["step"], "step")),
-        "history": History(snapshots, np.int32((len(kept) - 1) % UNDO_DEPTH)),
+        "history": snapshots,
         "history_length": np.int32(len(kept)),
     }
     return jax.device_put(GameState(**arrays))
@@ -120,10 +119,7 @@ def to_dict(state: GameState) -> dict[str, Any]:
             "take one by jax.tree.map(lambda x: x[i], states)"
         )
     state = jax.tree.map(np.asarray, state)
-    kept = [
-        history.unpack(state.history.snapshots[(state.history.top - age) % UNDO_DEPTH])
-        for age in reversed(range(int(state.history_length)))
-    ]
+    kept = [history.unpack(words) for words in state.history[: int(state.history_length)]]
     return {
         **_write_snapshot(state, flags=True),
         "stage": int(state.stage),
@@ -131,7 +127,7 @@ def to_dict(state: GameState) -> dict[str, Any]:
         "step": bool(state.step),
         "schedule": {"interval": int(state.interval), "next_turn": int(state.next_turn)},
         "pending_spawns": int(state.pending_spawns),
-        "history": [_write_snapshot(snapshot, flags=False) for snapshot in kept],
+        "history": [_write_snapshot(snapshot, flags=False) for snapshot in reversed(kept)],
     }
 
 

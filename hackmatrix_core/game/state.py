@@ -162,7 +162,7 @@ class Snapshot:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class GameState(Snapshot):
-    """The state of one game (R1): a pytree of arrays, which `scenario.to_dict` exports in canonical form.
+    """The state of one game (R1): a pytree of arrays, in the canonical form that `scenario.to_dict` exports.
 
     Shapes are those of one game; a batch has a leading axis, as `jax.vmap` lays it out.
     """
@@ -173,22 +173,15 @@ class GameState(Snapshot):
     next_turn: jax.Array  # () int32, of the schedule
     pending_spawns: jax.Array  # () int32
     step: jax.Array  # () bool, the flag of the program STEP
-    history: "History | jax.Array | None"  # within the rules the newest snapshot alone, packed, or None
+    # (4, 84) uint32, snapshots packed by `history.pack`, newest first; what lies behind `history_length` is 0. Within
+    # the rules the newest alone, (84,), or None.
+    history: jax.Array | None
     history_length: jax.Array  # () int32, 0–4
 
     def _repr_html_(self) -> str | None:
         from hackmatrix_core.rendering.svg import html  # here, for only a notebook asks for it
 
         return html(self)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class History:
-    """The last snapshots of a game, a ring of `UNDO_DEPTH`; `history_length` of the state says how many count."""
-
-    snapshots: jax.Array  # (4, 84) uint32, packed by `history.pack`; 0 where none is
-    top: jax.Array  # () int32, 0–3, where the newest lies; the one before it at top − 1, modulo 4
 
 
 SNAPSHOT_FIELDS = tuple(field.name for field in dataclasses.fields(Snapshot))
