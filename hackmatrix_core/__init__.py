@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from hackmatrix_core.config import TrainConfig, auto_tune_for_device, get_device_config
     from hackmatrix_core.evaluation import evaluate
     from hackmatrix_core.gymnasium_env import HackMatrixGymnasium
-    from hackmatrix_core.masked_ppo import ActorCritic, Transition, compute_gae, masked_categorical, ppo_loss
+    from hackmatrix_core.masked_ppo import Transition, compute_gae, ppo_loss
+    from hackmatrix_core.network import ActorCritic, masked_categorical
     from hackmatrix_core.playing.notebook import play
     from hackmatrix_core.policy import load_policy
     from hackmatrix_core.recording import Episode, record
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from hackmatrix_core.train import Trainer, make_train
 
 _ON_DEMAND = {
-    "ActorCritic": "masked_ppo",
+    "ActorCritic": "network",
     "Episode": "recording",
     "HackMatrixGymnasium": "gymnasium_env",
     "Replay": "rendering.replay",
@@ -38,7 +39,7 @@ _ON_DEMAND = {
     "get_device_config": "config",
     "load_policy": "policy",
     "make_train": "train",
-    "masked_categorical": "masked_ppo",
+    "masked_categorical": "network",
     "play": "playing.notebook",
     "ppo_loss": "masked_ppo",
     "record": "recording",

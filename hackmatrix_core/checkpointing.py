@@ -23,6 +23,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.errors import UserError
+from hackmatrix_core.keys import as_plain, from_plain
 from hackmatrix_core.masked_ppo import RunnerState
 
 _BEST = "episode_return"
@@ -61,7 +62,7 @@ class Checkpoints:
 
     def check_space(self, runner: Any) -> None:
         """Raise a CheckpointError unless there is room for two checkpoints of this (abstract) runner."""
-        needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(_without_keys(runner)))
+        needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(as_plain(runner)))
         if (free := shutil.disk_usage(self.directory).free) < needed:
             raise CheckpointError(
                 f"{self.directory} has {free / 2**20:.0f} MiB free, two checkpoints need {needed / 2**20:.0f} MiB. "
@@ -76,7 +77,7 @@ class Checkpoints:
             config: of the run.
             metrics: `episode_return` decides which checkpoint is the best; where it is left out or NaN, none is.
         """
-        arrays = jax.device_get(_without_keys(runner))
+        arrays = jax.device_get(as_plain(runner))
         update = int(arrays.update)
         if update in self._manager.all_steps():
             return
@@ -151,7 +152,7 @@ class Checkpoints:
         self._manager.close()
 
     def _restore(self, update: int, template: Any, checksum: int) -> RunnerState:
-        abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _without_keys(template))
+        abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
         policy, training = _items(abstract)
         restored = self._manager.restore(
             update,
@@ -162,7 +163,7 @@ class Checkpoints:
         arrays = RunnerState(params=restored["policy"], **restored["training"])
         if _checksum(arrays) != checksum:
             raise ValueError("its contents do not fit its checksum")
-        return jax.tree.map(_with_key, arrays, template)
+        return from_plain(arrays, template)
 
     def _put_aside(self, updates: list[int]) -> None:
         for update in updates:
@@ -234,29 +235,8 @@ def _items(runner: RunnerState) -> tuple[Any, dict[str, Any]]:
     return training.pop("params"), training
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _without_keys(runner: Any) -> Any:
-    """The runner (or its shapes) with the plain data of typed keys, which files can hold."""
-
-    def plain(leaf: Any) -> Any:
-        if not _is_key(leaf):
-            return leaf
-        is_abstract = isinstance(leaf, jax.ShapeDtypeStruct)
-        return jax.eval_shape(jax.random.key_data, leaf) if is_abstract else jax.random.key_data(leaf)
-
-    return jax.tree.map(plain, runner)
-
-
-def _with_key(array: Any, like: Any) -> jax.Array:
-    array = jnp.asarray(array)
-    return jax.random.wrap_key_data(array) if _is_key(like) else array
-
-
 def _shapes(runner: Any) -> dict[str, str]:
-    leaves = jax.tree_util.tree_leaves_with_path(_without_keys(runner))
+    leaves = jax.tree_util.tree_leaves_with_path(as_plain(runner))
     return {jax.tree_util.keystr(path): f"{leaf.dtype.name}{list(leaf.shape)}" for path, leaf in leaves}
 
 

@@ -163,6 +163,7 @@ def doctor(options: argparse.Namespace) -> int:
     print(f"python {platform.python_version()} on {platform.platform()}")
     for package in _PACKAGES:
         print(f"{package} {importlib.metadata.version(package)}")
+    devices_of_cores()
     device = get_device_config()
     print(f"preset for this device: {device.preset}")
     config = auto_tune_for_device(TrainConfig.preset(device.preset), device)

@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hackmatrix_core.errors import UserError
+from hackmatrix_core.keys import as_plain, from_plain
 from hackmatrix_core.masked_ppo import Agent, Metrics, RunnerState, init_runner, update_step
 
 _AXIS = "device"
@@ -76,21 +77,21 @@ class Crew:
             template: its shapes and dtypes.
         """
         if runner is None:
-            words = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(_as_words, template))
+            words = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
         else:
-            words = jax.device_get(_as_words(runner))
+            words = jax.device_get(as_plain(runner))
         if jax.process_count() > 1:
             words = multihost_utils.broadcast_one_to_all(words)
         shardings = RunnerState(*map(self._sharding, _SPECS))
-        copied = jax.jit(lambda words: jax.tree.map(jnp.copy, _of_words(words, template)), out_shardings=shardings)
+        copied = jax.jit(lambda words: jax.tree.map(jnp.copy, from_plain(words, template)), out_shardings=shardings)
         return copied(words)
 
     def gather(self, runner: RunnerState) -> RunnerState:
         """The whole runner on a device of this process. All processes have to call it."""
         if jax.process_count() == 1:
             return runner
-        replicated = jax.jit(_as_words, out_shardings=self._sharding(_SHARED))(runner)
-        return _of_words(jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated), runner)
+        replicated = jax.jit(as_plain, out_shardings=self._sharding(_SHARED))(runner)
+        return from_plain(jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated), runner)
 
     def agree(self, flag: bool) -> bool:
         """Whether the flag is set in any process. All processes have to call it."""
@@ -125,16 +126,3 @@ def told_by_first(text: str) -> str:
     content = np.frombuffer(text.encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.array(content.size, np.int32)))
     return bytes(multihost_utils.broadcast_one_to_all(np.resize(content, length))).decode()
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _as_words(tree: Any) -> Any:
-    """Plain data in place of typed keys, which neither files nor messages can hold."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
-
-
-def _of_words(tree: Any, like: Any) -> Any:
-    return jax.tree.map(lambda leaf, key: jax.random.wrap_key_data(leaf) if _is_key(key) else leaf, tree, like)

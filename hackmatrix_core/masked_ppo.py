@@ -1,8 +1,8 @@
-"""Proximal policy optimisation over valid actions only, from the distribution to one update.
+"""Proximal policy optimisation over valid actions only, from a rollout to one update.
 
-Reads from top to bottom: the distribution, the network, what a rollout remembers, collecting it, advantages, the loss,
-and one update made of all these. Everything is a pure function of arrays. PPO: Schulman et al. 2017 (arXiv:1707.06347);
-advantages: Schulman et al. 2015 (arXiv:1506.02438); masked logits: Huang and Ontañón 2020 (arXiv:2006.14171).
+Reads from top to bottom: what a rollout remembers, collecting it, advantages, the loss, and one update made of all
+these. Everything is a pure function of arrays. PPO: Schulman et al. 2017 (arXiv:1707.06347); advantages: Schulman et
+al. 2015 (arXiv:1506.02438).
 
 The environments of a run may be spread over devices (see `devices`): each function then works on the device's share of
 them, and averages over the named axis `Agent.axis` where all have a say. What is random in an environment depends on
@@ -12,18 +12,15 @@ its number in the whole run, so the number of devices does not change what is co
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import distrax
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 
 from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.network import ActorCritic, masked_categorical
 
 Metrics = dict[str, jax.Array]
-_FORBIDDEN = -1e9
 
 
 class Environment(Protocol):
@@ -49,48 +46,6 @@ class Environment(Protocol):
     def get_action_mask(self, state: Any) -> jax.Array:
         """Which actions are valid: bool (num_actions,)."""
         ...
-
-
-def masked_categorical(logits: jax.Array, mask: jax.Array) -> distrax.Categorical:
-    """The distribution over valid actions.
-
-    Invalid actions have probability exactly 0 and add nothing to entropy or gradients. Where no action is valid
-    (which the game can bring about, R4.1) the distribution is uniform over all of them.
-
-    Args:
-        logits: float32 (…, A), finite.
-        mask: bool (…, A), True for valid actions.
-    """
-    any_valid = jnp.any(mask, axis=-1, keepdims=True)
-    # Relative to the largest valid logit, so that no finite logits bring a valid action near the forbidden ones.
-    largest = jnp.max(logits, axis=-1, keepdims=True, where=mask, initial=np.float32(-np.inf))
-    shifted = logits - lax.stop_gradient(jnp.where(any_valid, largest, 0.0))
-    return distrax.Categorical(logits=jnp.where(any_valid, jnp.where(mask, shifted, _FORBIDDEN), 0.0), dtype=jnp.int32)
-
-
-class ActorCritic(nn.Module):
-    """Policy and value on one shared stack of layers, with orthogonal weights at the start.
-
-    Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…).
-    """
-
-    num_actions: int
-    hidden_dim: int = 256
-    num_layers: int = 2
-
-    @nn.compact
-    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Logits and value of each observation."""
-        x = observation
-        for _ in range(self.num_layers):
-            x = nn.relu(self._dense(self.hidden_dim, np.sqrt(2))(x))
-        # Small first logits: near uniform play at the start, whatever the observation.
-        logits = self._dense(self.num_actions, 0.01)(x)
-        value = self._dense(1, 1.0)(x)
-        return logits, value[..., 0]
-
-    def _dense(self, features: int, scale: float) -> nn.Dense:
-        return nn.Dense(features, kernel_init=nn.initializers.orthogonal(scale))
 
 
 class Transition(NamedTuple):
@@ -141,8 +96,11 @@ class Agent(NamedTuple):
 
     def apply(self, params: Any, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Logits and values of observations as the environment gives them."""
-        decode = getattr(self.env, "decode_observation", lambda x: x)
-        return self.network.apply(params, decode(obs))
+        return self.network.apply(params, self.decode(obs))
+
+    def decode(self, obs: jax.Array) -> jax.Array:
+        """Observations as the network takes them: float32."""
+        return self.env.decode_observation(obs) if hasattr(self.env, "decode_observation") else obs
 
     def env_keys(self, key: jax.Array, count: int) -> jax.Array:
         """A key for each of the device's `count` environments (or groups of them)."""
@@ -183,8 +141,7 @@ def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
     env = agent.env
     count = agent.config.num_envs // (1 if agent.axis is None else lax.axis_size(agent.axis))
     obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count), env.default_params)
-    decode = getattr(env, "decode_observation", lambda x: x)
-    params = agent.network.init(network_key, decode(obs[:1]))
+    params = agent.network.init(network_key, agent.decode(obs[:1]))
     return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
 
 

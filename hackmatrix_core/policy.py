@@ -24,7 +24,7 @@ from hackmatrix_core.checkpointing import load_params
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import NUM_ACTIONS
-from hackmatrix_core.masked_ppo import ActorCritic, masked_categorical
+from hackmatrix_core.network import ActorCritic, masked_categorical
 
 
 class Policy(Protocol):

@@ -1,0 +1,52 @@
+"""The network, and its distribution over valid actions. Masked logits: Huang and Ontañón 2020 (arXiv:2006.14171)."""
+
+import distrax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+_FORBIDDEN = -1e9
+
+
+def masked_categorical(logits: jax.Array, mask: jax.Array) -> distrax.Categorical:
+    """The distribution over valid actions.
+
+    Invalid actions have probability exactly 0 and add nothing to entropy or gradients. Where no action is valid
+    (which the game can bring about, R4.1) the distribution is uniform over all of them.
+
+    Args:
+        logits: float32 (…, A), finite.
+        mask: bool (…, A), True for valid actions.
+    """
+    any_valid = jnp.any(mask, axis=-1, keepdims=True)
+    # Relative to the largest valid logit, so that no finite logits bring a valid action near the forbidden ones.
+    largest = jnp.max(logits, axis=-1, keepdims=True, where=mask, initial=np.float32(-np.inf))
+    shifted = logits - lax.stop_gradient(jnp.where(any_valid, largest, 0.0))
+    return distrax.Categorical(logits=jnp.where(any_valid, jnp.where(mask, shifted, _FORBIDDEN), 0.0), dtype=jnp.int32)
+
+
+class ActorCritic(nn.Module):
+    """Policy and value on one shared stack of layers, with orthogonal weights at the start.
+
+    Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…).
+    """
+
+    num_actions: int
+    hidden_dim: int = 256
+    num_layers: int = 2
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits and value of each observation."""
+        x = observation
+        for _ in range(self.num_layers):
+            x = nn.relu(self._dense(self.hidden_dim, np.sqrt(2))(x))
+        # Small first logits: near uniform play at the start, whatever the observation.
+        logits = self._dense(self.num_actions, 0.01)(x)
+        value = self._dense(1, 1.0)(x)
+        return logits, value[..., 0]
+
+    def _dense(self, features: int, scale: float) -> nn.Dense:
+        return nn.Dense(features, kernel_init=nn.initializers.orthogonal(scale))
