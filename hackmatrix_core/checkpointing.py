@@ -69,21 +69,24 @@ class Checkpoints:
                 "Free some space or choose another run directory"
             )
 
-    def save(self, runner: RunnerState, config: TrainConfig, metrics: Mapping[str, float]) -> None:
+    def save(self, runner: RunnerState, config: TrainConfig, metrics: Mapping[str, float | None]) -> None:
         """Write one checkpoint; returns when it is complete on disk.
 
         Args:
             runner: its `update` names the checkpoint; an update that is there already is left as it is.
             config: of the run.
-            metrics: `episode_return` decides which checkpoint is the best; where it is left out or NaN, none is.
+            metrics: `episode_return` decides which checkpoint is the best; where it is
+                left out, None or NaN (no episode ended), this one is not.
         """
         arrays = jax.device_get(as_plain(runner))
         update = int(arrays.update)
         if update in self._manager.all_steps():
             return
-        mean_return = float(metrics.get(_BEST, np.nan))
+        mean_return = metrics.get(_BEST)
+        if mean_return is not None:
+            mean_return = None if np.isnan(mean_return) else float(mean_return)
         about = {"config": config.to_dict(), "shapes": _shapes(arrays), "checksum": _checksum(arrays)}
-        about["episode_return"] = None if np.isnan(mean_return) else mean_return
+        about["episode_return"] = mean_return
         policy, training = _items(arrays)
         try:
             self._manager.save(
@@ -93,7 +96,7 @@ class Checkpoints:
                     training=ocp.args.StandardSave(training),
                     about=ocp.args.JsonSave(about | {"digest": _digest(about)}),
                 ),
-                metrics=None if np.isnan(mean_return) else {_BEST: mean_return},
+                metrics=None if mean_return is None else {_BEST: mean_return},
             )
             self._manager.wait_until_finished()
         except OSError as error:

@@ -68,7 +68,7 @@ def test_nothing_to_restore(checkpoints, runner):
 
 
 def test_the_last_three_and_the_best_are_kept(checkpoints, runner):
-    for update, mean_return in enumerate([1.0, 9.0, 3.0, float("nan"), 2.0, 4.0]):
+    for update, mean_return in enumerate([1.0, 9.0, 3.0, float("nan"), None, 4.0]):
         checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": mean_return})
     assert checkpoints.updates == [1, 3, 4, 5]
 

@@ -145,7 +145,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
         assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "Traceback" not in err
     assert f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {tmp_path}" in out
     saved = max(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir())

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hackmatrix_core.checkpointing import CheckpointError
+from hackmatrix_core.checkpointing import CheckpointError, load_params
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.monitoring import read_metrics
 from hackmatrix_core.train import Trainer
@@ -173,3 +173,10 @@ def test_a_run_killed_twenty_times_resumes_from_a_whole_checkpoint_each_time(tmp
                 reached = told.recv()[1]
         told.close()
     assert reached > 10  # the kills fell among updates and saves
+
+
+def test_a_run_whose_last_update_ended_no_episode_is_saved(tmp_path):
+    config = config_of(1, num_steps=1)  # episodes of this environment take two steps
+    result = trainer(config, tmp_path).run()
+    assert result.history[-1]["episode_return"] is None
+    assert load_params(tmp_path)[1]["episode_return"] is None
