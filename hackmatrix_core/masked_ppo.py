@@ -56,7 +56,7 @@ class Transition(NamedTuple):
 
     obs: jax.Array  # (…, D) as the environment gives it: uint8 where it is compact, else float32
     action: jax.Array  # int32
-    reward: jax.Array  # float32
+    reward: jax.Array  # float32, as it is learned from (`TrainConfig.symlog_rewards`)
     done: jax.Array  # bool, the episode ended here, for either reason
     truncated: jax.Array  # bool, it was cut off: its value goes on
     final_value: jax.Array  # float32, value of the observation after a cut, 0 elsewhere
@@ -109,7 +109,7 @@ class Agent(NamedTuple):
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
     """Network and optimiser for a config and an environment."""
-    network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers)
+    network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate, eps=1e-5))
     return Agent(config, env, network, optimizer)
 
@@ -173,7 +173,10 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
             lambda: jnp.where(truncated, agent.apply(params, info["final_observation"])[1], 0.0),
             lambda: jnp.zeros_like(value),
         )
-        transition = Transition(obs, action, reward, done, truncated, final_value, policy.log_prob(action), value, mask)
+        learned = jnp.sign(reward) * jnp.log1p(jnp.abs(reward)) if config.symlog_rewards else reward
+        transition = Transition(
+            obs, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
+        )
         return (env_state, next_obs, key), (transition, _sums(info, action, env.num_actions))
 
     init = (runner.env_state, runner.obs, runner.key)

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hackmatrix_core.board_encoder import BoardEncoder
+
 _FORBIDDEN = -1e9
 
 
@@ -30,17 +32,19 @@ def masked_categorical(logits: jax.Array, mask: jax.Array) -> distrax.Categorica
 class ActorCritic(nn.Module):
     """Policy and value on one shared stack of layers, with orthogonal weights at the start.
 
-    Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…).
+    Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…). With `cell_dim`
+    above 0 a `BoardEncoder` comes before the layers; it takes the observations of HackMatrix only.
     """
 
     num_actions: int
     hidden_dim: int = 256
     num_layers: int = 2
+    cell_dim: int = 0
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Logits and value of each observation."""
-        x = observation
+        x = BoardEncoder(self.cell_dim)(observation) if self.cell_dim else observation
         for _ in range(self.num_layers):
             x = nn.relu(self._dense(self.hidden_dim, np.sqrt(2))(x))
         # Small first logits: near uniform play at the start, whatever the observation.

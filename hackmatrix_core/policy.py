@@ -42,6 +42,7 @@ class NetworkPolicy:
     params: Any
     hidden_dim: int = flax.struct.field(pytree_node=False)
     num_layers: int = flax.struct.field(pytree_node=False)
+    cell_dim: int = flax.struct.field(pytree_node=False, default=0)
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
 
     def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
@@ -51,7 +52,7 @@ class NetworkPolicy:
 
     def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[distrax.Categorical, jax.Array]:
         """The distribution over actions and the value: float32 (…, 1545) and bool (…, 28) to float32 (…)."""
-        network = ActorCritic(NUM_ACTIONS, self.hidden_dim, self.num_layers)
+        network = ActorCritic(NUM_ACTIONS, self.hidden_dim, self.num_layers, self.cell_dim)
         logits, value = network.apply(self.params, jnp.asarray(observation))
         return masked_categorical(logits, action_mask), value
 
@@ -70,7 +71,7 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
         return BASELINES[path_or_name]
     params, about = load_params(path_or_name)
     config = TrainConfig.from_dict(about["config"])
-    return NetworkPolicy(params, config.hidden_dim, config.num_layers, greedy)
+    return NetworkPolicy(params, config.hidden_dim, config.num_layers, config.cell_dim, greedy)
 
 
 def as_pytree(policy: Policy) -> Policy:

@@ -35,6 +35,8 @@ def test_defaults_are_the_plan():
         "max_grad_norm": 0.5,
         "hidden_dim": 256,
         "num_layers": 2,
+        "cell_dim": 0,
+        "symlog_rewards": 0,
         "seed": 0,
     }
     assert TrainConfig() == TrainConfig.preset("plan")

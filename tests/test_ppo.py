@@ -123,6 +123,18 @@ def test_rollout_masks_and_observations_belong_to_the_state_of_the_action():
     np.testing.assert_allclose(metrics["action_share"], counts / counts.sum(), rtol=1e-6)
 
 
+def test_symlog_rewards_are_learned_from_and_returns_stay_as_they_are():
+    def rollout(**changes):
+        agent = make_agent(small_config(**changes), probes.MaskedAction())
+        runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(1))
+        return jax.jit(lambda runner: collect(agent, runner))(runner)[1:]
+
+    (plain, plain_metrics), (transformed, metrics) = rollout(), rollout(symlog_rewards=1)
+    assert len(np.unique(plain.reward)) > 2
+    np.testing.assert_allclose(transformed.reward, np.log1p(plain.reward), rtol=1e-6)
+    assert metrics["episode_return"] == plain_metrics["episode_return"]
+
+
 def test_an_update_goes_over_every_environment_in_every_epoch():
     """With one minibatch and with many, the value of a constant reward is learnt from all columns alike."""
     config = small_config(num_minibatches=4, update_epochs=3)
