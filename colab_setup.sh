@@ -15,7 +15,7 @@ usage: bash colab_setup.sh [train | test | lab | help] [arguments]
 
 Arguments go on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
 Two variables override what is found: PYTHON (an interpreter, 3.11 or later) and HACKMATRIX_PLATFORM (cpu, cuda12,
-cuda13, tpu, mac or colab).
+cuda13, tpu, mac, mps or colab; mps is the GPU of a Mac by way of jax-mps, which is never chosen unasked).
 TEXT
 }
 
@@ -126,7 +126,7 @@ set_up_venv() {
         "$base" -m venv .venv ||
             die "$base cannot make a virtual environment (see above). On Debian and Ubuntu: apt-get install python3-venv"
     fi
-    hash="$({ cat pyproject.toml && echo "$PWD"; } | cksum)"
+    hash="$({ cat pyproject.toml && echo "$PWD $platform"; } | cksum)"
     stamp=".venv/set-up-${extras:-base}"
     if [[ "$(cat "$stamp" 2>/dev/null)" == "$hash" ]]; then
         return
@@ -134,8 +134,17 @@ set_up_venv() {
     say "Installing for $platform (a few minutes the first time)."
     install --editable ".${extras:+[$extras]}" ||
         die "Installing failed (see above). If the network is the cause, the same command takes up where it stopped."
+    [[ "$platform" != mps ]] || add_mps
     prove || die "The installation does not work (see above). Remove .venv and run the same command again."
     echo "$hash" >"$stamp"
+}
+
+# add_mps: adds jax-mps if it works here; else the CPU is used, and that is said.
+add_mps() {
+    if ! { install jax-mps && prove; }; then
+        say "jax-mps does not work here (see above): the CPU is used instead."
+        "$interpreter" -m pip uninstall --quiet --yes jax-mps || true
+    fi
 }
 
 # missing_requirements EXTRAS: prints what pyproject.toml asks for and this Python lacks, one a line, never jax or jaxlib.
@@ -192,13 +201,13 @@ main() {
     platform="${HACKMATRIX_PLATFORM:-$(detect_platform)}"
     case "$platform" in
         colab) set_up_colab "$(extras_for "$command" colab)" ;;
-        cpu | mac | cuda12 | cuda13 | tpu) set_up_venv "$platform" "$(extras_for "$command" "$platform")" ;;
-        *) die "HACKMATRIX_PLATFORM is '$platform': expected cpu, cuda12, cuda13, tpu, mac or colab." ;;
+        cpu | mac | mps | cuda12 | cuda13 | tpu) set_up_venv "$platform" "$(extras_for "$command" "$platform")" ;;
+        *) die "HACKMATRIX_PLATFORM is '$platform': expected cpu, cuda12, cuda13, tpu, mac, mps or colab." ;;
     esac
     case "$command" in
         setup) say "Ready. Next: bash colab_setup.sh train, or bash colab_setup.sh lab" ;;
         train) "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@" ;;
-        test) HACKMATRIX_SMOKE=1 "$interpreter" -m pytest --nbval --nbval-current-env tests notebooks "$@" ;;
+        test) HACKMATRIX_SMOKE=1 "$interpreter" -m pytest --numprocesses=2 --dist=loadfile --nbval --nbval-current-env tests notebooks "$@" ;;
         lab) "$interpreter" -m jupyterlab notebooks "$@" ;;
     esac
 }

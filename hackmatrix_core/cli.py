@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import importlib.metadata
 import json
-import os
 import platform
 import sys
 import time
@@ -29,6 +28,7 @@ from hackmatrix_core.config import (
     devices_of_cores,
     estimate_memory,
     get_device_config,
+    keep_compiled_programs,
 )
 from hackmatrix_core.errors import UsageError, UserError
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        _keep_compiled_programs()
+        keep_compiled_programs()
         return options.command(options)
     except UserError as error:
         return _fail(error, error.exit_code)
@@ -333,13 +333,6 @@ def _join_processes(options: argparse.Namespace) -> None:
             f"the processes did not find each other: {error}. Outside of a TPU pod, Slurm or MPI give --coordinator "
             "HOST:PORT, --num-processes and --process-id"
         ) from error
-
-
-def _keep_compiled_programs() -> None:
-    """What was compiled once is found by the next start, unless a place for it is set already."""
-    if jax.config.jax_compilation_cache_dir is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
 
 
 def _positive(text: str) -> float:

@@ -9,6 +9,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -167,6 +168,13 @@ def devices_of_cores() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):  # it has started
         jax.config.update("jax_num_cpu_devices", jax.config.jax_num_cpu_devices if is_set else cores)
+
+
+def keep_compiled_programs() -> None:
+    """Let the next start find what was compiled once, unless a place for it is set already."""
+    if jax.config.jax_compilation_cache_dir is None:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
 
 
 def get_device_config() -> DeviceConfig:

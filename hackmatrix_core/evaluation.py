@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from matplotlib.figure import Figure
 
 from hackmatrix_core import game
 from hackmatrix_core.game.state import ACTION_NAMES, DOWN, LEFT, NUM_ACTIONS, NUM_STAGES, RIGHT, SIPHON, UP
 from hackmatrix_core.policy import Policy, as_pytree
+from hackmatrix_core.rendering.plot import Picture
 
 MAX_ACTIONS = 2000
 _OPPOSITE = np.array([DOWN, UP, RIGHT, LEFT], np.int32)
@@ -115,6 +117,36 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
     lines.insert(1, "─" * max(map(len, lines)))
     games = " / ".join(str(len(evaluation.length)) for evaluation in evaluations.values())
     return "\n".join([*lines, f"{games} games, 95 % bootstrap intervals; a win counts as stage {NUM_STAGES + 1}"])
+
+
+def usage_table(evaluation: Evaluation) -> str:
+    """Siphon and each program that was ever valid, as text: in how many games it was used, how often, when valid."""
+    games = len(evaluation.length)
+    rows = [("", "games with it", "a game", "of the states where it is valid")]
+    programs = evaluation.used[:, SIPHON + 1 :].sum(axis=1)
+    rows.append(("any program", f"{np.mean(programs > 0):.1%}", f"{programs.mean():.2f}", ""))
+    when_valid = evaluation.use_when_valid()
+    for action in range(SIPHON, NUM_ACTIONS):
+        used, share = evaluation.used[:, action], when_valid[ACTION_NAMES[action]]
+        if share is not None:
+            rows.append((ACTION_NAMES[action], f"{np.mean(used > 0):.1%}", f"{used.sum() / games:.2f}", f"{share:.1%}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
+    )
+
+
+def plot_stages(evaluations: Mapping[str, Evaluation]) -> Figure:
+    """For each policy the share of its games that ended in each stage, 9 for a won game, as bars side by side."""
+    figure = Picture(figsize=(8, 3), layout="constrained")
+    axes, width = figure.subplots(), 0.8 / len(evaluations)
+    for i, (name, evaluation) in enumerate(evaluations.items()):
+        stages = evaluation.stages()
+        shares = np.array(list(stages.values())) / len(evaluation.length)
+        axes.bar(np.array(list(stages)) + (i - (len(evaluations) - 1) / 2) * width, shares, width, label=name)
+    axes.set(xlabel="final stage (9: won)", ylabel="share of games", xticks=range(1, NUM_STAGES + 2))
+    axes.legend()
+    return figure
 
 
 def to_json(evaluations: Mapping[str, Evaluation]) -> str:

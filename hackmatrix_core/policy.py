@@ -19,7 +19,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from hackmatrix_core import baselines
+from hackmatrix_core import baselines, pretrained
 from hackmatrix_core.checkpointing import load_params
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.game import GameState
@@ -58,10 +58,11 @@ class NetworkPolicy:
 
 
 def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:
-    """The policy of a run, or a baseline by its name.
+    """The policy of a run, the pretrained agent, or a baseline by its name.
 
     Args:
-        path_or_name: `random`, `greedy`, or a path: a run directory (its newest checkpoint), or one checkpoint in it.
+        path_or_name: `pretrained`, `random`, `greedy`, or a path: a run directory (its newest checkpoint), or one
+            checkpoint in it.
         greedy: for a network: the likeliest action instead of a sampled one.
 
     Raises:
@@ -69,7 +70,7 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
     """
     if path_or_name in BASELINES:
         return BASELINES[path_or_name]
-    params, about = load_params(path_or_name)
+    params, about = pretrained.load() if path_or_name == "pretrained" else load_params(path_or_name)
     config = TrainConfig.from_dict(about["config"])
     return NetworkPolicy(params, config.hidden_dim, config.num_layers, config.cell_dim, greedy)
 

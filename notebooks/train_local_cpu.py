@@ -12,33 +12,41 @@
 # ---
 
 # %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hackmatrix-jax/hackmatrix-jax/blob/main/notebooks/train_local_cpu.ipynb)
+#
 # # Train a HackMatrix agent on your CPU
 #
-# You will see one board of the game, an agent that learns to play it in **about three minutes**, and how it compares
-# with random play and with a player that just walks to the exit. Choose *Run → Run All Cells*.
+# You will see one board of the game, an agent that learns to play it in **about three minutes**, how it compares with
+# random play and with a player that just walks to the exit, and a game of it. Choose *Run → Run All Cells*.
 #
 # Run all again, and training goes on where it stopped: every run is three minutes more.
 
 # %% cellView="form" tags=["nbval-ignore-output"]
-# @title Set up: packages and sizes
-import asyncio
+# @title Set up: run this first
 import os
-import tempfile
+import subprocess
+import sys
 
+if "google.colab" in sys.modules:
+    if not os.path.exists("/content/hackmatrix-jax"):
+        repository = "https://github.com/hackmatrix-jax/hackmatrix-jax"
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", repository, "/content/hackmatrix-jax"], check=True)
+    subprocess.run(["bash", "/content/hackmatrix-jax/colab_setup.sh"], check=True)
+    sys.path.insert(0, "/content/hackmatrix-jax")
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
     raise SystemExit("This kernel lacks the package. Close it and start with: bash colab_setup.sh lab") from None
 
-import jax
-import matplotlib.pyplot as plt
-import numpy as np
+import asyncio
 
-from hackmatrix_core import evaluation
+import jax
+from IPython.display import display
+
+from hackmatrix_core import evaluation, notebook
 from hackmatrix_core.game.state import ACTION_NAMES
 
-SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"  # tests run this notebook in a small size
-print(f"JAX {jax.__version__} on {hm.get_device_config()}")
+notebook.start()
 
 # %% [markdown]
 # ## The game in one board
@@ -46,7 +54,7 @@ print(f"JAX {jax.__version__} on {hm.get_device_config()}")
 # Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program** are
 # walls, but a **data siphon**, used beside them, turns them into points and programs (and sets enemies free). A dashed
 # circle is a **transmission**: an enemy, next turn. `c` is credits, `e` energy on the floor. The legend tells the rest;
-# the full rules are in [RULES.md](../hackmatrix_core/game/RULES.md).
+# the full rules are in [RULES.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/hackmatrix_core/game/RULES.md).
 #
 # The same key always gives the same board, here as text and as a picture:
 
@@ -70,20 +78,18 @@ print("valid now: ", ", ".join(name for name, valid in zip(ACTION_NAMES, mask, s
 
 # %% [markdown]
 # ## Settings
+#
+# The cell tells what it found here: device, memory, and the sizes that were chosen for it.
 
-# %% tags=["nbval-ignore-output"]
+# %% cellView="form" tags=["nbval-ignore-output"]
 # @title Settings
 minutes = 3.0  # @param {type: "number"}
-learning_rate = 1e-3  # @param {type: "number"}
-ent_coef = 0.02  # @param {type: "number"}
+ent_coef = 0.04  # @param {type: "number"}
 seed = 0  # @param {type: "integer"}
-run_dir = "runs/train_local_cpu"  # @param {type: "string"}
+run_name = "train_local_cpu"  # @param {type: "string"}
 
-sizes = {}
-if SMOKE:
-    minutes, run_dir = None, tempfile.mkdtemp()
-    sizes = {"num_envs": 8, "num_steps": 32, "total_timesteps": 1024, "hidden_dim": 32}
-config = hm.TrainConfig.preset("cpu", learning_rate=learning_rate, ent_coef=ent_coef, seed=seed, **sizes)
+config = notebook.config_for("cpu", ent_coef=ent_coef, seed=seed)
+run_dir = notebook.run_directory(run_name)
 config
 
 # %% [markdown]
@@ -94,10 +100,10 @@ config
 #
 # - **Return**: the mean reward of finished games. It should rise.
 # - **Relative entropy**: how undecided the policy is, from 1 (any valid action is as good as another) to 0 (always
-#   the same one). It should fall slowly. Does it drop to the red line early, the agent has stopped to explore, and
-#   often just walks to and fro: stop, raise `ent_coef`, and start again in another `run_dir`.
+#   the same one). It should fall slowly. If it drops to the red line early, the agent has stopped to explore.
 #
-# The button stops after the update in progress. Nothing is lost: the run is saved, and this cell goes on with it.
+# The button stops after the update in progress. Nothing is lost: the run is saved every minute, and this cell goes on
+# with it, today or tomorrow.
 
 # %% tags=["nbval-ignore-output"]
 trainer = hm.Trainer(config, run_dir, resume=True, minutes=minutes)
@@ -109,26 +115,37 @@ finally:
 # %% [markdown]
 # ## Is it any good?
 #
-# The trained policy and two baselines play the very same 200 games. **random** takes any valid action; **greedy**
+# The trained policy and two baselines play the very same games. **random** takes any valid action; **greedy**
 # attacks what stands beside it and otherwise walks to the exit by the shortest way. Final stage is the stage that a
 # game ended in, 9 for a won game.
 
 # %% tags=["nbval-ignore-output"]
 players = {"trained": hm.load_policy(run_dir), "random": hm.baselines.random, "greedy": hm.baselines.greedy}
-games = evaluation.compare(players, jax.random.key(1), num_games=8 if SMOKE else 200)
+games = evaluation.compare(players, jax.random.key(1), num_games=8 if notebook.SMOKE else 200)
 print(evaluation.table(games))
-
-# %% tags=["nbval-ignore-output"]
-figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
-for offset, (name, shown) in zip((-0.27, 0.0, 0.27), games.items(), strict=True):
-    stages = shown.stages()
-    axes.bar(np.array(list(stages)) + offset, np.array(list(stages.values())) / len(shown.length), 0.27, label=name)
-axes.set(xlabel="final stage (9: won)", ylabel="share of games", xticks=range(1, 10))
-axes.legend();
+display(evaluation.plot_stages(games))
 
 # %% [markdown]
-# ## And now?
+# Does it use what the game offers, or does it only walk?
+
+# %% tags=["nbval-ignore-output"]
+print(evaluation.usage_table(games["trained"]))
+
+# %% [markdown]
+# ## Watch it play
 #
-# - Run all again: three more minutes for the same agent. Set `minutes` to 60 and have lunch.
-# - Everything is in `run_dir`: `checkpoints`, `metrics.jsonl` with all metrics of all updates, `curves.png`.
+# One game, step by step: ▶ plays it, the arrow keys go by single steps. Beside the board are the probabilities of the
+# valid actions, what the agent thinks the position is worth, and the reward with its parts.
+
+# %% tags=["nbval-ignore-output"]
+hm.replay(hm.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_name}, seed 2")
+
+# %% [markdown]
+# ## If something goes wrong
+#
+# - **Memory is short**: set `num_envs` to 128 (`notebook.config_for("cpu", num_envs=128, …)`) in another `run_name`.
+# - **Entropy collapses** (the curve falls to the red line in the first half, the agent walks to and fro): stop, double
+#   `ent_coef`, choose another `run_name`, and start again.
+# - **Run all again**, and training goes on where it stopped, `minutes` longer: the folder of the run holds checkpoints,
+#   `metrics.jsonl` with all metrics of all updates, and `curves.png`.
 # - `hm.load_policy(run_dir)` gives the agent back, in a notebook or a script.

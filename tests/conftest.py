@@ -5,6 +5,7 @@ silently to another dtype or rank.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,6 +13,20 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that really runs pages; the test is skipped where none is installed."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = shutil.which("chromium") or shutil.which("google-chrome") or playwright.chromium.executable_path
+        if not Path(found).exists():
+            pytest.skip("no browser is installed: python -m playwright install chromium")
+        with playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]) as opened:
+            yield opened

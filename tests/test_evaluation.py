@@ -11,7 +11,7 @@ import hackmatrix_core as hm
 from hackmatrix_core import baselines
 from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.evaluation import Evaluation, compare, table, to_json
+from hackmatrix_core.evaluation import Evaluation, compare, plot_stages, table, to_json, usage_table
 from hackmatrix_core.game import board
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
 from hackmatrix_core.masked_ppo import ActorCritic, RunnerState
@@ -72,6 +72,27 @@ def test_counts_fit_together(evaluations):
         assert ((evaluation.length >= 1) & (evaluation.length <= 2000)).all()
         assert sum(evaluation.stages().values()) == GAMES
         assert (evaluation.final_stage[evaluation.won] == 9).all()
+
+
+def test_usage_table_tells_what_was_used(evaluations):
+    evaluation = evaluations["random"]
+    head, any_program, siphon, *programs = usage_table(evaluation).splitlines()
+    assert "games with it" in head
+    share = np.mean((evaluation.used[:, 5:] > 0).any(axis=1))
+    assert any_program.split()[:3] == ["any", "program", f"{share:.1%}"]
+    when_valid = evaluation.used[:, 4].sum() / evaluation.valid[:, 4].sum()
+    shares = [f"{np.mean(evaluation.used[:, 4] > 0):.1%}", f"{evaluation.used[:, 4].mean():.2f}", f"{when_valid:.1%}"]
+    assert siphon.split() == ["siphon", *shares]
+    assert len(programs) == np.sum(evaluation.valid[:, 5:].any(axis=0))
+
+
+def test_stages_are_plotted_as_shares(evaluations):
+    shown = {name: evaluations[name] for name in ("random", "greedy")}
+    (axes,) = plot_stages(shown).axes
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    for evaluation, shares in zip(shown.values(), heights, strict=True):
+        np.testing.assert_allclose(shares, [count / GAMES for count in evaluation.stages().values()])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["random", "greedy"]
 
 
 def test_baselines_play_as_on_the_original_game(evaluations):

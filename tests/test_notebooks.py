@@ -6,6 +6,7 @@ What the cells print is compared by nbval (`pytest --nbval notebooks`), not here
 import os
 import re
 import time
+import tomllib
 from pathlib import Path
 
 import jupytext
@@ -15,6 +16,7 @@ from jupyter_client.manager import start_new_kernel
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("*.py"))
+REPOSITORY = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 IGNORED = "nbval-ignore-output"
 each_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
@@ -55,6 +57,17 @@ def test_notebook_was_run_from_top_to_bottom(source):
     texts = [str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in outputs]
     paths = re.findall(r"/(?:root|home|tmp|Users|var)/\S*", "\n".join(texts))
     assert paths == [], "stored outputs name paths of the machine that they were made on"
+
+
+@each_notebook
+def test_badge_opens_this_notebook(source):
+    first = read(source).cells[0].source
+    path = REPOSITORY.removeprefix("https://github.com/")
+    assert f"(https://colab.research.google.com/github/{path}/blob/main/notebooks/{source.stem}.ipynb)" in first
+    whole = source.read_text()
+    assert set(re.findall(r"https://github.com/[\w-]+/[\w-]+", whole)) == {REPOSITORY}
+    for link in re.findall(rf"{REPOSITORY}/blob/main/([\w/.-]+)", whole):
+        assert (NOTEBOOKS.parent / link).is_file(), link
 
 
 @pytest.fixture

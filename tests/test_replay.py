@@ -3,14 +3,11 @@
 import html
 import json
 import re
-import shutil
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 import hackmatrix_core as hm
 from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
@@ -121,16 +118,6 @@ def test_a_replay_is_saved_and_shown_in_a_notebook(page, episode, tmp_path):
     shown = hm.replay(episode, "A <game>")
     assert shown.save(tmp_path / "new" / "game.html").read_text(encoding="utf-8") == page
     assert shown._repr_html_().startswith("<iframe srcdoc=")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        found = shutil.which("chromium") or shutil.which("google-chrome") or playwright.chromium.executable_path
-        if not Path(found).exists():
-            pytest.skip("no browser is installed: python -m playwright install chromium")
-        with playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]) as opened:
-            yield opened
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -193,6 +193,22 @@ def test_second_set_up_installs_nothing(machine):
     assert len(pip_calls()) == 3
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_the_gpu_of_a_mac_is_tried_on_request_only(machine, works):
+    log = machine.root / "log"
+    python = machine.checkout / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    machine.add(python, f'echo "$@" >>{log}; [[ {int(works)} == 1 || "$*" != *install*jax-mps ]]')
+    machine.command("train", HACKMATRIX_PLATFORM="mac")
+    assert "jax-mps" not in log.read_text()
+    result = machine.command("train", HACKMATRIX_PLATFORM="mps")
+    assert result.returncode == 0, result.stderr
+    assert "-m pip install --quiet --disable-pip-version-check jax-mps" in log.read_text()
+    assert ("the CPU is used instead" in result.stdout) != works
+    assert ("pip uninstall --quiet --yes jax-mps" in log.read_text()) != works
+    assert log.read_text().splitlines()[-1].endswith(" train --minutes 3")
+
+
 def test_failed_installation_is_told_and_tried_again(machine):
     python = machine.checkout / ".venv/bin/python"
     python.parent.mkdir(parents=True)

@@ -1,0 +1,160 @@
+# ---
+# jupyter:
+#   accelerator: TPU
+#   colab:
+#     gpuType: V5E1
+#   jupytext:
+#     notebook_metadata_filter: accelerator,colab,kernelspec,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hackmatrix-jax/hackmatrix-jax/blob/main/notebooks/train_colab_tpu.ipynb)
+#
+# # Train a HackMatrix agent on a Colab TPU
+#
+# You will see one board of the game, an agent that learns to play it in **15 minutes** on a TPU, how it compares
+# with random play and with a player that just walks to the exit, and a game of it.
+#
+# Choose *Runtime → Change runtime type → v5e-1 TPU*. Then *Runtime → Run all*, and allow access
+# to your Drive: the run is kept there.
+#
+# If Colab takes the machine away, open the notebook again and run all: training goes on from the last checkpoint.
+# Without such a device the notebook runs too, on what there is, and says so.
+
+# %% cellView="form" tags=["nbval-ignore-output"]
+# @title Set up: run this first
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    if not os.path.exists("/content/hackmatrix-jax"):
+        repository = "https://github.com/hackmatrix-jax/hackmatrix-jax"
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", repository, "/content/hackmatrix-jax"], check=True)
+    subprocess.run(["bash", "/content/hackmatrix-jax/colab_setup.sh"], check=True)
+    sys.path.insert(0, "/content/hackmatrix-jax")
+try:
+    import hackmatrix_core as hm
+except ModuleNotFoundError:
+    raise SystemExit("This kernel lacks the package. Close it and start with: bash colab_setup.sh lab") from None
+
+import asyncio
+
+import jax
+from IPython.display import display
+
+from hackmatrix_core import evaluation, notebook
+from hackmatrix_core.game.state import ACTION_NAMES
+
+notebook.start()
+
+# %% [markdown]
+# ## The game in one board
+#
+# Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program** are
+# walls, but a **data siphon**, used beside them, turns them into points and programs (and sets enemies free). A dashed
+# circle is a **transmission**: an enemy, next turn. `c` is credits, `e` energy on the floor. The legend tells the rest;
+# the full rules are in [RULES.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/hackmatrix_core/game/RULES.md).
+#
+# The same key always gives the same board, here as text and as a picture:
+
+# %%
+state = hm.reset(jax.random.key(0))
+print(hm.rendering.text(state, color=False, legend=False))
+hm.rendering.picture(state)
+
+# %% [markdown]
+# ## What the agent sees, and what it may do
+#
+# The agent sees the board as a vector of numbers (R11) and chooses one of 28 actions: four directions, siphon, and 23
+# programs. Most are impossible most of the time. The **mask** says which are valid, and the policy gives the others
+# probability 0, so not one step is wasted on learning what the rules forbid.
+
+# %%
+observation, mask = hm.observe(state), hm.get_valid_actions(state)
+print("observation", observation.shape, observation.dtype)
+print("mask       ", mask.shape, mask.dtype)
+print("valid now: ", ", ".join(name for name, valid in zip(ACTION_NAMES, mask, strict=True) if valid))
+
+# %% [markdown]
+# ## Settings
+#
+# The cell tells what it found here: device, memory, and the sizes that were chosen for it.
+
+# %% cellView="form" tags=["nbval-ignore-output"]
+# @title Settings
+minutes = 15.0  # @param {type: "number"}
+ent_coef = 0.04  # @param {type: "number"}
+seed = 0  # @param {type: "integer"}
+run_name = "train_colab_tpu"  # @param {type: "string"}
+save_to_drive = True  # @param {type: "boolean"}
+
+config = notebook.config_for("tpu", ent_coef=ent_coef, seed=seed)
+run_dir = notebook.run_directory(run_name, drive=save_to_drive)
+config
+
+# %% [markdown]
+# ## Train
+#
+# Each update plays `num_envs` games side by side for `num_steps` steps and then improves the policy on what happened
+# (PPO). Watch two curves:
+#
+# - **Return**: the mean reward of finished games. It should rise.
+# - **Relative entropy**: how undecided the policy is, from 1 (any valid action is as good as another) to 0 (always
+#   the same one). It should fall slowly. If it drops to the red line early, the agent has stopped to explore.
+#
+# The button stops after the update in progress. Nothing is lost: the run is saved every minute, and this cell goes on
+# with it, today or tomorrow.
+
+# %% tags=["nbval-ignore-output"]
+trainer = hm.Trainer(config, run_dir, resume=True, minutes=minutes)
+try:
+    result = await asyncio.to_thread(trainer.run)  # a thread of its own keeps the stop button alive
+finally:
+    trainer.stop()  # also if the cell is interrupted
+
+# %% [markdown]
+# ## Is it any good?
+#
+# The trained policy and two baselines play the very same games. **random** takes any valid action; **greedy**
+# attacks what stands beside it and otherwise walks to the exit by the shortest way. Final stage is the stage that a
+# game ended in, 9 for a won game.
+
+# %% tags=["nbval-ignore-output"]
+players = {"trained": hm.load_policy(run_dir), "random": hm.baselines.random, "greedy": hm.baselines.greedy}
+games = evaluation.compare(players, jax.random.key(1), num_games=8 if notebook.SMOKE else 200)
+print(evaluation.table(games))
+display(evaluation.plot_stages(games))
+
+# %% [markdown]
+# Does it use what the game offers, or does it only walk?
+
+# %% tags=["nbval-ignore-output"]
+print(evaluation.usage_table(games["trained"]))
+
+# %% [markdown]
+# ## Watch it play
+#
+# One game, step by step: ▶ plays it, the arrow keys go by single steps. Beside the board are the probabilities of the
+# valid actions, what the agent thinks the position is worth, and the reward with its parts.
+
+# %% tags=["nbval-ignore-output"]
+hm.replay(hm.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_name}, seed 2")
+
+# %% [markdown]
+# ## If something goes wrong
+#
+# - **Memory is short**: sizes are chosen so that at least half of the device's memory stays free. If another notebook
+#   holds the device, end its session; else take fewer games: `notebook.config_for("tpu", num_envs=1024, …)`.
+# - **Entropy collapses** (the curve falls to the red line in the first half, the agent walks to and fro): stop, double
+#   `ent_coef`, choose another `run_name`, and start again.
+# - **Run all again**, and training goes on where it stopped, `minutes` longer: the folder of the run holds checkpoints,
+#   `metrics.jsonl` with all metrics of all updates, and `curves.png`.
+# - `hm.load_policy(run_dir)` gives the agent back, in a notebook or a script.

@@ -1,0 +1,52 @@
+"""What the notebooks share: the folder of a run and the config for the device."""
+
+import sys
+import types
+
+import pytest
+
+from hackmatrix_core import notebook
+from hackmatrix_core.config import TrainConfig
+
+
+@pytest.fixture
+def whole(monkeypatch):
+    monkeypatch.setattr(notebook, "SMOKE", False)
+
+
+def test_a_run_is_kept_beside_the_notebook_and_drive_is_told(whole, capsys):
+    assert str(notebook.run_directory("mine")) == "runs/mine"
+    assert capsys.readouterr().out == ""
+    assert str(notebook.run_directory("mine", drive=True)) == "runs/mine"
+    assert "no Google Drive outside Colab" in capsys.readouterr().out
+
+
+def test_on_colab_a_run_is_kept_on_drive_if_asked(whole, monkeypatch):
+    """Google's package stands in: it is nowhere but on Colab."""
+    mounted = []
+    drive = types.ModuleType("google.colab.drive")
+    drive.mount = mounted.append
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    monkeypatch.setitem(sys.modules, "google.colab.drive", drive)
+    assert str(notebook.run_directory("mine")) == "runs/mine"
+    assert mounted == []
+    assert str(notebook.run_directory("mine", drive=True)) == "/content/drive/MyDrive/hackmatrix/runs/mine"
+    assert mounted == ["/content/drive"]
+
+
+def test_config_of_another_device_is_that_of_this_one_and_told(whole, capsys):
+    assert notebook.config_for("cpu", seed=4) == TrainConfig.preset("cpu", seed=4)
+    assert "This machine is no" not in capsys.readouterr().out
+    config = notebook.config_for("t4", ent_coef=0.07)
+    assert config == TrainConfig.preset("cpu", ent_coef=0.07)
+    told = capsys.readouterr().out
+    assert "This machine is no t4" in told
+    assert f"{config.num_envs} environments" in told
+    with pytest.raises(ValueError, match="ent_coef is -1"):
+        notebook.config_for("t4", ent_coef=-1)
+
+
+def test_smoke_size_is_small_and_leaves_nothing_behind(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebook, "SMOKE", True)
+    assert notebook.config_for("tpu", seed=2).total_timesteps == 1024
+    assert not notebook.run_directory("mine").exists()

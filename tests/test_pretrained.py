@@ -1,0 +1,33 @@
+"""The agent that comes with the package is the one that its description tells of."""
+
+import dataclasses
+
+import jax
+
+import hackmatrix_core as hm
+from hackmatrix_core import pretrained
+from hackmatrix_core.config import TrainConfig
+
+GAMES = 200
+
+
+def test_its_evaluation_is_found_again():
+    _, about = pretrained.load()
+    policy = hm.load_policy("pretrained")
+    told = about["evaluation"]["trained, sampled"]
+    assert told["games"] >= 1000
+    found = hm.evaluate(policy, jax.random.key(7), num_games=GAMES).summary()
+    # Other games than those of the description: the two 95 % intervals meet.
+    for quantity in ("final_stage", "length"):
+        assert found[quantity]["low"] <= told[quantity]["high"], quantity
+        assert found[quantity]["high"] >= told[quantity]["low"], quantity
+    assert found["final_stage"]["low"] > about["evaluation"]["greedy"]["final_stage"]["mean"]
+
+
+def test_its_description_is_whole():
+    params, about = pretrained.load()
+    config = TrainConfig.from_dict(about["config"])
+    assert set(about["config"]) == {field.name for field in dataclasses.fields(TrainConfig)}
+    assert 0 < about["steps"] <= config.total_timesteps
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
+    assert hm.load_policy("pretrained", greedy=True).greedy
