@@ -9,11 +9,9 @@ from pathlib import Path
 import jax
 
 from hackmatrix_core.config import (
-    GIB,
     TrainConfig,
     auto_tune_for_device,
     devices_of_cores,
-    estimate_memory,
     get_device_config,
     keep_compiled_programs,
 )
@@ -62,9 +60,4 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
         print(f"This machine is no {preset}: {device}. The preset {device.preset} is taken, with its smaller sizes.")
     if SMOKE:
         return TrainConfig.preset(device.preset, **changes | _SMOKE_SIZES)
-    config = auto_tune_for_device(TrainConfig.preset(device.preset, **changes), device)
-    print(
-        f"One update is {config.batch_size:,} steps; about {estimate_memory(config) / GIB:.2f} of "
-        f"{device.memory / GIB:.1f} GiB are used."
-    )
-    return config
+    return auto_tune_for_device(TrainConfig.preset(device.preset, **changes), device)

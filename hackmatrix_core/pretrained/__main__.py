@@ -1,0 +1,28 @@
+"""`python -m hackmatrix_core.pretrained RUN` makes the agent of an evaluated run that which comes with the package."""
+
+import json
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import serialization
+
+from hackmatrix_core.checkpointing import load_params
+from hackmatrix_core.monitoring import read_metrics
+from hackmatrix_core.pretrained import FOLDER
+
+
+def keep(run_dir: Path) -> None:
+    """Make the newest checkpoint of a run the pretrained agent; weights are rounded to float16 for half the size."""
+    params, about = load_params(run_dir)
+    evaluation = json.loads((run_dir / "evaluation.json").read_text())
+    steps = read_metrics(run_dir / "metrics.jsonl")[-1]["steps"]
+    rounded = jax.tree.map(lambda x: np.asarray(x, np.float16), params)
+    (FOLDER / "params.msgpack").write_bytes(serialization.msgpack_serialize(rounded))
+    kept = {"config": about["config"], "steps": steps, "evaluation": evaluation}
+    (FOLDER / "about.json").write_text(json.dumps(kept, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))
