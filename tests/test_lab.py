@@ -63,15 +63,16 @@ def opened(browser, lab, name):
 
 def test_a_button_of_the_game_changes_the_board(browser, lab):
     tab = opened(browser, lab, "play_and_watch")
-    board = tab.locator(".jp-OutputArea .widget-html svg, .jp-OutputArea .jupyter-widgets svg").first
-    board.wait_for()
+    # JupyterLab hides cells that are scrolled away: their elements are there, and get events, but are not visible.
+    board = tab.locator(".jp-OutputArea .jupyter-widgets svg").first
+    board.wait_for(state="attached")
     before = board.inner_html()
-    tab.locator("button.jupyter-button:not([disabled])", has_text="right").first.click()
+    tab.locator("button.jupyter-button:not([disabled])", has_text="right").first.dispatch_event("click")
     tab.wait_for_function(
         "before => document.querySelector('.jp-OutputArea .jupyter-widgets svg').innerHTML !== before", arg=before
     )
-    tab.wait_for_selector("iframe[title=replay]")
+    tab.wait_for_selector("iframe[title=replay]", state="attached")
     replay = tab.frame_locator("iframe[title=replay]")
-    replay.locator("#next").click()
+    replay.locator("#next").dispatch_event("click")
     assert replay.locator("#count").text_content().startswith("action 1 of ")
     tab.close()
