@@ -24,11 +24,11 @@ from hackmatrix_core.config import (
     MAX_SEED,
     PRESETS,
     TrainConfig,
-    auto_tune_for_device,
     devices_of_cores,
     estimate_memory,
     get_device_config,
     keep_compiled_programs,
+    preset_for_device,
 )
 from hackmatrix_core.errors import UsageError, UserError
 
@@ -166,7 +166,7 @@ def doctor(options: argparse.Namespace) -> int:
     devices_of_cores()
     device = get_device_config()
     print(f"preset for this device: {device.preset}")
-    config = auto_tune_for_device(TrainConfig.preset(device.preset), device)
+    config = preset_for_device(device)
     print(f"of {device.memory / GIB:.1f} GiB, {estimate_memory(config) / GIB:.2f} GiB would be used; half is the limit")
     product = jax.numpy.ones((256, 256), jax.numpy.float32) @ jax.numpy.ones((256, 256), jax.numpy.float32)
     if float(product.sum()) != 256.0**3:
@@ -271,8 +271,7 @@ def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
             return dataclasses.replace(_stored_config(options, run_dir), **changes)
         device = get_device_config()
         if options.preset in (None, "auto"):
-            config = TrainConfig.preset(device.preset, **changes)
-            return config if "num_envs" in changes else auto_tune_for_device(config, device)
+            return preset_for_device(device, **changes)
         return TrainConfig.preset(options.preset, **changes)
     except ValueError as error:
         raise UsageError(error) from error

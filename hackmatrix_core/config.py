@@ -194,9 +194,10 @@ def estimate_memory(config: TrainConfig) -> int:
     hidden activations and their gradients, and the parameters with both moments of Adam.
     """
     rollout = config.batch_size * (OBSERVATION_SIZE + ACTION_COUNT + 8 * 4)
-    # The board encoder (cell_dim) has its features on 36 cells, on the 121 around the player, and these shifted.
-    inputs = OBSERVATION_SIZE if not config.cell_dim else 74 + 121 * config.cell_dim
-    activations = 4 * config.hidden_dim * config.num_layers + 6 * ACTION_COUNT + 4 * 121 * config.cell_dim
+    # With a board encoder the layers see features of the 121 cells around the player instead of the observation.
+    view = 121 * config.cell_dim
+    inputs = 74 + view if config.cell_dim else OBSERVATION_SIZE
+    activations = 4 * config.hidden_dim * config.num_layers + 6 * ACTION_COUNT + 4 * view
     minibatch = config.batch_size // config.num_minibatches * (5 * OBSERVATION_SIZE + 4 * activations)
     weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
     environments = config.num_envs * 16 * 1024
@@ -235,6 +236,16 @@ def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None
         num_envs //= 2
     print(f"{device}: {num_envs} environments, about {needed / GIB:.2f} GiB of memory")
     return tuned
+
+
+def preset_for_device(device: DeviceConfig, **changes: int | float) -> TrainConfig:
+    """The device's preset, tuned for it unless `num_envs` is among the changed fields.
+
+    Raises:
+        ValueError: a value out of range, or nothing fits (see `auto_tune_for_device`).
+    """
+    config = TrainConfig.preset(device.preset, **changes)
+    return config if "num_envs" in changes else auto_tune_for_device(config, device)
 
 
 def _checked(field: dataclasses.Field, value: Any) -> int | float:

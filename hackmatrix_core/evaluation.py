@@ -7,7 +7,7 @@ every policy. All games of all policies are stepped together, in one compiled lo
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -112,8 +112,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
             mean, low, high = (form.format(value) for value in means[name][quantity])
             cells.append(f"{mean} ({low} – {high})")
         rows.append([label, *cells])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    lines = _aligned(rows)
     lines.insert(1, "─" * max(map(len, lines)))
     games = " / ".join(str(len(evaluation.length)) for evaluation in evaluations.values())
     return "\n".join([*lines, f"{games} games, 95 % bootstrap intervals; a win counts as stage {NUM_STAGES + 1}"])
@@ -130,10 +129,7 @@ def usage_table(evaluation: Evaluation) -> str:
         used, share = evaluation.used[:, action], when_valid[ACTION_NAMES[action]]
         if share is not None:
             rows.append((ACTION_NAMES[action], f"{np.mean(used > 0):.1%}", f"{used.sum() / games:.2f}", f"{share:.1%}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows
-    )
+    return "\n".join(_aligned(rows))
 
 
 def plot_stages(evaluations: Mapping[str, Evaluation]) -> Figure:
@@ -222,6 +218,12 @@ def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str
     tallies["final_stage"] = states.stage + tallies["won"].astype(jnp.int32)
     tallies["score"] = states.score
     return jax.tree.map(lambda x: x.reshape(count, num_games, *x.shape[1:]), tallies)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines of text: the first column flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
 
 
 def _split(tree: Any, count: int) -> list[Any]:

@@ -10,10 +10,10 @@ import jax
 
 from hackmatrix_core.config import (
     TrainConfig,
-    auto_tune_for_device,
     devices_of_cores,
     get_device_config,
     keep_compiled_programs,
+    preset_for_device,
 )
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
@@ -45,7 +45,7 @@ def run_directory(name: str, *, drive: bool = False) -> Path:
 
 
 def config_for(preset: str, **changes: int | float) -> TrainConfig:
-    """The preset's config, tuned for the device; on another kind of device that one's preset, which is told.
+    """The preset's config, tuned for the device unless `num_envs` is given; elsewhere that device's preset, as is told.
 
     Args:
         preset: see `TrainConfig.preset`.
@@ -58,6 +58,4 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
     device = get_device_config()
     if device.preset != preset:
         print(f"This machine is no {preset}: {device}. The preset {device.preset} is taken, with its smaller sizes.")
-    if SMOKE:
-        return TrainConfig.preset(device.preset, **changes | _SMOKE_SIZES)
-    return auto_tune_for_device(TrainConfig.preset(device.preset, **changes), device)
+    return preset_for_device(device, **changes | (_SMOKE_SIZES if SMOKE else {}))

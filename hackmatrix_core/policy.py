@@ -42,8 +42,8 @@ class NetworkPolicy:
     params: Any
     hidden_dim: int = flax.struct.field(pytree_node=False)
     num_layers: int = flax.struct.field(pytree_node=False)
-    cell_dim: int = flax.struct.field(pytree_node=False, default=0)
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
+    cell_dim: int = flax.struct.field(pytree_node=False, default=0)
 
     def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
         """The action: () int32."""
@@ -72,7 +72,7 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
         return BASELINES[path_or_name]
     params, about = pretrained.load() if path_or_name == "pretrained" else load_params(path_or_name)
     config = TrainConfig.from_dict(about["config"])
-    return NetworkPolicy(params, config.hidden_dim, config.num_layers, config.cell_dim, greedy)
+    return NetworkPolicy(params, config.hidden_dim, config.num_layers, greedy, config.cell_dim)
 
 
 def as_pytree(policy: Policy) -> Policy:

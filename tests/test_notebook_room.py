@@ -42,6 +42,7 @@ def test_config_of_another_device_is_that_of_this_one_and_told(whole, capsys):
     told = capsys.readouterr().out
     assert "This machine is no t4" in told
     assert f"{config.num_envs} environments" in told
+    assert notebook.config_for("cpu", num_envs=128).num_envs == 128  # fewer, for want of memory
     with pytest.raises(ValueError, match="ent_coef is -1"):
         notebook.config_for("t4", ent_coef=-1)
 

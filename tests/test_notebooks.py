@@ -70,6 +70,12 @@ def test_badge_opens_this_notebook(source):
         assert (NOTEBOOKS.parent / link).is_file(), link
 
 
+def test_all_notebooks_are_set_up_alike():
+    """Each has to stand alone on Colab, so the cell is in all of them: up to what it imports, it is the same."""
+    beginnings = {code_cells(source)[0].source.partition("from None")[0] for source in SOURCES}
+    assert len(beginnings) == 1
+
+
 @pytest.fixture
 def kernel(monkeypatch):
     monkeypatch.setenv("HACKMATRIX_SMOKE", "1")
