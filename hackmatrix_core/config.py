@@ -52,13 +52,28 @@ class TrainConfig:
     clip_eps: float = _option(0.2, "how far the probability ratio may move before it is clipped", low=0.0, above=True)
     vf_coef: float = _option(0.5, "weight of the value loss", low=0.0)
     ent_coef: float = _option(0.1, "weight of the entropy bonus; more keeps the policy exploring", low=0.0)
+    uniform_coef: float = _option(
+        0.0,
+        "weight of the divergence of a uniform choice from the policy; keeps every valid action alive, where the "
+        "entropy bonus lets rare ones die",
+        low=0.0,
+    )
+    anneal_to: float = _option(
+        1.0,
+        "what is left at the end of the run of learning_rate, ent_coef and uniform_coef; they change linearly",
+        low=0.0,
+        high=1.0,
+    )
     max_grad_norm: float = _option(0.5, "length to which longer gradients are cut", low=0.0, above=True)
     hidden_dim: int = _option(256, "units of each hidden layer", low=1)
     num_layers: int = _option(2, "hidden layers", low=1)
     cell_dim: int = _option(
-        0, "learned features of each cell in a board encoder before the hidden layers; 0 for none", low=0
+        0, "learned features of each cell of the perceived board; 0 for dense layers on the plain observation", low=0
     )
     symlog_rewards: int = _option(0, "1: learn from sign(r) × log(1 + |r|) instead of the reward r", low=0, high=1)
+    later_starts: float = _option(
+        0.0, "share of the training games that start in a later stage, with programs", low=0.0, high=1.0
+    )
     seed: int = _option(0, "seed of everything random in the run", low=0, high=MAX_SEED)
 
     def __post_init__(self) -> None:
@@ -121,15 +136,25 @@ class TrainConfig:
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
-_RECIPE = {"gamma": 0.95, "ent_coef": 0.04, "cell_dim": 16, "symlog_rewards": 1}
+_RECIPE = {
+    "learning_rate": 1e-3,
+    "gamma": 0.99,
+    "update_epochs": 1,
+    "ent_coef": 0.02,
+    "uniform_coef": 0.03,
+    "anneal_to": 0.05,
+    "cell_dim": 16,
+    "symlog_rewards": 1,
+    "later_starts": 0.3,
+}
 """What was found by experiment on a CPU; the README tells how."""
 PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
     {
         "plan": {},
-        "cpu": _RECIPE | {"num_steps": 32, "total_timesteps": 6_000_000, "learning_rate": 1e-3},
-        "t4": _RECIPE | {"num_envs": 2048, "total_timesteps": 50_000_000},
-        "gpu": _RECIPE | {"num_envs": 4096, "total_timesteps": 200_000_000},
-        "tpu": _RECIPE | {"num_envs": 4096, "total_timesteps": 200_000_000},
+        "cpu": _RECIPE | {"num_steps": 32, "num_minibatches": 16, "total_timesteps": 15_000_000},
+        "t4": _RECIPE | {"num_envs": 2048, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 200_000_000},
+        "gpu": _RECIPE | {"num_envs": 4096, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 500_000_000},
+        "tpu": _RECIPE | {"num_envs": 4096, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 500_000_000},
     }
 )
 """What each preset changes of the plan's defaults. `cpu` is for a quarter of an hour on two cores."""
@@ -193,12 +218,12 @@ def estimate_memory(config: TrainConfig) -> int:
     These are the rollout (observations in one byte a number), one minibatch with its observations as float32, its
     hidden activations and their gradients, and the parameters with both moments of Adam.
     """
-    rollout = config.batch_size * (OBSERVATION_SIZE + ACTION_COUNT + 8 * 4)
-    # With a board encoder the layers see features of the 121 cells around the player instead of the observation.
-    view = 121 * config.cell_dim
-    inputs = 74 + view if config.cell_dim else OBSERVATION_SIZE
+    # With `cell_dim` layers see what is perceived: 36 cells of 51 numbers and 237 facts; 81 cells of the view.
+    view = 81 * config.cell_dim
+    numbers, inputs = (2073, 237 + view) if config.cell_dim else (OBSERVATION_SIZE, OBSERVATION_SIZE)
+    rollout = config.batch_size * (numbers + ACTION_COUNT + 8 * 4)
     activations = 4 * config.hidden_dim * config.num_layers + 6 * ACTION_COUNT + 4 * view
-    minibatch = config.batch_size // config.num_minibatches * (5 * OBSERVATION_SIZE + 4 * activations)
+    minibatch = config.batch_size // config.num_minibatches * (5 * numbers + 4 * activations)
     weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
     environments = config.num_envs * 16 * 1024
     return rollout + minibatch + 6 * 4 * weights + environments

@@ -12,6 +12,7 @@ its number in the whole run, so the number of devices does not change what is co
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import distrax
 import jax
 import jax.numpy as jnp
 import optax
@@ -19,6 +20,7 @@ from jax import lax
 
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.network import ActorCritic, masked_categorical
+from hackmatrix_core.perception import Percept, perceive
 
 Metrics = dict[str, jax.Array]
 
@@ -54,7 +56,7 @@ class Transition(NamedTuple):
     Observation, mask, log-probability and value all belong to the state *before* the action.
     """
 
-    obs: jax.Array  # (…, D) as the environment gives it: uint8 where it is compact, else float32
+    obs: jax.Array | Percept  # as `Agent.seen` gives it: small integers where it can
     action: jax.Array  # int32
     reward: jax.Array  # float32, as it is learned from (`TrainConfig.symlog_rewards`)
     done: jax.Array  # bool, the episode ended here, for either reason
@@ -89,17 +91,27 @@ class Agent(NamedTuple):
 
     config: TrainConfig
     env: Environment
+    env_params: Any
     network: ActorCritic
     optimizer: optax.GradientTransformation
     axis: str | None = None
     """Name of the axis of devices that the environments are spread over; None on one device."""
 
-    def apply(self, params: Any, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Logits and values of observations as the environment gives them."""
-        return self.network.apply(params, self.decode(obs))
+    def apply(self, params: Any, seen: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
+        """Logits and values of what was seen."""
+        return self.network.apply(params, seen if isinstance(seen, Percept) else self._decode(seen))
 
-    def decode(self, obs: jax.Array) -> jax.Array:
-        """Observations as the network takes them: float32."""
+    def init(self, key: jax.Array, obs: jax.Array) -> Any:
+        """Fresh parameters for observations like these."""
+        seen = self.seen(obs)
+        return self.network.init(key, seen if isinstance(seen, Percept) else self._decode(seen))
+
+    def seen(self, obs: jax.Array) -> jax.Array | Percept:
+        """What a rollout remembers of observations, (N, D): themselves, or what the network perceives of them."""
+        return perceive(obs) if self.config.cell_dim else obs
+
+    def _decode(self, obs: jax.Array) -> jax.Array:
+        """Observations as dense layers take them: float32."""
         return self.env.decode_observation(obs) if hasattr(self.env, "decode_observation") else obs
 
     def env_keys(self, key: jax.Array, count: int) -> jax.Array:
@@ -108,10 +120,21 @@ class Agent(NamedTuple):
 
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
-    """Network and optimiser for a config and an environment."""
+    """Network, optimiser and the environment's parameters for a config.
+
+    Raises:
+        ValueError: `later_starts` is asked for, and the environment has none.
+    """
+    env_params = env.default_params
+    if config.later_starts:
+        if not hasattr(env_params, "later_starts"):
+            raise ValueError(f"later_starts is {config.later_starts}, and {type(env).__name__} has none. Set it to 0")
+        env_params = env_params.replace(later_starts=config.later_starts)
     network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
-    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate, eps=1e-5))
-    return Agent(config, env, network, optimizer)
+    steps = config.num_updates * config.update_epochs * config.num_minibatches
+    rate = optax.linear_schedule(config.learning_rate, config.learning_rate * config.anneal_to, steps)
+    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
+    return Agent(config, env, env_params, network, optimizer)
 
 
 def _numbers(count: int, axis: str | None) -> jax.Array:
@@ -140,8 +163,8 @@ def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
     key, network_key, env_key = jax.random.split(key, 3)
     env = agent.env
     count = agent.config.num_envs // (1 if agent.axis is None else lax.axis_size(agent.axis))
-    obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count), env.default_params)
-    params = agent.network.init(network_key, agent.decode(obs[:1]))
+    obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count), agent.env_params)
+    params = agent.init(network_key, obs[:1])
     return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
 
 
@@ -161,21 +184,22 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         env_state, obs, key = carry
         key, action_key, step_key = jax.random.split(key, 3)
         mask = get_action_mask(env_state)
-        logits, value = agent.apply(params, obs)
+        seen = agent.seen(obs)
+        logits, value = agent.apply(params, seen)
         policy = masked_categorical(logits, mask)
         action = jax.vmap(_sample)(logits, mask, agent.env_keys(action_key, count))
         step_keys = agent.env_keys(step_key, count)
-        next_obs, env_state, reward, done, info = step(step_keys, env_state, action, env.default_params)
+        next_obs, env_state, reward, done, info = step(step_keys, env_state, action, agent.env_params)
         truncated = info["truncated"]
         # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
         final_value = lax.cond(
             jnp.any(truncated),
-            lambda: jnp.where(truncated, agent.apply(params, info["final_observation"])[1], 0.0),
+            lambda: jnp.where(truncated, agent.apply(params, agent.seen(info["final_observation"]))[1], 0.0),
             lambda: jnp.zeros_like(value),
         )
         learned = jnp.sign(reward) * jnp.log1p(jnp.abs(reward)) if config.symlog_rewards else reward
         transition = Transition(
-            obs, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
+            seen, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
         )
         return (env_state, next_obs, key), (transition, _sums(info, action, env.num_actions))
 
@@ -192,7 +216,7 @@ def _sample(logits: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
 
 def _sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> Metrics:
     """Sums over the environments of what is told of one step: numbers only, so that a long rollout stays small."""
-    ended = info["returned_episode"]
+    ended = info["returned_episode"] & info.get("full_game", True)
     # The final stage counts a win as one more than the last stage.
     finals = {
         "episodes": jnp.ones_like(ended),
@@ -261,20 +285,26 @@ def ppo_loss(
     batch: Batch,
     config: TrainConfig,
     axis: str | None = None,
+    exploration: float | jax.Array = 1.0,
 ) -> tuple[jax.Array, Metrics]:
-    """The loss of PPO: clipped surrogate + vf_coef × value loss − ent_coef × entropy.
+    """The loss of PPO: clipped surrogate + vf_coef × value loss − ent_coef × entropy + uniform_coef × divergence.
+
+    The divergence is that of a uniform choice over the valid actions from the policy, KL(uniform ‖ policy). Where the
+    entropy's pull on an action vanishes with its probability, this one's stays, so that no valid action dies out.
 
     Args:
         params: of the network.
         apply: maps parameters and observations to logits and values.
         batch: any leading axes, (B,) in training; advantages are normalised over the batch.
-        config: its clip_eps, vf_coef and ent_coef.
+        config: its clip_eps, vf_coef, ent_coef and uniform_coef.
         axis: of the devices that the batch is spread over, if it is: the loss is then the part of this device, and
             the mean over devices is the loss of the whole batch.
+        exploration: () float32, what is left of ent_coef and uniform_coef (`TrainConfig.anneal_to`).
 
     Returns:
-        The loss, and float32 scalars: its three parts `policy_loss`, `value_loss`, `entropy`; `relative_entropy`, the
-        entropy as a share of that of a uniform choice, over states with a choice; `approx_kl`; `clip_fraction`.
+        The loss, and float32 scalars: its parts `policy_loss`, `value_loss`, `entropy`, `uniform_divergence`;
+        `relative_entropy`, the entropy as a share of that of a uniform choice, over states with a choice; `approx_kl`;
+        `clip_fraction`.
     """
     steps, advantages = batch.transitions, batch.advantages
     logits, value = apply(params, steps.obs)
@@ -289,17 +319,27 @@ def ppo_loss(
     value_loss = 0.5 * jnp.mean(jnp.square(value - batch.targets))
     entropies = policy.entropy()
     entropy = jnp.mean(entropies)
-    loss = policy_loss + config.vf_coef * value_loss - config.ent_coef * entropy
+    divergence = jnp.mean(_divergence_from_uniform(policy, steps.action_mask))
+    explores = exploration * (config.ent_coef * entropy - config.uniform_coef * divergence)
+    loss = policy_loss + config.vf_coef * value_loss - explores
 
     metrics = {
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
+        "uniform_divergence": divergence,
         "relative_entropy": _relative_entropy(entropies, steps.action_mask, axis),
         "approx_kl": jnp.mean(ratio - 1.0 - log_ratio),
         "clip_fraction": jnp.mean((jnp.abs(ratio - 1.0) > config.clip_eps).astype(jnp.float32)),
     }
     return loss, metrics
+
+
+def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
+    """KL(uniform over the valid actions ‖ policy): bool (…, A) to float32 (…); 0 where none is valid."""
+    num_valid = jnp.maximum(jnp.sum(mask, axis=-1, dtype=jnp.float32), 1.0)
+    log_probs = jnp.sum(jnp.where(mask, jax.nn.log_softmax(policy.logits), 0.0), axis=-1)
+    return jnp.where(jnp.any(mask, axis=-1), -log_probs / num_valid - jnp.log(num_valid), 0.0)
 
 
 def _relative_entropy(entropies: jax.Array, mask: jax.Array, axis: str | None) -> jax.Array:
@@ -323,14 +363,17 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     """
     config = agent.config
     runner, transitions, metrics = collect(agent, runner)
-    _, last_value = agent.apply(runner.params, runner.obs)
+    _, last_value = agent.apply(runner.params, agent.seen(runner.obs))
     advantages, targets = compute_gae(transitions, last_value, config.gamma, config.gae_lambda)
     rollout = Batch(transitions, advantages, targets)
+    exploration = 1.0 - (1.0 - config.anneal_to) * runner.update.astype(jnp.float32) / config.num_updates
 
     def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
-        gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(params, agent.apply, batch, config, agent.axis)
+        gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(
+            params, agent.apply, batch, config, agent.axis, exploration
+        )
         gradients, loss_metrics = _over_devices((gradients, loss_metrics), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count
             updates, opt_state = agent.optimizer.update(gradients, opt_state, params)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.board_encoder import BoardEncoder
+from hackmatrix_core.board_encoder import BoardEncoder, on_real_board
+from hackmatrix_core.perception import Percept, perceive
 
 _FORBIDDEN = -1e9
 
@@ -33,7 +34,8 @@ class ActorCritic(nn.Module):
     """Policy and value on one shared stack of layers, with orthogonal weights at the start.
 
     Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…). With `cell_dim`
-    above 0 a `BoardEncoder` comes before the layers; it takes the observations of HackMatrix only.
+    above 0 the observations are those of HackMatrix; they are perceived, and a `BoardEncoder` comes before the layers.
+    What was perceived already (a `Percept` of N observations) is taken as well.
     """
 
     num_actions: int
@@ -42,15 +44,23 @@ class ActorCritic(nn.Module):
     cell_dim: int = 0
 
     @nn.compact
-    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, observation: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and value of each observation."""
-        x = BoardEncoder(self.cell_dim)(observation) if self.cell_dim else observation
+        if not self.cell_dim:
+            return self._heads(observation)
+        if isinstance(observation, Percept):
+            leading, percept = observation.pose.shape, observation
+        else:
+            leading = observation.shape[:-1]
+            percept = perceive(observation.reshape(-1, observation.shape[-1]))
+        logits, value = self._heads(BoardEncoder(self.cell_dim)(percept))
+        return on_real_board(logits, percept.pose).reshape(*leading, -1), value.reshape(leading)
+
+    def _heads(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         for _ in range(self.num_layers):
             x = nn.relu(self._dense(self.hidden_dim, np.sqrt(2))(x))
         # Small first logits: near uniform play at the start, whatever the observation.
-        logits = self._dense(self.num_actions, 0.01)(x)
-        value = self._dense(1, 1.0)(x)
-        return logits, value[..., 0]
+        return self._dense(self.num_actions, 0.01)(x), self._dense(1, 1.0)(x)[..., 0]
 
     def _dense(self, features: int, scale: float) -> nn.Dense:
         return nn.Dense(features, kernel_init=nn.initializers.orthogonal(scale))

@@ -18,7 +18,14 @@ from hackmatrix_core.config import (
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
 """Whether the notebooks run in a small size, as in tests."""
-_SMOKE_SIZES = {"num_envs": 8, "num_steps": 32, "total_timesteps": 1024, "hidden_dim": 32, "cell_dim": 4}
+_SMOKE_SIZES = {
+    "num_envs": 8,
+    "num_minibatches": 2,
+    "num_steps": 32,
+    "total_timesteps": 1024,
+    "hidden_dim": 32,
+    "cell_dim": 4,
+}
 _DRIVE = Path("/content/drive")
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core import spaces
+from hackmatrix_core.curriculum import with_later_starts
 from hackmatrix_core.game import history, observation, random, stage
 from hackmatrix_core.game.batching import batched
 from hackmatrix_core.game.rewards import REWARD_PARTS
@@ -34,6 +35,9 @@ class EnvParams:
     reward_weights: jax.Array = dataclasses.field(default_factory=lambda: np.ones(len(REWARD_PARTS), np.float32))
     """(15,) float32, the weights of the reward parts in the order of R10."""
 
+    later_starts: float | jax.Array | None = None
+    """() float32, the share of new episodes that start in a later stage (see `curriculum`); None for none at all."""
+
     @property
     def max_steps_in_episode(self) -> int | jax.Array:
         """`max_steps` under the name that gymnax gives it."""
@@ -52,6 +56,7 @@ class EnvState:
     game: GameState
     episode_return: jax.Array  # () float32, weighted rewards so far
     episode_length: jax.Array  # () int32, actions so far
+    full_game: jax.Array | None = None  # () bool: it began by R2. None where all do, without `EnvParams.later_starts`
 
     def _repr_html_(self) -> str | None:
         return self.game._repr_html_()
@@ -108,9 +113,8 @@ class HackMatrixGymnax:
         return spaces.as_gymnax(spaces.Box(0, high, self.obs_shape, dtype))
 
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
-        """Start an episode with a new game (R2): the observation and the state. The parameters do not matter to it."""
-        del params
-        packed, state = _reset_batch(random.seed_from_key(key))
+        """Start an episode with a new game (R2, or `EnvParams.later_starts`): the observation and the state."""
+        packed, state = _reset_batch(random.seed_from_key(key), _arrays(params or self.default_params))
         return self._unpacked(packed), dataclasses.replace(state, game=history.empty(state.game))
 
     def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
@@ -130,7 +134,8 @@ class HackMatrixGymnax:
             info: the same keys in every step. `reward_parts` (15 × () float32, not weighted), `stage`, `score`, `hp`
                 (() int32, before the auto-reset), `terminated`, `truncated`, `won` (() bool), `final_observation`
                 (before the auto-reset), and `returned_episode` (() bool, an episode ended here) with
-                `episode_return` (() float32) and `episode_length` (() int32), running totals until it does.
+                `episode_return` (() float32) and `episode_length` (() int32), running totals until it does. With
+                `EnvParams.later_starts` also `full_game` (() bool, the episode began by R2).
         """
         return self._run(_step_batch, key, state, action, params)
 
@@ -197,7 +202,7 @@ def _step_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: Env
     done = info["returned_episode"]
     # One pass generates the next stages and the first stages of new games. A game that is cut on its way into a stage
     # is in both halves: its last observation shows that stage.
-    game, fresh = ended.game, stage.new_games(seed)
+    game, (fresh, full_game) = ended.game, _new_games(seed, params)
     enters = outcome.stage_completed & ~outcome.won
 
     def both(first: jax.Array, second: jax.Array) -> jax.Array:
@@ -222,6 +227,7 @@ def _step_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: Env
             next_game,
             jnp.where(done, jnp.float32(0), ended.episode_return),
             jnp.where(done, 0, ended.episode_length),
+            None if full_game is None else jnp.where(done, full_game, ended.full_game),
         ),
         change=jnp.where(done, history.Change.CLEAR, change),
         reward=reward,
@@ -238,10 +244,18 @@ def _step_env_batch(seed: jax.Array, state: EnvState, action: jax.Array, params:
 
 
 @batched
-def _reset_batch(seed: jax.Array) -> tuple[observation.Packed, EnvState]:
+def _reset_batch(seed: jax.Array, params: EnvParams) -> tuple[observation.Packed, EnvState]:
     games = seed.shape[1]
-    game = stage.enter(stage.new_games(seed), jnp.ones(games, bool), seed)
-    return observation.packed(game), EnvState(game, jnp.zeros(games, jnp.float32), jnp.zeros(games, jnp.int32))
+    fresh, full_game = _new_games(seed, params)
+    game = stage.enter(fresh, jnp.ones(games, bool), seed)
+    state = EnvState(game, jnp.zeros(games, jnp.float32), jnp.zeros(games, jnp.int32), full_game)
+    return observation.packed(game), state
+
+
+def _new_games(seed: jax.Array, params: EnvParams) -> tuple[GameState, jax.Array | None]:
+    """New games before their first stage is generated, and which of them are full games."""
+    games = stage.new_games(seed)
+    return (games, None) if params.later_starts is None else with_later_starts(games, seed, params.later_starts)
 
 
 def _advanced(
@@ -250,7 +264,7 @@ def _advanced(
     game, outcome, change = advance(state.game, action, seed)
     parts = jnp.stack([outcome.reward_parts[name] for name in REWARD_PARTS])
     reward = jnp.sum(parts * params.reward_weights, axis=0)
-    ended = EnvState(game, state.episode_return + reward, state.episode_length + 1)
+    ended = EnvState(game, state.episode_return + reward, state.episode_length + 1, state.full_game)
     truncated = (ended.episode_length >= params.max_steps) & ~outcome.terminated
     info = {
         "reward_parts": outcome.reward_parts,
@@ -264,6 +278,8 @@ def _advanced(
         "episode_length": ended.episode_length,
         "returned_episode": outcome.terminated | truncated,
     }
+    if state.full_game is not None:
+        info["full_game"] = state.full_game
     return ended, outcome, change, reward, info
 
 
@@ -274,4 +290,5 @@ def _arrays(params: EnvParams) -> EnvParams:
             f"reward_weights has shape {weights.shape}, expected ({len(REWARD_PARTS)},): "
             "one weight for each reward part, in the order of REWARD_PARTS"
         )
-    return EnvParams(jnp.asarray(params.max_steps, jnp.int32), weights)
+    share = None if params.later_starts is None else jnp.asarray(params.later_starts, jnp.float32)
+    return EnvParams(jnp.asarray(params.max_steps, jnp.int32), weights, share)

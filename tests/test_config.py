@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from hackmatrix_core.config import (
     estimate_memory,
     get_device_config,
 )
+from hackmatrix_core.perception import VIEW, perceive
 
 T4 = DeviceConfig("gpu", "Tesla T4", 1, 15 * GIB)
 
@@ -32,11 +34,14 @@ def test_defaults_are_the_plan():
         "clip_eps": 0.2,
         "vf_coef": 0.5,
         "ent_coef": 0.1,
+        "uniform_coef": 0.0,
+        "anneal_to": 1.0,
         "max_grad_norm": 0.5,
         "hidden_dim": 256,
         "num_layers": 2,
         "cell_dim": 0,
         "symlog_rewards": 0,
+        "later_starts": 0.0,
         "seed": 0,
     }
     assert TrainConfig() == TrainConfig.preset("plan")
@@ -120,6 +125,15 @@ def test_tuning_fits_the_device(device, preset, capsys):
     assert tuned == TrainConfig(num_envs=TrainConfig.preset(preset).num_envs)
     assert estimate_memory(tuned) <= device.memory // 2
     assert f"{tuned.num_envs} environments" in capsys.readouterr().out
+
+
+def test_the_estimate_counts_what_is_perceived():
+    percept = jax.eval_shape(perceive, jax.ShapeDtypeStruct((1, 1545), np.uint8))
+    numbers = percept.cells.size + percept.facts.size
+    small, big = (TrainConfig(cell_dim=8, num_envs=n, hidden_dim=1, num_minibatches=1) for n in (8, 16))
+    rollout = 8 * 128 * (numbers + 28 + 32)
+    minibatch = 8 * 128 * (5 * numbers + 4 * (4 * 2 + 6 * 28 + 4 * VIEW**2 * 8))
+    assert estimate_memory(big) - estimate_memory(small) == rollout + minibatch + 8 * 16 * 1024
 
 
 def test_tuning_goes_down_until_it_fits():

@@ -55,12 +55,12 @@ def hand_made_apply(params, obs):
     return obs * params["scale"], jnp.full(obs.shape[:-1], 2.0, jnp.float32) * params["value"]
 
 
-def reference_loss(scale: float, value: float, config: TrainConfig) -> float:
+def reference_loss(scale: float, value: float, config: TrainConfig, exploration: float = 1.0) -> float:
     """The same loss, by hand in float64."""
     batch = hand_made_batch()
     advantages = np.asarray(batch.advantages, np.float64)
     advantages = (advantages - advantages.mean()) / advantages.std()
-    policy_loss, entropy = 0.0, 0.0
+    policy_loss, entropy, divergence = 0.0, 0.0, 0.0
     for i in range(3):
         weights = np.exp(scale * np.asarray(batch.transitions.obs[i], np.float64))
         weights = weights * np.asarray(batch.transitions.action_mask[i])
@@ -69,21 +69,29 @@ def reference_loss(scale: float, value: float, config: TrainConfig) -> float:
         clipped = min(max(ratio, 1 - config.clip_eps), 1 + config.clip_eps)
         policy_loss -= min(ratio * advantages[i], clipped * advantages[i]) / 3
         entropy -= sum(q * np.log(q) for q in p if q > 0) / 3
+        valid = p[np.asarray(batch.transitions.action_mask[i])]
+        divergence += np.mean(np.log(1 / len(valid)) - np.log(valid)) / 3
     value_loss = 0.5 * np.mean((2.0 * value - np.asarray(batch.targets, np.float64)) ** 2)
-    return policy_loss + config.vf_coef * value_loss - config.ent_coef * entropy
+    explores = exploration * (config.ent_coef * entropy - config.uniform_coef * divergence)
+    return policy_loss + config.vf_coef * value_loss - explores
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0])
-def test_loss_and_gradient_equal_the_hand_made_case(scale):
-    config = TrainConfig(ent_coef=0.3, vf_coef=0.7)
+@pytest.mark.parametrize(("uniform_coef", "exploration"), [(0.0, 1.0), (0.4, 1.0), (0.4, 0.25)])
+def test_loss_and_gradient_equal_the_hand_made_case(scale, uniform_coef, exploration):
+    config = TrainConfig(ent_coef=0.3, vf_coef=0.7, uniform_coef=uniform_coef)
     params = {"scale": jnp.float32(scale), "value": jnp.float32(0.9)}
     (loss, metrics), gradient = jax.value_and_grad(ppo_loss, has_aux=True)(
-        params, hand_made_apply, hand_made_batch(), config
+        params, hand_made_apply, hand_made_batch(), config, exploration=exploration
     )
-    assert loss == pytest.approx(reference_loss(scale, 0.9, config), rel=1e-5)
+
+    def expected(scale_step: float = 0.0, value_step: float = 0.0) -> float:
+        return reference_loss(scale + scale_step, 0.9 + value_step, config, exploration)
+
+    assert loss == pytest.approx(expected(), rel=1e-5)
     step = 1e-5
-    by_scale = (reference_loss(scale + step, 0.9, config) - reference_loss(scale - step, 0.9, config)) / (2 * step)
-    by_value = (reference_loss(scale, 0.9 + step, config) - reference_loss(scale, 0.9 - step, config)) / (2 * step)
+    by_scale = (expected(step) - expected(-step)) / (2 * step)
+    by_value = (expected(0.0, step) - expected(0.0, -step)) / (2 * step)
     assert gradient["scale"] == pytest.approx(by_scale, rel=1e-3)
     assert gradient["value"] == pytest.approx(by_value, rel=1e-3)
     # Of the three states, the third has no choice: its entropy does not count.
@@ -146,6 +154,33 @@ def test_an_update_goes_over_every_environment_in_every_epoch():
     assert int(adam.count) == config.update_epochs * config.num_minibatches
     assert all(np.isfinite(value).all() for value in metrics.values())
     assert not np.array_equal(jax.random.key_data(after.key), jax.random.key_data(runner.key))
+
+
+@pytest.mark.parametrize(("done", "left"), [(0.0, 1.0), (0.5, 0.55), (1.0, 0.1), (1.5, 0.1)])
+def test_the_learning_rate_is_annealed(done, left):
+    """Adam's first step has the length of the learning rate, whatever the gradient."""
+    config = small_config(10, anneal_to=0.1, max_grad_norm=1e9)
+    agent = make_agent(config, probes.CuedAction())
+    gradients = {"x": jnp.full((3,), 5.0, jnp.float32)}
+    clip, (adam, schedule) = agent.optimizer.init(gradients)
+    count = round(done * 10 * config.update_epochs * config.num_minibatches)
+    state = (clip, (adam, schedule._replace(count=jnp.int32(count))))
+    with jax.numpy_dtype_promotion("standard"):
+        step, _ = agent.optimizer.update(gradients, state, gradients)
+    np.testing.assert_allclose(step["x"], -left * config.learning_rate, rtol=1e-4)
+
+
+def test_exploration_is_annealed():
+    def learnt(update, **changes):
+        agent = make_agent(small_config(10, anneal_to=0.0, **changes), probes.CuedAction())
+        runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(4))._replace(update=jnp.int32(update))
+        return jax.jit(lambda runner: update_step(agent, runner))(runner)[0].params
+
+    exploring = {"ent_coef": 0.5, "uniform_coef": 0.5}
+    at_the_end, without = learnt(10, **exploring), learnt(10, ent_coef=0.0)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), at_the_end, without)
+    differs = jax.tree.map(lambda x, y: not np.allclose(x, y, atol=1e-3), learnt(0, **exploring), without)
+    assert any(jax.tree.leaves(differs))
 
 
 def test_constant_reward_gives_its_value():

@@ -28,6 +28,7 @@ class Stream(enum.IntEnum):
     POLY = enum.auto()
     MOVE_ORDER = enum.auto()
     SPAWN = enum.auto()
+    LATER_START = enum.auto()  # no rule: `curriculum`
 
 
 def seed_from_key(key: jax.Array) -> jax.Array:

@@ -1,0 +1,277 @@
+"""What an experienced player sees at a glance: facts that follow from one observation (R11), without any learning.
+
+A network of dense layers learns slowly what one look at the board tells: how far the exit is around the blocks, which
+enemy an attack would hit, where the next enemies strike, what a siphon would bring. Here these are counted, once a
+step, as small integers, which a rollout keeps in place of the observation.
+
+The game has no preferred side (but for ties, R1.1), so the board is seen in one of eight orientations: turned and
+mirrored until the exit lies ahead (up) and not to the left, nearer to straight ahead than to the side. What is learned
+in one corner then holds in all of them. Programs that tell rows from columns get their counts from the real board.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hackmatrix_core.game.mask import CREDITS, ENERGY
+from hackmatrix_core.game.observation import CELL_VALUES, OBSERVATION_SCALE, OBSERVATION_SIZE, PLAYER_VALUES
+from hackmatrix_core.game.state import BOARD_SIZE, DIRECTIONS, NUM_CELLS, NUM_PROGRAMS, NUM_STAGES
+
+BEHIND = 3
+"""Rows and columns that are seen behind the player and to its left; ahead and to its right it is the whole board."""
+VIEW = BEHIND + BOARD_SIZE
+ORIENTATIONS = 8
+FAR = 12
+"""Steps that count as far: longer ways and cells that can not be reached read the same."""
+_PURSUIT = 6  # enemies are counted by their walking distance below this
+_FEW = 10  # credits and energy are told exactly up to this
+_PRICES = np.array([CREDITS, ENERGY], np.float32)
+
+# The values of a cell in an observation (R11).
+_ENEMIES, _HP, _STUNNED = slice(0, 4), 4, 5
+_BLOCKS, _POINTS, _SIPHONED, _PROGRAMS, _SPAWN = slice(7, 10), 10, 11, slice(12, 12 + NUM_PROGRAMS), 35
+_TIMER, _CREDITS, _ENERGY, _EXIT = 36, 37, 38, 40
+
+_ROW, _COL = np.divmod(np.arange(NUM_CELLS), BOARD_SIZE)
+_RISE, _RUN = _ROW[None] - _ROW[:, None], _COL[None] - _COL[:, None]
+_BESIDE = (np.abs(_RISE) + np.abs(_RUN) == 1).astype(np.float32)
+_REACH = _BESIDE + np.eye(NUM_CELLS, dtype=np.float32)
+_AROUND = ((np.maximum(np.abs(_RISE), np.abs(_RUN))) == 1).astype(np.float32)
+_SAME_ROW, _SAME_COL = (_RISE == 0).astype(np.float32), (_RUN == 0).astype(np.float32)
+
+
+class Percept(NamedTuple):
+    """N observations as they are seen; small integers, whose scales are `CELL_SCALE` and `FACT_SCALE`."""
+
+    cells: jax.Array
+    """(N, 36, 51) uint8: the 42 values of R11, then what `_cell_facts` adds, by cell of the real board."""
+    facts: jax.Array
+    """(N, F) uint8: what concerns the player or the whole board."""
+    pose: jax.Array
+    """(N,) int32: orientation × 36 + the player's cell. Bits of the orientation: 1 rows and 2 columns are mirrored,
+    then, 4, rows and columns are exchanged."""
+
+
+def perceive(observations: jax.Array) -> Percept:
+    """See observations: (N, 1545), uint8 as the environment packs them, or float32 (R11).
+
+    Raises:
+        ValueError: these are no observations of HackMatrix.
+    """
+    if observations.shape[-1] != OBSERVATION_SIZE:
+        raise ValueError(
+            f"observations have {observations.shape[-1]} numbers, expected {OBSERVATION_SIZE}: only the board of "
+            "HackMatrix can be perceived. Set cell_dim to 0 for another environment"
+        )
+    if observations.dtype != jnp.uint8:
+        observations = jnp.round(observations / OBSERVATION_SCALE[None]).astype(jnp.uint8)
+    player = observations[:, :PLAYER_VALUES].astype(jnp.float32)
+    owned = observations[:, PLAYER_VALUES : PLAYER_VALUES + NUM_PROGRAMS].astype(jnp.float32)
+    packed_cells = observations[:, PLAYER_VALUES + NUM_PROGRAMS :].reshape(-1, NUM_CELLS, CELL_VALUES)
+    cells = packed_cells.astype(jnp.float32)
+
+    row, col = (observations[:, i].astype(jnp.int32) for i in (0, 1))
+    position = row * BOARD_SIZE + col
+    here = _one_hot(position, NUM_CELLS)
+    pose = _orientation(row, col, cells[..., _EXIT]) * NUM_CELLS + position
+
+    added = _cell_facts(cells, here)
+    facts = [
+        *_player_facts(player, owned),
+        _at(here, added),
+        *_ray_facts(cells, added, player, pose),
+        *_board_facts(cells, added, here, owned, player),
+        _one_hot(_table(_SEEN_AT, pose)[:, 0], NUM_CELLS),
+    ]
+    small = [jnp.concatenate(x, axis=-1).astype(jnp.uint8) for x in ([added], facts)]
+    return Percept(jnp.concatenate([packed_cells, small[0]], axis=-1), small[1], pose)
+
+
+def _orientation(row: jax.Array, col: jax.Array, exits: jax.Array) -> jax.Array:
+    exit_cell = jnp.argmax(exits, axis=-1).astype(jnp.int32)
+    rise, run = exit_cell // BOARD_SIZE - row, exit_cell % BOARD_SIZE - col
+    bits = (rise < 0, run < 0, jnp.abs(rise) < jnp.abs(run))
+    return sum(bit.astype(jnp.int32) << i for i, bit in enumerate(bits))
+
+
+def _cell_facts(cells: jax.Array, here: jax.Array) -> jax.Array:
+    """What each cell's surroundings tell: float32 (N, 36, 9), see `_CELL_FACTS`."""
+    is_block = jnp.sum(cells[..., _BLOCKS], axis=-1)
+    is_open, unsiphoned = 1.0 - is_block, is_block * (1.0 - cells[..., _SIPHONED])
+    enemies, able = jnp.sum(cells[..., _ENEMIES], axis=-1), 1.0 - cells[..., _STUNNED]
+    is_free = is_open * (1.0 - enemies) * _number(cells[..., _TIMER] == 0)
+
+    # Both searches in one: from the exit (R10) and from the player (R6.2, entities left aside).
+    starts = jnp.concatenate([cells[..., _EXIT], here])
+    open_twice = jnp.concatenate([is_open, is_open])
+
+    def spread(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        reached, distance = carry
+        grown = jnp.minimum(reached @ _REACH, 1.0) * open_twice
+        return jnp.maximum(reached, grown), distance + (1.0 - reached)
+
+    _, distances = lax.fori_loop(0, FAR, spread, (starts, jnp.zeros_like(starts)))
+    to_exit, from_player = jnp.split(distances, 2)
+
+    # A virus that moves first and then strikes (two rounds, R6.2); all others strike from beside.
+    strikes = (enemies * able) @ _BESIDE
+    leaps = jnp.minimum(jnp.minimum((cells[..., 0] * able) @ _BESIDE, 1.0) * is_free @ _BESIDE, 1.0)
+    credits, energy = (jnp.minimum(cells[..., i], 15.0) * is_open @ _REACH for i in (_CREDITS, _ENERGY))
+    points, spawns = (cells[..., i] * unsiphoned @ _BESIDE for i in (_POINTS, _SPAWN))
+    on_board = jnp.ones_like(is_open)
+    return jnp.stack([on_board, to_exit, from_player, strikes, leaps, credits, energy, points, spawns], axis=-1)
+
+
+_CELL_FACTS = {
+    "on_board": 1,
+    "steps_to_exit": FAR,
+    "steps_from_player": FAR,
+    "strikes": 2,  # enemies that would strike a player who stands here
+    "leaps": 1,  # a virus could come and strike
+    "credits": 2,  # what a siphon here brings (R5)
+    "energy": 2,
+    "points": 9,
+    "spawns": 9,
+}
+_TO_EXIT, _STRIKES, _LEAPS = 1, 3, 4
+
+
+def _player_facts(player: jax.Array, owned: jax.Array) -> list[jax.Array]:
+    """Hp and stage one-hot, resources, flags, owned programs, and those that can be paid."""
+    hp, credits, energy, stage = (player[:, i : i + 1] for i in (2, 3, 4, 5))
+    can_pay = owned * _number((credits >= _PRICES[:1]) & (energy >= _PRICES[1:]))
+    return [
+        _number(hp == np.arange(1, 4, dtype=np.float32)[None]),
+        _number(stage == np.arange(NUM_STAGES, dtype=np.float32)[None]),
+        credits,
+        energy,
+        jnp.minimum(credits, _FEW),
+        jnp.minimum(energy, _FEW),
+        player[:, 6:],
+        owned,
+        can_pay,
+    ]
+
+
+def _ray_facts(cells: jax.Array, added: jax.Array, player: jax.Array, pose: jax.Array) -> list[jax.Array]:
+    """For each direction as seen: the neighbouring cell, and what an attack would hit (R4.3)."""
+    is_block = jnp.sum(cells[..., _BLOCKS], axis=-1, keepdims=True)
+    incoming = jnp.minimum(cells[..., _TIMER, None], 1.0)
+    looks = jnp.concatenate([cells[..., :7], incoming, is_block, added[..., [_TO_EXIT, _STRIKES, _LEAPS]]], axis=-1)
+    beyond = np.zeros((1, 1, looks.shape[-1]), np.float32)
+    beyond[..., 8:10] = 1.0, FAR
+    looks = jnp.concatenate([looks, jnp.broadcast_to(beyond, (looks.shape[0], 1, looks.shape[-1]))], axis=1)
+    seen = jnp.take_along_axis(looks, _table(_RAYS, pose)[..., None], axis=1)
+    seen = seen.reshape(-1, 4, BOARD_SIZE - 1, looks.shape[-1])
+
+    ends = jnp.minimum(jnp.sum(seen[..., :4], axis=-1) + seen[..., 7] + seen[..., 8], 1.0)
+    in_sight = _number(jnp.cumsum(ends, axis=-1) - ends == 0)
+    target = jnp.sum(seen[..., :8] * in_sight[..., None], axis=2)
+    sight = jnp.sum(in_sight, axis=-1, keepdims=True)
+    # One blow is enough: attack is told as attack − 1.
+    hp = target[..., 4:5]
+    dies = _number((hp > 0) & (hp <= player[:, None, 7:8] + 1.0))
+    next_cell = seen[:, :, 0, 8:]
+    position = pose % NUM_CELLS
+    steps_here = jnp.take_along_axis(added[..., _TO_EXIT], position[:, None], axis=1)
+    nearer = _number(next_cell[..., 1] < steps_here)
+    rays = jnp.concatenate([target, dies, sight, next_cell], axis=-1)
+    return [rays.reshape(rays.shape[0], -1), nearer]
+
+
+def _board_facts(
+    cells: jax.Array, added: jax.Array, here: jax.Array, owned: jax.Array, player: jax.Array
+) -> list[jax.Array]:
+    """Programs to be had, on the board and by a siphon here; counts of what programs act on (R7)."""
+    is_block = jnp.sum(cells[..., _BLOCKS], axis=-1)
+    unsiphoned = is_block * (1.0 - cells[..., _SIPHONED])
+    programs = cells[..., _PROGRAMS] * unsiphoned[..., None]
+    wanted = 1.0 - owned
+    beside = here @ _BESIDE
+    enemies = jnp.sum(cells[..., _ENEMIES], axis=-1)
+    frail = enemies * _number(cells[..., _HP] <= player[:, 7:8] + 1.0)
+    incoming = jnp.minimum(cells[..., _TIMER], 1.0)
+    pursuit = _number(added[..., 2:3] == np.arange(_PURSUIT, dtype=np.float32)[None, None])
+    lines = [here @ _SAME_ROW, here @ _SAME_COL]
+    counted = [jnp.sum(who * line, axis=-1) for line in lines for who in (enemies, frail)]
+    counted += [jnp.sum(who * (here @ _AROUND), axis=-1) for who in (enemies, incoming, is_block)]
+    counted += [jnp.sum(who, axis=-1) for who in (enemies * is_block, incoming, unsiphoned, frail)]
+    return [
+        jnp.sum(programs * beside[..., None], axis=1) * wanted,
+        jnp.minimum(jnp.sum(programs, axis=1), 1.0) * wanted,
+        jnp.sum(cells[..., _ENEMIES], axis=1),
+        jnp.sum(enemies[..., None] * pursuit, axis=1),
+        jnp.stack(counted, axis=-1),
+    ]
+
+
+def _number(condition: jax.Array) -> jax.Array:
+    return condition.astype(jnp.float32)
+
+
+def _one_hot(index: jax.Array, size: int) -> jax.Array:
+    return jax.nn.one_hot(index, size, dtype=jnp.float32)
+
+
+def _at(here: jax.Array, values: jax.Array) -> jax.Array:
+    """The values of the player's cell: (N, 36), (N, 36, K) to (N, K)."""
+    return jnp.sum(here[..., None] * values, axis=1)
+
+
+def _table(table: np.ndarray, pose: jax.Array) -> jax.Array:
+    """The rows of a table by orientation and cell, (8, 36, K): int32 (N, K)."""
+    return jnp.take(table.reshape(ORIENTATIONS * NUM_CELLS, -1), pose, axis=0)
+
+
+def oriented(rise: np.ndarray, run: np.ndarray, orientation: int) -> tuple[np.ndarray, np.ndarray]:
+    """A step on the real board, rows up and columns right, as it is seen in an orientation."""
+    rise, run = (-rise if orientation & 1 else rise), (-run if orientation & 2 else run)
+    return (run, rise) if orientation & 4 else (rise, run)
+
+
+def _tables() -> tuple[np.ndarray, ...]:
+    """Tables by orientation and player's cell, int32; 36 (or 81) stands for a cell (or place) that is not there.
+
+    `SOURCE`: the real cell at each of the 81 places of the view, row by row; the player stands at place 30.
+    `PLACE`: where each real cell is seen. `_RAYS`: the five cells ahead in each seen direction. `_SEEN_AT`: where on
+    the oriented board the player's cell is.
+    """
+    source = np.full((ORIENTATIONS, NUM_CELLS, VIEW**2 + 1), NUM_CELLS, np.int32)
+    place = np.empty((ORIENTATIONS, NUM_CELLS, NUM_CELLS), np.int32)
+    rays = np.full((ORIENTATIONS, NUM_CELLS, 4, BOARD_SIZE - 1), NUM_CELLS, np.int32)
+    seen_at = np.empty((ORIENTATIONS, NUM_CELLS, 1), np.int32)
+    for orientation in range(ORIENTATIONS):
+        rise, run = oriented(_RISE, _RUN, orientation)
+        inside = (rise >= -BEHIND) & (run >= -BEHIND)
+        place[orientation] = np.where(inside, (rise + BEHIND) * VIEW + run + BEHIND, VIEW**2)
+        np.put_along_axis(source[orientation], place[orientation], np.arange(NUM_CELLS, dtype=np.int32)[None], axis=1)
+        for direction, (up, right) in enumerate(DIRECTIONS):
+            for distance in range(1, BOARD_SIZE):
+                player, cell = np.nonzero((rise == up * distance) & (run == right * distance))
+                rays[orientation, player, direction, distance - 1] = cell
+        middle = (BOARD_SIZE - 1) / 2
+        row, col = oriented(_ROW - middle, _COL - middle, orientation)
+        seen_at[orientation, :, 0] = (row + middle) * BOARD_SIZE + col + middle
+    return source[..., :-1], place, rays, seen_at
+
+
+SOURCE, PLACE, _RAYS, _SEEN_AT = _tables()
+
+
+def _scales() -> tuple[np.ndarray, np.ndarray]:
+    first_cell = PLAYER_VALUES + NUM_PROGRAMS
+    cell_scale = OBSERVATION_SCALE[first_cell : first_cell + CELL_VALUES]
+    added = 1.0 / np.array(list(_CELL_FACTS.values()), np.float32)
+    player = [1] * 11 + [50, 50, _FEW, _FEW, 4, 2, 1, 1] + [1] * (2 * NUM_PROGRAMS)
+    ray = [1, 1, 1, 1, 3, 1, 1, 1, 1, BOARD_SIZE - 1, 1, FAR, 2, 1]
+    board = [1] * (2 * NUM_PROGRAMS) + [3] * (4 + _PURSUIT + 11)
+    others = np.array(ray * 4 + [1] * 4 + board + [1] * NUM_CELLS, np.float32)
+    facts = np.concatenate([1.0 / np.array(player, np.float32), added, 1.0 / others])
+    return np.concatenate([cell_scale, added]).astype(np.float32), facts.astype(np.float32)
+
+
+CELL_SCALE, FACT_SCALE = _scales()
+"""(51,) and (F,) float32: what the integers of a `Percept` are multiplied with, to be of the order of 1."""
