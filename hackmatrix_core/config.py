@@ -107,12 +107,19 @@ class TrainConfig:
     def preset(cls, name: str, **changes: int | float) -> Self:
         """The config of a named preset (`plan`, `cpu`, `t4`, `gpu`, `tpu`) with some fields changed.
 
+        Where `num_envs` is changed, the preset's own `num_minibatches` gives way to the largest part of it that
+        divides them.
+
         Raises:
             ValueError: no such preset, or a value out of range.
         """
         if name not in PRESETS:
             raise ValueError(f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
-        return cls(**{**PRESETS[name], **changes})
+        values = {**PRESETS[name], **changes}
+        num_envs = changes.get("num_envs")
+        if "num_minibatches" in PRESETS[name] and "num_minibatches" not in changes and isinstance(num_envs, int):
+            values["num_minibatches"] = math.gcd(values["num_minibatches"], num_envs) or 1
+        return cls(**values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -102,6 +102,17 @@ def test_presets():
         TrainConfig.preset("xpu")
 
 
+def test_minibatches_of_a_preset_give_way_to_the_number_of_environments():
+    assert TrainConfig.preset("cpu").num_minibatches == 16
+    assert TrainConfig.preset("cpu", num_envs=24).num_minibatches == 8
+    with pytest.raises(ValueError, match="num_envs is 24, which num_minibatches = 16 does not divide"):
+        TrainConfig.preset("cpu", num_envs=24, num_minibatches=16)
+    with pytest.raises(ValueError, match="num_envs is 0, expected an integer at least 1"):
+        TrainConfig.preset("cpu", num_envs=0)
+    with pytest.raises(ValueError, match="num_envs is 30, which num_minibatches = 4 does not divide"):
+        TrainConfig.preset("plan", num_envs=30)
+
+
 def test_device_of_this_machine():
     device = get_device_config()
     assert device.count >= 1
