@@ -53,8 +53,8 @@ def test_a_run_leaves_its_files_and_tells_its_phases(tmp_path):
     assert [record["steps"] for record in records] == [16, 32, 48]
     expected = {
         "episode_return", "episode_length", "final_stage", "win_rate", "episodes", "entropy", "relative_entropy",
-        "approx_kl", "clip_fraction", "explained_variance", "policy_loss", "value_loss", "share_moves", "share_siphon",
-        "share_programs", "reward/only", "steps_per_second", "update", "steps",
+        "approx_kl", "clip_fraction", "explained_variance", "policy_loss", "value_loss", "uniform_divergence",
+        "share_moves", "share_siphon", "share_programs", "reward/only", "steps_per_second", "update", "steps",
     }  # fmt: skip
     assert set(records[0]) == expected
     assert told[-1].latest("episode_length") == 2.0
