@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 Record = dict[str, float | int | None]
 """The metrics of one update as numbers; None where there is nothing to tell (no episode ended)."""
@@ -70,12 +71,16 @@ def default_display() -> Callback:
 
 
 def status_line(progress: Progress) -> str:
-    """Progress in one line: update, steps, speed, time left, return, stage, entropy."""
+    """Progress in one line: update, steps, speed, time left (or how it ended), return, stage, entropy."""
+    if progress.phase != "done":
+        rest = f"{_clock(progress.seconds_left)} left"
+    else:
+        rest = "stopped and saved" if progress.update < progress.total_updates else "done"
     parts = [
         f"update {progress.update}/{progress.total_updates}",
         f"{progress.steps:,} steps",
         f"{progress.latest('steps_per_second'):,.0f} steps/s",
-        f"{_clock(progress.seconds_left)} left",
+        rest,
         f"return {progress.latest('episode_return'):+.2f}",
         f"stage {progress.latest('final_stage'):.2f}",
         f"entropy {progress.latest('relative_entropy'):.2f}",
@@ -188,6 +193,7 @@ def plot_curves(history: Sequence[Record]) -> Figure:
         ("relative_entropy", "relative entropy", "tab:orange"),
     ]
     for axes, (name, title, color) in zip(figure.subplots(1, 2), curves, strict=True):
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         points = [(record["steps"], record[name]) for record in history if record.get(name) is not None]
         axes.plot(
             *zip(*points, strict=True) if points else ([], []), color=color, marker="." if len(points) < 30 else ""
@@ -237,12 +243,12 @@ class LiveDisplay:
         if progress.phase == "training" and time.monotonic() - self._drawn < self._interval:
             return
         self._drawn = time.monotonic()
-        text = {"compiling": "compiling…", "training": status_line(progress), "done": f"{status_line(progress)} · done"}
-        self._status.update({"text/plain": text[progress.phase]}, raw=True)
+        text = "compiling…" if progress.phase == "compiling" else status_line(progress)
+        self._status.update({"text/plain": text}, raw=True)
         if progress.history:
             self._curves.update({"image/png": _png(plot_curves(progress.history))}, raw=True)
         if progress.phase == "done" and self._button is not None:
-            self._button.disabled = True
+            self._button.disabled, self._button.description, self._button.icon = True, "Saved", "check"
 
     def _start(self, stop: Callable[[], None]) -> None:
         from IPython.display import display
@@ -253,9 +259,13 @@ class LiveDisplay:
             self._button = ipywidgets.Button(
                 description="Stop and save", icon="stop", tooltip="ends after the update in progress"
             )
-            self._button.on_click(lambda _: stop())
+            self._button.on_click(lambda _: self._stop(stop))
             display(self._button)
         self._status, self._curves = (display({"text/plain": ""}, raw=True, display_id=True) for _ in range(2))
+
+    def _stop(self, stop: Callable[[], None]) -> None:
+        self._button.disabled, self._button.description = True, "Stopping…"
+        stop()
 
 
 def _in_notebook() -> bool:

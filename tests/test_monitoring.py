@@ -48,6 +48,10 @@ def test_status_line():
     assert status_line(progress()) == expected
     assert "1:02:03 left" in status_line(progress(left=3723.0))
     assert "? left · return +nan" in status_line(progress(left=math.nan, history=[]))
+    assert status_line(progress("done", update=9)) == expected.replace("2/10 · 200", "9/10 · 900").replace(
+        "1:15 left", "stopped and saved"
+    )
+    assert "steps/s · done · return" in status_line(progress("done", update=10))
 
 
 def test_an_update_without_finished_episode_shows_the_last_known_return():
@@ -149,16 +153,20 @@ def test_live_display_renews_status_and_curves_and_its_button_stops(monkeypatch)
     monkeypatch.setattr("IPython.display.display", display)
     monkeypatch.setattr(DisplayHandle, "update", lambda self, data, **options: updates.append(data))
     live = LiveDisplay(interval=0.0)
+    shows = []
     for phase in ["compiling", "training", "done"]:
         history = [] if phase == "compiling" else [record(1)]
         live(Progress(phase, 1, 10, 100, 1.0, 1.0, history, lambda: stops.append(True)))
-    button = shown[0]
-    button.click()
+        button = shown[0]
+        shows.append((button.description, button.disabled))
+        if phase == "training":
+            button.click()
+            shows.append((button.description, button.disabled))
     assert stops == [True]
-    assert button.disabled
+    assert shows == [("Stop and save", False), ("Stop and save", False), ("Stopping…", True), ("Saved", True)]
     texts = [data["text/plain"] for data in updates if "text/plain" in data]
     assert texts[0] == "compiling…"
-    assert texts[2] == texts[1] + " · done"
+    assert texts[2] == texts[1].replace("0:01 left", "stopped and saved")
     pictures = [base64.b64decode(data["image/png"]) for data in updates if "image/png" in data]
     assert len(pictures) == 2
     assert all(picture.startswith(b"\x89PNG") for picture in pictures)
