@@ -223,7 +223,7 @@ class LiveDisplay:
     """Progress in a notebook: a stop button, a status line and the two curves, renewed in place.
 
     The button (if ipywidgets is there) is heard while the cell waits for a run in a thread of its own, as in
-    `await asyncio.to_thread(trainer.run)`. The notebook's own interrupt (■) stops any run.
+    `await notebook.train(trainer)`. The notebook's own interrupt (■) stops any run.
 
     Args:
         interval: seconds between two drawings of the curves.

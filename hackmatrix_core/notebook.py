@@ -1,5 +1,6 @@
-"""What the notebooks share: starting JAX, where a run is kept, and the config that suits the device."""
+"""What the notebooks share: starting JAX, where a run is kept, the config that suits the device, training in a cell."""
 
+import asyncio
 import importlib
 import os
 import sys
@@ -15,6 +16,7 @@ from hackmatrix_core.config import (
     keep_compiled_programs,
     preset_for_device,
 )
+from hackmatrix_core.train import Trainer, TrainResult
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
 """Whether the notebooks run in a small size, as in tests."""
@@ -66,3 +68,38 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
     if device.preset != preset:
         print(f"This machine is no {preset}: {device}. The preset {device.preset} is taken, with its smaller sizes.")
     return preset_for_device(device, **changes | (_SMOKE_SIZES if SMOKE else {}))
+
+
+async def train(trainer: Trainer) -> TrainResult:
+    """Train in a thread while the notebook stays awake: `result = await notebook.train(trainer)`.
+
+    The stop button and the cell's interrupt (■) both end it after the update in progress; the run is saved, and the
+    cells below go on.
+    """
+    run = asyncio.ensure_future(asyncio.to_thread(trainer.run))
+    while not run.done():
+        try:
+            await asyncio.wait([run], timeout=0.2)
+            _hear_widgets()
+        except asyncio.CancelledError:  # how a kernel interrupts a cell that awaits
+            trainer.stop()
+    return run.result()
+
+
+def _hear_widgets() -> None:
+    """Handle what widgets have sent. ipykernel 6, which Colab has, leaves it in a queue until the cell has ended."""
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    queue = getattr(kernel, "msg_queue", None)
+    if queue is None:
+        return
+    for _ in range(queue.qsize()):
+        item = queue.get_nowait()
+        *_, frames = item[-1]
+        sender, message = kernel.session.feed_identities(frames, copy=False)
+        if kernel.session.unpack(message[1].bytes)["msg_type"] == "comm_msg":
+            content = kernel.session.deserialize(message, copy=False)
+            kernel.shell_handlers["comm_msg"](kernel.shell_stream, sender, content)
+        else:
+            queue.put_nowait(item)

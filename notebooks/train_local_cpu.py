@@ -38,8 +38,6 @@ try:
 except ModuleNotFoundError:
     raise SystemExit("This kernel lacks the package. Close it and start with: bash colab_setup.sh lab") from None
 
-import asyncio
-
 import jax
 from IPython.display import display
 
@@ -107,10 +105,7 @@ config
 
 # %% tags=["nbval-ignore-output"]
 trainer = hm.Trainer(config, run_dir, resume=True, minutes=minutes)
-try:
-    result = await asyncio.to_thread(trainer.run)  # a thread of its own keeps the stop button alive
-finally:
-    trainer.stop()  # also if the cell is interrupted
+result = await notebook.train(trainer)
 
 # %% [markdown]
 # ## Is it any good?

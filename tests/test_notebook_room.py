@@ -1,9 +1,12 @@
 """What the notebooks share: the folder of a run and the config for the device."""
 
+import queue
 import sys
 import types
 
 import pytest
+import zmq
+from jupyter_client.session import Session
 
 from hackmatrix_core import notebook
 from hackmatrix_core.config import TrainConfig
@@ -51,3 +54,23 @@ def test_smoke_size_is_small_and_leaves_nothing_behind(monkeypatch, tmp_path):
     monkeypatch.setattr(notebook, "SMOKE", True)
     assert notebook.config_for("tpu", seed=2).total_timesteps == 1024
     assert not notebook.run_directory("mine").exists()
+
+
+def test_an_older_kernel_hears_widgets_while_a_cell_waits_and_keeps_the_rest_in_order(monkeypatch):
+    session, heard = Session(key=b"key"), []
+    kernel = types.SimpleNamespace(
+        msg_queue=queue.Queue(),
+        session=session,
+        shell_stream=None,
+        shell_handlers={"comm_msg": lambda stream, sender, message: heard.append(message["content"]["comm_id"])},
+    )
+    sent = ["execute_request", "comm_msg", "execute_request", "comm_msg"]
+    for number, kind in enumerate(sent):
+        frames = session.serialize(session.msg(kind, {"comm_id": number}), ident=b"browser")
+        kernel.msg_queue.put((number, None, ([zmq.Frame(frame) for frame in frames],)))
+    monkeypatch.setattr("IPython.get_ipython", lambda: types.SimpleNamespace(kernel=kernel))
+    notebook._hear_widgets()
+    assert heard == [1, 3]
+    assert [kernel.msg_queue.get()[0] for _ in range(kernel.msg_queue.qsize())] == [0, 2]
+    del kernel.msg_queue  # as in ipykernel 7, which hears by itself
+    notebook._hear_widgets()

@@ -116,8 +116,12 @@ class Run:
         data = {"method": "custom", "content": {"event": "click"}}
         self.client.shell_channel.send(self.client.session.msg("comm_msg", {"comm_id": button, "data": data}))
 
+    def interrupt(self) -> None:
+        """What the interrupt button (■) of the notebook sends."""
+        self.client.control_channel.send(self.client.session.msg("interrupt_request", {}))
 
-def test_stop_button_saves_and_the_next_run_goes_on(kernel):
+
+def test_stop_button_and_interrupt_save_and_the_next_run_goes_on(kernel):
     (training,) = (cell.source for cell in code_cells(NOTEBOOKS / "train_local_cpu.py") if "Trainer(" in cell.source)
     before = [cell.source for cell in code_cells(NOTEBOOKS / "train_local_cpu.py")]
     before = before[: before.index(training)]
@@ -126,10 +130,10 @@ def test_stop_button_saves_and_the_next_run_goes_on(kernel):
     Run(kernel, "import dataclasses\nconfig = dataclasses.replace(config, total_timesteps=10**8)").until()
 
     updates = [0]
-    for _ in range(2):
+    for stop in (lambda run: run.click(run.buttons[-1]), Run.interrupt):
         run = Run(kernel, training)
         run.until(rf"update (?!{updates[-1]}/)\d+/.*left")
-        run.click(run.buttons[-1])
+        stop(run)
         run.until(seconds=60)
         told = Run(kernel, "print(result.stopped_by, len(result.history), result.history[-1]['update'])")
         told.until()
