@@ -163,3 +163,14 @@ def test_the_player_plays_in_a_browser(browser, page, episode, scheme, tmp_path)
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 20, 27)"}[scheme]
     assert errors == []
     tab.close()
+
+
+@pytest.mark.parametrize(("ink", "background"), [("#222", "rgb(255, 255, 255)"), ("#eee", "rgb(16, 20, 27)")])
+def test_in_a_notebook_the_player_has_its_theme_and_the_height_that_it_needs(browser, episode, ink, background):
+    tab = browser.new_page(color_scheme="dark" if ink == "#222" else "light")
+    tab.set_content(f'<div style="color: {ink}">{hm.replay(episode)._repr_html_()}</div>')
+    tab.wait_for_function("parseFloat(document.querySelector('iframe').style.height) !== 860")
+    body = tab.frame_locator("iframe").locator("body")
+    assert body.evaluate("body => getComputedStyle(body).backgroundColor") == background
+    assert body.evaluate("body => body.offsetHeight === frameElement.offsetHeight")
+    tab.close()

@@ -88,7 +88,7 @@ def pieces(shown: Scene) -> Iterator[tuple[Shape, ...]]:
     y = _TOP + 14
     for pairs in shown.status:
         for i, (label, value) in enumerate(pairs):
-            value_x = _PANEL + i * 114 + (72 if len(pairs) > 1 else 86)
+            value_x = _PANEL + i * 122 + (72 if len(pairs) > 1 else 94)
             yield (
                 Words(_PANEL + i * 114, y, label, 14, PALETTE["faint"]),
                 Words(value_x, y, value, 15, PALETTE["ink"], bold=True),

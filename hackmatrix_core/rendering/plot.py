@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hackmatrix_core.game import GameState
 from hackmatrix_core.rendering.drawing import HEIGHT, WIDTH, Circle, Polygon, Shape, Words, drawing
-from hackmatrix_core.rendering.scene import scene
+from hackmatrix_core.rendering.scene import PALETTE, scene
 
 _DPI = 100
 _POINTS = 72 / _DPI  # a pixel in points
@@ -39,7 +39,7 @@ def picture(state: GameState, ax: Axes | None = None) -> Figure:
         ValueError: the state is a batch.
     """
     if ax is None:
-        figure = Picture(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI)
+        figure = Picture(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI, facecolor=PALETTE["panel"])
         ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0), aspect="equal")
     ax.axis("off")
