@@ -133,7 +133,7 @@ class EntropyWatch:
             self._warned = True
             warnings.warn(
                 f"relative entropy is {entropy:.2f} after {progress.update} of {progress.total_updates} updates: the "
-                "policy has almost stopped to explore. Raise ent_coef (say, double it), lower learning_rate, or take "
+                "policy has almost stopped exploring. Raise ent_coef (say, double it), lower learning_rate, or take "
                 "more num_envs",
                 RuntimeWarning,
                 stacklevel=2,

@@ -3,15 +3,19 @@
 import asyncio
 import importlib
 import os
+import shutil
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import jax
 
 from hackmatrix_core.config import (
+    GIB,
     TrainConfig,
     devices_of_cores,
+    estimate_memory,
     get_device_config,
     keep_compiled_programs,
     preset_for_device,
@@ -68,6 +72,23 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
     if device.preset != preset:
         print(f"This machine is no {preset}: {device}. The preset {device.preset} is taken, with its smaller sizes.")
     return preset_for_device(device, **changes | (_SMOKE_SIZES if SMOKE else {}))
+
+
+def doctor(config: TrainConfig, run_dir: Path) -> None:
+    """Tell what was found here, what was chosen for it, and whether there is a run to go on with."""
+    saved = [int(path.name) for path in run_dir.glob("checkpoints/*") if path.name.isdigit()]
+    begins = f"goes on after update {max(saved)} of {config.num_updates}" if saved else "is new"
+    folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    lines = {
+        "device": f"{get_device_config()}, JAX {jax.__version__}",
+        "memory": f"about {estimate_memory(config) / GIB:.2f} GiB needed",
+        "update": f"{config.num_envs} games side by side × {config.num_steps} steps = {config.batch_size:,} steps",
+        "run": f"{run_dir} {begins}",
+        "disk": f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free",
+        "config": ", ".join(f"{name}={value}" for name, value in config.to_dict().items()),
+    }
+    for name, text in lines.items():
+        print(textwrap.fill(f"{name:<8}{text}", 100, subsequent_indent=" " * 8, break_on_hyphens=False))
 
 
 async def train(trainer: Trainer) -> TrainResult:

@@ -19,7 +19,7 @@
 # Measures how many steps of the game, and of training, this machine makes in a second, with compile time and memory, in
 # a table, a plot and a file to share. Takes **about four minutes**. Let nothing else run meanwhile.
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
 import os
 import subprocess

@@ -19,7 +19,7 @@
 # Look at the game, play it by buttons, and watch a trained agent: step by step, with what it thinks. Takes **a minute**
 # to run; no GPU is needed.
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
 import os
 import subprocess
@@ -63,8 +63,8 @@ hm.rendering.picture(state)
 # %% [markdown]
 # ## What the agent sees, and what it may do
 #
-# The agent sees the board as a vector of numbers (R11) and chooses one of 28 actions: four directions, siphon, and 23
-# programs. Most are impossible most of the time. The **mask** says which are valid, and the policy gives the others
+# The agent sees the board as a vector of numbers (rule R11) and chooses one of 28 actions: four directions, siphon, and
+# 23 programs. Most are impossible most of the time. The **mask** says which are valid, and the policy gives the others
 # probability 0, so not one step is wasted on learning what the rules forbid.
 
 # %%
@@ -86,12 +86,16 @@ hm.play(seed=0)
 # %% [markdown]
 # ## Watch a trained agent
 #
-# `agent` is **pretrained** (it comes with the package), **greedy** or **random**, or the folder of a run of yours,
-# such as `runs/train_local_cpu`.
+# `agent` is **pretrained** (it comes with the package), **greedy** or **random**, or the folder of a run of yours, such
+# as `runs/train_local_cpu`. A run on your Drive, in Colab: mount the Drive (in the folder panel at the left) and give
+# `/content/drive/MyDrive/hackmatrix/runs/train_colab_t4`.
+#
+# *Play* or the space bar plays the game, the arrow keys go by single steps. Beside the board are the probabilities of
+# the valid actions, what the agent thinks the position is worth, and the reward with its parts.
 
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Whom to watch
-agent = "pretrained"  # @param {type: "string"}
+agent = "pretrained"  # @param ["pretrained", "greedy", "random"] {allow-input: true}
 seed = 3  # @param {type: "integer"}
 
 policy = hm.load_policy(agent)
@@ -117,6 +121,9 @@ display(hm.rendering.picture(jax.tree.map(lambda x: x[0], episode.states)))
 
 # %% [markdown]
 # ## How good is it?
+#
+# All play the very same games. In brackets stand 95 % intervals; the last table tells what the agent uses: in how many
+# games, how often in a game, and in what share of the states where it is valid.
 
 # %% tags=["nbval-ignore-output"]
 games = evaluation.compare(

@@ -19,16 +19,16 @@
 #
 # # Train a HackMatrix agent on a Colab TPU
 #
-# You will see one board of the game, an agent that learns to play it in **15 minutes** on a TPU, how it compares
-# with random play and with a player that just walks to the exit, and a game of it.
+# You will see one board of the game, an agent that trains for **15 minutes** on a TPU, how it compares with random
+# play and with a player that just walks to the exit, and a game of it. The rest takes a few minutes more.
 #
-# Choose *Runtime → Change runtime type → v5e-1 TPU*. Then *Runtime → Run all*, and allow access
-# to your Drive: the run is kept there.
+# 1. *Runtime → Change runtime type → v5e-1 TPU*. On another device the notebook runs too, and says what it found.
+# 2. *Runtime → Run all*, and allow access to your Drive: the run is kept there.
 #
-# If Colab takes the machine away, open the notebook again and run all: training goes on from the last checkpoint.
-# Without such a device the notebook runs too, on what there is, and says so.
+# Run all again, and training goes on from the last checkpoint, 15 minutes more. So it does if Colab has taken the
+# machine away: open the notebook anew and run all.
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
 import os
 import subprocess
@@ -71,8 +71,8 @@ hm.rendering.picture(state)
 # %% [markdown]
 # ## What the agent sees, and what it may do
 #
-# The agent sees the board as a vector of numbers (R11) and chooses one of 28 actions: four directions, siphon, and 23
-# programs. Most are impossible most of the time. The **mask** says which are valid, and the policy gives the others
+# The agent sees the board as a vector of numbers (rule R11) and chooses one of 28 actions: four directions, siphon, and
+# 23 programs. Most are impossible most of the time. The **mask** says which are valid, and the policy gives the others
 # probability 0, so not one step is wasted on learning what the rules forbid.
 
 # %%
@@ -84,7 +84,13 @@ print("valid now: ", ", ".join(name for name, valid in zip(ACTION_NAMES, mask, s
 # %% [markdown]
 # ## Settings
 #
-# The cell tells what it found here: device, memory, and the sizes that were chosen for it.
+# - `minutes` of training; each "Run all" adds as many.
+# - `ent_coef`: what it is worth to keep exploring. More explores longer, less settles earlier.
+# - `seed`: of everything random.
+# - `run_name`: the folder of the run. Another name starts another run.
+# - `save_to_drive`: keep it on your Drive; else on this machine's disk, which Colab deletes with the machine.
+#
+# Below them the cell tells what it found here, what it chose for it, and whether there is a run to go on with.
 
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Settings
@@ -96,7 +102,7 @@ save_to_drive = True  # @param {type: "boolean"}
 
 config = notebook.config_for("tpu", ent_coef=ent_coef, seed=seed)
 run_dir = notebook.run_directory(run_name, drive=save_to_drive)
-config
+notebook.doctor(config, run_dir)
 
 # %% [markdown]
 # ## Train
@@ -106,10 +112,10 @@ config
 #
 # - **Return**: the mean reward of finished games. It should rise.
 # - **Relative entropy**: how undecided the policy is, from 1 (any valid action is as good as another) to 0 (always
-#   the same one). It should fall slowly. If it drops to the red line early, the agent has stopped to explore.
+#   the same one). It should fall slowly. If it drops to the red line early, the agent has stopped exploring.
 #
-# The button stops after the update in progress. Nothing is lost: the run is saved every minute, and this cell goes on
-# with it, today or tomorrow.
+# The button (or ■) stops after the update in progress, saves, and lets the cells below go on with what was learned. The
+# run is also saved every minute. This cell goes on with it, today or tomorrow.
 
 # %% tags=["nbval-ignore-output"]
 trainer = hm.Trainer(config, run_dir, resume=True, minutes=minutes)
@@ -120,7 +126,8 @@ result = await notebook.train(trainer)
 #
 # The trained policy and two baselines play the very same games. **random** takes any valid action; **greedy**
 # attacks what stands beside it and otherwise walks to the exit by the shortest way. Final stage is the stage that a
-# game ended in, 9 for a won game.
+# game ended in, 9 for a won game. In brackets stand 95 % intervals: where two do not overlap, the difference is hardly
+# chance.
 
 # %% tags=["nbval-ignore-output"]
 players = {"trained": hm.load_policy(run_dir), "random": hm.baselines.random, "greedy": hm.baselines.greedy}
@@ -129,7 +136,8 @@ print(evaluation.table(games))
 display(evaluation.plot_stages(games))
 
 # %% [markdown]
-# Does it use what the game offers, or does it only walk?
+# Does it use what the game offers, or does it only walk? For siphon and each program: the share of games with it, how
+# often it is used in a game, and in what share of the states where it was valid.
 
 # %% tags=["nbval-ignore-output"]
 print(evaluation.usage_table(games["trained"]))
@@ -137,8 +145,8 @@ print(evaluation.usage_table(games["trained"]))
 # %% [markdown]
 # ## Watch it play
 #
-# One game, step by step: ▶ plays it, the arrow keys go by single steps. Beside the board are the probabilities of the
-# valid actions, what the agent thinks the position is worth, and the reward with its parts.
+# One game, step by step: *Play* or the space bar plays it, the arrow keys go by single steps. Beside the board are the
+# probabilities of the valid actions, what the agent thinks the position is worth, and the reward with its parts.
 
 # %% tags=["nbval-ignore-output"]
 hm.replay(hm.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_name}, seed 2")
@@ -147,9 +155,13 @@ hm.replay(hm.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_name}, s
 # ## If something goes wrong
 #
 # - **Memory is short**: sizes are chosen so that at least half of the device's memory stays free. If another notebook
-#   holds the device, end its session; else take fewer games: `notebook.config_for("tpu", num_envs=1024, …)`.
+#   holds the device, end its session; else take fewer games, in another `run_name`. A double click on the settings
+#   shows their code: `notebook.config_for("tpu", num_envs=1024, …)`.
 # - **Entropy collapses** (the curve falls to the red line in the first half, the agent walks to and fro): stop, double
 #   `ent_coef`, choose another `run_name`, and start again.
-# - **Run all again**, and training goes on where it stopped, `minutes` longer: the folder of the run holds checkpoints,
-#   `metrics.jsonl` with all metrics of all updates, and `curves.png`.
-# - `hm.load_policy(run_dir)` gives the agent back, in a notebook or a script.
+# - **"has another config"**: a run goes on with the settings that it began with, on a device of the same kind. Set them
+#   back, or choose another `run_name`.
+# - **Training ends at once**: the run is complete. `notebook.config_for(…, total_timesteps=…)` with more goes on.
+#
+# The folder of the run holds checkpoints, `metrics.jsonl` with all metrics of all updates, and `curves.png`.
+# `hm.load_policy(run_dir)` gives the agent back, in a notebook or a script.

@@ -1,6 +1,7 @@
 """What the notebooks share: the folder of a run and the config for the device."""
 
 import queue
+import re
 import sys
 import types
 
@@ -48,6 +49,24 @@ def test_config_of_another_device_is_that_of_this_one_and_told(whole, capsys):
     assert notebook.config_for("cpu", num_envs=128).num_envs == 128  # fewer, for want of memory
     with pytest.raises(ValueError, match="ent_coef is -1"):
         notebook.config_for("t4", ent_coef=-1)
+
+
+def test_doctor_tells_device_sizes_and_whether_a_run_goes_on(whole, capsys, tmp_path):
+    config, run_dir = TrainConfig.preset("cpu"), tmp_path / "runs" / "mine"
+
+    def told():
+        notebook.doctor(config, run_dir)
+        return " ".join(capsys.readouterr().out.split())
+
+    first = told()
+    assert re.search(r"device \d+ × cpu", first)
+    assert "256 games side by side × 32 steps = 8,192 steps" in first
+    assert "mine is new" in first
+    assert re.search(r"disk [\d.]+ GiB free", first)
+    assert "ent_coef=0.04" in first
+    for name in ("8", "12", "13.orbax-checkpoint-tmp"):
+        (run_dir / "checkpoints" / name).mkdir(parents=True)
+    assert "mine goes on after update 12 of 732" in told()
 
 
 def test_smoke_size_is_small_and_leaves_nothing_behind(monkeypatch, tmp_path):

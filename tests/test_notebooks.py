@@ -14,6 +14,8 @@ import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from hackmatrix_core.config import TrainConfig
+
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("*.py"))
 REPOSITORY = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
@@ -38,7 +40,8 @@ def test_every_notebook_has_its_source():
 def test_notebook_agrees_with_its_source(source):
     def essence(notebook):
         def parts(cell):
-            return cell.cell_type, cell.source, cell.metadata.get("tags", []), cell.metadata.get("cellView")
+            shown = (cell.metadata.get(name) for name in ("tags", "cellView", "jupyter"))
+            return cell.cell_type, cell.source, *shown
 
         return list(map(parts, notebook.cells)), notebook.metadata["kernelspec"]
 
@@ -74,6 +77,20 @@ def test_all_notebooks_are_set_up_alike():
     """Each has to stand alone on Colab, so the cell is in all of them: up to what it imports, it is the same."""
     beginnings = {code_cells(source)[0].source.partition("from None")[0] for source in SOURCES}
     assert len(beginnings) == 1
+    for source in SOURCES:
+        metadata = code_cells(source)[0].metadata
+        assert (metadata["cellView"], metadata["jupyter"]) == ("form", {"source_hidden": True})  # Colab, JupyterLab
+
+
+@pytest.mark.parametrize(("name", "preset"), [("local_cpu", "cpu"), ("colab_t4", "t4"), ("colab_tpu", "tpu")])
+def test_forms_start_from_the_preset(name, preset):
+    source = (NOTEBOOKS / f"train_{name}.py").read_text()
+    assert f'notebook.config_for("{preset}", ' in source
+    config = TrainConfig.preset(preset).to_dict()
+    form = dict(re.findall(r"^(\w+) = (.*?)  # @param", source, re.M))
+    shared = form.keys() & config.keys()
+    assert shared >= {"ent_coef", "seed"}
+    assert {key: float(form[key]) for key in shared} == {key: config[key] for key in shared}
 
 
 @pytest.fixture
