@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
@@ -133,8 +134,8 @@ class EntropyWatch:
             self._warned = True
             warnings.warn(
                 f"relative entropy is {entropy:.2f} after {progress.update} of {progress.total_updates} updates: the "
-                "policy has almost stopped exploring. Raise ent_coef (say, double it), lower learning_rate, or take "
-                "more num_envs",
+                "policy has almost stopped exploring. Raise uniform_coef or ent_coef (say, double it), lower "
+                "learning_rate, or take more num_envs",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -186,7 +187,10 @@ def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
 
 
 def plot_curves(history: Sequence[Record]) -> Figure:
-    """Mean return and relative entropy over environment steps, with the threshold of the entropy watch."""
+    """Mean return and relative entropy over environment steps, with the threshold of the entropy watch.
+
+    A strong line runs through the means of neighbouring updates, for a single one ends few episodes.
+    """
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     curves = [
         ("episode_return", "mean return of finished episodes", "tab:blue"),
@@ -195,9 +199,9 @@ def plot_curves(history: Sequence[Record]) -> Figure:
     for axes, (name, title, color) in zip(figure.subplots(1, 2), curves, strict=True):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         points = [(record["steps"], record[name]) for record in history if record.get(name) is not None]
-        axes.plot(
-            *zip(*points, strict=True) if points else ([], []), color=color, marker="." if len(points) < 30 else ""
-        )
+        steps, values = np.array(points, np.float64).reshape(-1, 2).T
+        axes.plot(steps, values, color=color, alpha=0.25, linewidth=1)
+        axes.plot(steps, _neighbours_mean(values), color=color, marker="." if len(points) < 30 else "")
         axes.set(title=title, xlabel="environment steps")
         axes.grid(alpha=0.3)
     axes.axhline(ENTROPY_THRESHOLD, color="tab:red", linestyle="--", linewidth=1)
@@ -212,6 +216,16 @@ def plot_curves(history: Sequence[Record]) -> Figure:
     )
     axes.set_ylim(0, 1)
     return figure
+
+
+def _neighbours_mean(values: np.ndarray) -> np.ndarray:
+    """The mean of each value and its neighbours, (K,) to (K,): at most 3 % of all, fewer at both ends."""
+    window = np.ones(1 + 2 * (len(values) // 66))
+    return (
+        np.convolve(values, window, "same") / np.convolve(np.ones_like(values), window, "same")
+        if len(values)
+        else values
+    )
 
 
 def save_curves(history: Sequence[Record], path: str | os.PathLike) -> None:

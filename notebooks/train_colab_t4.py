@@ -85,7 +85,8 @@ print("valid now: ", ", ".join(name for name, valid in zip(ACTION_NAMES, mask, s
 # ## Settings
 #
 # - `minutes` of training; each "Run all" adds as many.
-# - `ent_coef`: what it is worth to keep exploring. More explores longer, less settles earlier.
+# - `uniform_coef`: the force that keeps every valid action alive, so that siphon and programs are tried again when
+#   their time has come. More explores longer, less settles earlier. `ent_coef`: the usual bonus on entropy beside it.
 # - `seed`: of everything random.
 # - `run_name`: the folder of the run. Another name starts another run.
 # - `save_to_drive`: keep it on your Drive; else on this machine's disk, which Colab deletes with the machine.
@@ -95,12 +96,13 @@ print("valid now: ", ", ".join(name for name, valid in zip(ACTION_NAMES, mask, s
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Settings
 minutes = 15.0  # @param {type: "number"}
-ent_coef = 0.04  # @param {type: "number"}
+uniform_coef = 0.03  # @param {type: "number"}
+ent_coef = 0.02  # @param {type: "number"}
 seed = 0  # @param {type: "integer"}
 run_name = "train_colab_t4"  # @param {type: "string"}
 save_to_drive = True  # @param {type: "boolean"}
 
-config = notebook.config_for("t4", ent_coef=ent_coef, seed=seed)
+config = notebook.config_for("t4", uniform_coef=uniform_coef, ent_coef=ent_coef, seed=seed)
 run_dir = notebook.run_directory(run_name, drive=save_to_drive)
 notebook.doctor(config, run_dir)
 
@@ -158,7 +160,7 @@ hm.replay(hm.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_name}, s
 #   holds the device, end its session; else take fewer games, in another `run_name`. A double click on the settings
 #   shows their code: `notebook.config_for("t4", num_envs=1024, …)`.
 # - **Entropy collapses** (the curve falls to the red line in the first half, the agent walks to and fro): stop, double
-#   `ent_coef`, choose another `run_name`, and start again.
+#   `uniform_coef`, choose another `run_name`, and start again.
 # - **"has another config"**: a run goes on with the settings that it began with, on a device of the same kind. Set them
 #   back, or choose another `run_name`.
 # - **Training ends at once**: the run is complete. `notebook.config_for(…, total_timesteps=…)` with more goes on.

@@ -91,7 +91,7 @@ def test_console_in_a_terminal_renews_its_line(monkeypatch):
 def test_entropy_watch_warns_once_and_early_only():
     watch = EntropyWatch(threshold=0.2)
     watch(progress(history=[record(1, entropy=0.21)]))
-    with pytest.warns(RuntimeWarning, match=r"relative entropy is 0\.19 after 2 of 10 updates.*Raise ent_coef"):
+    with pytest.warns(RuntimeWarning, match=r"relative entropy is 0\.19 after 2 of 10 updates.*Raise uniform_coef"):
         watch(progress(history=[record(1, entropy=0.19)]))
     watch(progress(history=[record(1, entropy=0.1)]))
     EntropyWatch()(progress(update=5, history=[record(5, entropy=0.01)]))
@@ -128,12 +128,20 @@ def test_record_is_plain_json():
     }
 
 
+def test_curves_have_a_strong_line_through_the_noise():
+    history = [record(i, 0.5, 10.0 * (i % 2)) for i in range(300)]
+    noisy, strong = (line.get_ydata() for line in plot_curves(history).axes[0].lines)
+    assert set(noisy) == {0.0, 10.0}
+    assert len(strong) == 300
+    np.testing.assert_allclose(strong, 5.0, atol=1.1)
+
+
 def test_curves_show_return_and_entropy_over_steps(tmp_path):
     history = [record(1, 0.9, -3.0), record(2, 0.8, None), record(3, 0.7, 2.0)]
     returns, entropies = plot_curves(history).axes
     np.testing.assert_array_equal(returns.lines[0].get_xydata(), [[100, -3.0], [300, 2.0]])
     np.testing.assert_array_equal(entropies.lines[0].get_xydata(), [[100, 0.9], [200, 0.8], [300, 0.7]])
-    assert entropies.lines[1].get_ydata()[0] == 0.15
+    assert entropies.lines[-1].get_ydata()[0] == 0.15
     save_curves(history, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     save_curves([], tmp_path / "empty.png")

@@ -89,7 +89,7 @@ def test_forms_start_from_the_preset(name, preset):
     config = TrainConfig.preset(preset).to_dict()
     form = dict(re.findall(r"^(\w+) = (.*?)  # @param", source, re.M))
     shared = form.keys() & config.keys()
-    assert shared >= {"ent_coef", "seed"}
+    assert shared >= {"uniform_coef", "ent_coef", "seed"}
     assert {key: float(form[key]) for key in shared} == {key: config[key] for key in shared}
 
 
