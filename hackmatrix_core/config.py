@@ -158,7 +158,7 @@ _RECIPE = {
 PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
     {
         "plan": {},
-        "cpu": _RECIPE | {"num_steps": 32, "num_minibatches": 16, "total_timesteps": 15_000_000},
+        "cpu": _RECIPE | {"num_steps": 32, "num_minibatches": 16, "total_timesteps": 12_000_000},
         "t4": _RECIPE | {"num_envs": 2048, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 200_000_000},
         "gpu": _RECIPE | {"num_envs": 4096, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 500_000_000},
         "tpu": _RECIPE | {"num_envs": 4096, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 500_000_000},

@@ -46,6 +46,8 @@ class Evaluation:
     """(G, 28) int: in how many states each action was valid."""
     used: np.ndarray
     """(G, 28) int: how often each action was taken."""
+    stages_of_use: np.ndarray
+    """(G, 28) int: the sum of the stages in which it was taken."""
 
     def means(self) -> dict[str, tuple[float, float, float]]:
         """Mean and 95 % bootstrap interval (low, high) of each number that the protocol asks for."""
@@ -119,16 +121,21 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
 
 
 def usage_table(evaluation: Evaluation) -> str:
-    """Siphon and each program that was ever valid, as text: in how many games it was used, how often, when valid."""
+    """Siphon and each program that was ever valid, as text: in how many games it was used, how often, and when.
+
+    When: in what share of the states where it was valid, and in which stage on average.
+    """
     games = len(evaluation.length)
-    rows = [("", "games with it", "a game", "of the states where it is valid")]
+    rows = [("", "games with it", "a game", "of the states where it is valid", "mean stage")]
     programs = evaluation.used[:, SIPHON + 1 :].sum(axis=1)
-    rows.append(("any program", f"{np.mean(programs > 0):.1%}", f"{programs.mean():.2f}", ""))
+    rows.append(("any program", f"{np.mean(programs > 0):.1%}", f"{programs.mean():.2f}", "", ""))
     when_valid = evaluation.use_when_valid()
     for action in range(SIPHON, NUM_ACTIONS):
         used, share = evaluation.used[:, action], when_valid[ACTION_NAMES[action]]
         if share is not None:
-            rows.append((ACTION_NAMES[action], f"{np.mean(used > 0):.1%}", f"{used.sum() / games:.2f}", f"{share:.1%}"))
+            stage = f"{evaluation.stages_of_use[:, action].sum() / used.sum():.1f}" if used.any() else ""
+            uses = f"{np.mean(used > 0):.1%}", f"{used.sum() / games:.2f}"
+            rows.append((ACTION_NAMES[action], *uses, f"{share:.1%}", stage))
     return "\n".join(_aligned(rows))
 
 
@@ -176,6 +183,7 @@ def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str
         "undone": zeros,
         "valid": jnp.zeros((total, NUM_ACTIONS), jnp.int32),
         "used": jnp.zeros((total, NUM_ACTIONS), jnp.int32),
+        "stages_of_use": jnp.zeros((total, NUM_ACTIONS), jnp.int32),
     }
     # Where each player was before its last move, and that move's direction; −1 where it did not move.
     before = (none, none)
@@ -206,6 +214,7 @@ def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str
             "undone": tallies["undone"] + (alive & back).astype(jnp.int32),
             "valid": tallies["valid"] + (alive[:, None] & masks).astype(jnp.int32),
             "used": tallies["used"] + jnp.where(alive[:, None], chosen, 0),
+            "stages_of_use": tallies["stages_of_use"] + jnp.where(alive[:, None], chosen * states.stage[:, None], 0),
         }
         before = (jnp.where(moved, states.position, -1), jnp.where(moved, actions, -1))
         kept = jax.tree.map(

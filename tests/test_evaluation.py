@@ -82,7 +82,8 @@ def test_usage_table_tells_what_was_used(evaluations):
     assert any_program.split()[:3] == ["any", "program", f"{share:.1%}"]
     when_valid = evaluation.used[:, 4].sum() / evaluation.valid[:, 4].sum()
     shares = [f"{np.mean(evaluation.used[:, 4] > 0):.1%}", f"{evaluation.used[:, 4].mean():.2f}", f"{when_valid:.1%}"]
-    assert siphon.split() == ["siphon", *shares]
+    stage = f"{evaluation.stages_of_use[:, 4].sum() / evaluation.used[:, 4].sum():.1f}"
+    assert siphon.split() == ["siphon", *shares, stage]
     assert len(programs) == np.sum(evaluation.valid[:, 5:].any(axis=0))
 
 
@@ -112,12 +113,9 @@ def test_walking_to_and_fro_is_seen(evaluations):
 
 def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     evaluation = evaluations["network"]
-    length, total, used, undone = (
-        np.zeros(GAMES, int),
-        np.zeros(GAMES),
-        np.zeros((GAMES, 28), int),
-        np.zeros(GAMES, int),
-    )
+    length, undone = np.zeros((2, GAMES), int)
+    used, stages_of_use = np.zeros((2, GAMES, 28), int)
+    total = np.zeros(GAMES)
     for game in range(GAMES):
         earlier = None  # where the last move came from
         for before, masks, actions, after, outcome in played:
@@ -126,6 +124,7 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
             length[game] += 1
             total[game] += outcome.reward[game]
             used[game, action] += 1
+            stages_of_use[game, action] += before.stage[game]
             moved = action < 4 and after.position[game] != position
             undone[game] += moved and after.position[game] == earlier
             earlier = position if moved else None
@@ -135,6 +134,7 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
                 break
     np.testing.assert_array_equal(evaluation.length, length)
     np.testing.assert_array_equal(evaluation.used, used)
+    np.testing.assert_array_equal(evaluation.stages_of_use, stages_of_use)
     np.testing.assert_array_equal(evaluation.undone, undone)
     np.testing.assert_allclose(evaluation.total_reward, total, atol=1e-3)
 
@@ -197,6 +197,7 @@ def test_means_and_intervals():
             undone=zeros + 1,
             valid=np.ones((games, 28), int),
             used=np.eye(28, dtype=int)[[5] * games],
+            stages_of_use=np.eye(28, dtype=int)[[5] * games],
         )
 
     evaluation = one([1, 9] * 200, [1, 3] * 200)
