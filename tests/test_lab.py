@@ -123,15 +123,10 @@ class Notebook:
 
     def wait_for_end(self):
         """Wait until the last cell has run, and see that none ended by an error."""
-        self.tab.wait_for_function(
-            """prompt => {
-                const shown = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
-                const failed = document.querySelector(".jp-OutputArea-output[data-mime-type*='error']");
-                return failed || shown.at(-1).textContent.trim() === prompt;
-            }""",
-            arg=f"[{self.num_cells}]:",
-        )
-        assert self.tab.locator(".jp-OutputArea-output[data-mime-type*='error']").all_text_contents() == []
+        last = self.tab.locator(".jp-CodeCell .jp-InputPrompt").last.filter(has_text=f"[{self.num_cells}]:")
+        failed = self.tab.locator(".jp-OutputArea-output", has_text="Traceback (most recent call last)")
+        last.or_(failed).first.wait_for(state="attached")
+        assert failed.all_text_contents() == []
 
     def change(self, locator, name):
         """Wait until this property of the element is another than now."""
