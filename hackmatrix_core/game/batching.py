@@ -43,9 +43,11 @@ def batched(function: Callable[..., Any], *, games_last: bool = True) -> Callabl
 
     @custom_vmap
     def many(*arguments: Any) -> Any:
-        if _on_cpu():
-            return _block_by_block(function, axis, arguments)
-        results = function(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))
+        games = jax.tree.leaves(arguments)[0].shape[0]
+        block = _block(games) if _on_cpu() else games
+        if block < games:
+            return _block_by_block(function, axis, block, arguments)
+        results = apart(function)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))
         return jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), results)
 
     @one.def_vmap
@@ -71,22 +73,25 @@ def _with_leading_axis(size: int, is_batched: Any, arguments: Any) -> Any:
     return jax.tree.map(broadcast, tuple(is_batched), arguments)
 
 
-def _block_by_block(function: Callable[..., Any], axis: int, arguments: Any) -> Any:
+def _block(games: int) -> int:
+    """How many games a block has: a divisor of their number, or all of them where only small blocks would fit."""
+    block = max(size for size in range(1, min(games, _BLOCK) + 1) if games % size == 0)
+    return block if block >= min(games, _BLOCK // 4) else games
+
+
+def _block_by_block(function: Callable[..., Any], axis: int, block: int, arguments: Any) -> Any:
     """Run `function` on blocks of games that stay in a core's cache.
 
     Args:
         function: takes and returns arrays with the games along `axis`.
         axis: 0 or −1.
+        block: games in a block; divides their number.
         arguments: arrays (N, …).
 
     Returns:
         Arrays (N, …).
     """
     games = jax.tree.leaves(arguments)[0].shape[0]
-    block = max(size for size in range(1, min(games, _BLOCK) + 1) if games % size == 0)
-    if block < min(games, _BLOCK // 4):
-        block = games
-
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(_turned_shape(block, x.shape[1:], axis), x.dtype), arguments)
     numbers_like, _ = _numbers_and_arrays(shapes)
     results_like = jax.eval_shape(function, *shapes)

@@ -38,12 +38,15 @@ def where_needed(function: Callable[..., Any], needed: jax.Array, arguments: Any
     def unfinished(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
         return carry[0] < number
 
+    def on_rows(rows: jax.Array) -> jax.Array:
+        return as_rows(function(*from_rows(rows, arguments)), size)
+
     def serve(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         served, results = carry
         rank = served + np.arange(size, dtype=np.int32)
         chosen = jnp.where(rank < number, find(rank), games)
-        group = apart(function)(*from_rows(jnp.take(given, chosen, axis=1, mode="clip"), arguments))
-        return served + size, results.at[:, chosen].set(as_rows(group, size), mode="drop")
+        group = apart(on_rows)(jnp.take(given, chosen, axis=1, mode="clip"))
+        return served + size, results.at[:, chosen].set(group, mode="drop")
 
     _, results = lax.while_loop(unfinished, serve, (jnp.int32(0), as_rows(default, games)))
     return from_rows(results, default)
