@@ -9,8 +9,9 @@ them, and averages over the named axis `Agent.axis` where all have a say. What i
 its number in the whole run, so the number of devices does not change what is computed, but for rounding.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import distrax
 import jax
@@ -48,6 +49,25 @@ class Environment(Protocol):
     def get_action_mask(self, state: Any) -> jax.Array:
         """Which actions are valid: bool (num_actions,)."""
         ...
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """Numbers with names, held as one array: compiling takes time for each array that a loop carries or returns."""
+
+    names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    values: jax.Array
+    """float32, the names along the first axis (behind that of the steps where a loop has returned it)."""
+
+    @classmethod
+    def of(cls, numbers: Metrics) -> Self:
+        """The numbers, all of one shape, as float32."""
+        return cls(tuple(numbers), jnp.stack([number.astype(jnp.float32) for number in numbers.values()]))
+
+    def as_dict(self) -> Metrics:
+        """The numbers by name."""
+        return dict(zip(self.names, self.values, strict=True))
 
 
 class Transition(NamedTuple):
@@ -114,9 +134,10 @@ class Agent(NamedTuple):
         """Observations as dense layers take them: float32."""
         return self.env.decode_observation(obs) if hasattr(self.env, "decode_observation") else obs
 
-    def env_keys(self, key: jax.Array, count: int) -> jax.Array:
-        """A key for each of the device's `count` environments (or groups of them)."""
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, _numbers(count, self.axis))
+    def env_keys(self, key: jax.Array, count: int, times: int) -> jax.Array:
+        """Keys for each of the device's `count` environments: (times, count)."""
+        numbers = jnp.arange(times, dtype=jnp.int32)[:, None] * self.config.num_envs + _numbers(count, self.axis)[None]
+        return jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (None, 0))(key, numbers)
 
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
@@ -163,7 +184,7 @@ def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
     key, network_key, env_key = jax.random.split(key, 3)
     env = agent.env
     count = agent.config.num_envs // (1 if agent.axis is None else lax.axis_size(agent.axis))
-    obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count), agent.env_params)
+    obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count, 1)[0], agent.env_params)
     params = agent.init(network_key, obs[:1])
     return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
 
@@ -180,15 +201,14 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
     step = jax.vmap(env.step, (0, 0, 0, None))
     get_action_mask = jax.vmap(env.get_action_mask)
 
-    def play(carry: tuple[Any, jax.Array, jax.Array], _: None) -> tuple[tuple, tuple[Transition, Metrics]]:
-        env_state, obs, key = carry
-        key, action_key, step_key = jax.random.split(key, 3)
+    def play(carry: tuple[Any, jax.Array], keys: jax.Array) -> tuple[tuple, tuple[Transition, Any]]:
+        env_state, obs = carry
+        action_keys, step_keys = keys
         mask = get_action_mask(env_state)
         seen = agent.seen(obs)
         logits, value = agent.apply(params, seen)
         policy = masked_categorical(logits, mask)
-        action = jax.vmap(_sample)(logits, mask, agent.env_keys(action_key, count))
-        step_keys = agent.env_keys(step_key, count)
+        action = jax.vmap(jax.random.categorical)(action_keys, policy.logits)
         next_obs, env_state, reward, done, info = step(step_keys, env_state, action, agent.env_params)
         truncated = info["truncated"]
         # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
@@ -201,21 +221,22 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         transition = Transition(
             seen, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
         )
-        return (env_state, next_obs, key), (transition, _sums(info, action, env.num_actions))
+        return (env_state, next_obs), (transition, _sums(info, action, env.num_actions))
 
-    init = (runner.env_state, runner.obs, runner.key)
-    (env_state, obs, key), (transitions, sums) = lax.scan(play, init, length=config.num_steps)
+    # All keys at once: threefry is a loop of many kernels, and kernels are what compiling takes time for.
+    key, rollout_key = jax.random.split(runner.key)
+    keys = agent.env_keys(rollout_key, count, 2 * config.num_steps).reshape(config.num_steps, 2, count)
+    (env_state, obs), (transitions, sums) = lax.scan(play, (runner.env_state, runner.obs), keys)
     runner = runner._replace(env_state=env_state, obs=obs, key=key)
     sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
-    return runner, transitions, rollout_metrics(sums if agent.axis is None else lax.psum(sums, agent.axis))
+    return runner, transitions, rollout_metrics(*(sums if agent.axis is None else lax.psum(sums, agent.axis)))
 
 
-def _sample(logits: jax.Array, mask: jax.Array, key: jax.Array) -> jax.Array:
-    return masked_categorical(logits, mask).sample(seed=key)
+def _sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> tuple[Named, jax.Array]:
+    """Sums over the environments of what is told of one step, so that a long rollout stays small; and of the actions.
 
-
-def _sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> Metrics:
-    """Sums over the environments of what is told of one step: numbers only, so that a long rollout stays small."""
+    The names are those of `rollout_metrics`.
+    """
     ended = info["returned_episode"] & info.get("full_game", True)
     # The final stage counts a win as one more than the last stage.
     finals = {
@@ -225,28 +246,28 @@ def _sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> Metrics:
         "final_stage": info["stage"] + info["won"].astype(jnp.int32),
         "win_rate": info["won"],
     }
-    sums = {name: jnp.sum(jnp.where(ended, value.astype(jnp.float32), 0.0)) for name, value in finals.items()}
-    parts = {f"reward/{name}": jnp.sum(value) for name, value in info["reward_parts"].items()}
-    taken = jnp.sum(jax.nn.one_hot(action, num_actions, dtype=jnp.float32), axis=0)
-    return sums | parts | {"action_share": taken, "steps": jnp.sum(jnp.ones_like(ended, jnp.float32))}
+    finals = {name: jnp.where(ended, value.astype(jnp.float32), 0.0) for name, value in finals.items()}
+    told = Named.of(finals | {f"reward/{name}": value for name, value in info["reward_parts"].items()})
+    taken = jax.nn.one_hot(action, num_actions, dtype=jnp.float32)
+    return jax.tree.map(lambda x: jnp.sum(x, axis=1), told), jnp.sum(taken, axis=0)
 
 
-def rollout_metrics(sums: Metrics) -> Metrics:
+def rollout_metrics(sums: Named, taken: jax.Array) -> Metrics:
     """What a rollout shows: float32 scalars, and the share of each action.
 
     Args:
-        sums: sums over all steps and environments.
+        sums: over all steps and environments.
+        taken: float32 (A,), how often each action was taken.
 
     Returns:
         `episodes` that ended, and over these the means `episode_return`, `episode_length`, `final_stage` (a win counts
         one more than the last stage) and `win_rate`, NaN if there are none; `reward/PART`, mean over steps;
         `action_share`, float32 (A,).
     """
-    episodes, steps = sums["episodes"], sums["steps"]
-    of_episodes = ("episode_return", "episode_length", "final_stage", "win_rate")
-    means = {name: value / (episodes if name in of_episodes else steps) for name, value in sums.items()}
-    del means["steps"]
-    return means | {"episodes": episodes}
+    totals, steps = sums.as_dict(), jnp.sum(taken)
+    episodes = totals.pop("episodes")
+    means = {name: total / (steps if name.startswith("reward/") else episodes) for name, total in totals.items()}
+    return means | {"episodes": episodes, "action_share": taken / steps}
 
 
 def compute_gae(
@@ -368,34 +389,39 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     rollout = Batch(transitions, advantages, targets)
     exploration = 1.0 - (1.0 - config.anneal_to) * runner.update.astype(jnp.float32) / config.num_updates
 
-    def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
+    def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Named]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
         gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(
             params, agent.apply, batch, config, agent.axis, exploration
         )
-        gradients, loss_metrics = _over_devices((gradients, loss_metrics), agent.axis)
+        gradients, loss_metrics = _over_devices((gradients, Named.of(loss_metrics)), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count
             updates, opt_state = agent.optimizer.update(gradients, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), loss_metrics
 
     key, shuffle_key = jax.random.split(runner.key)
-    epoch_keys = jax.random.split(shuffle_key, config.update_epochs)
-    columns = jax.vmap(lambda key: _minibatches(agent, key, runner.obs.shape[0]))(epoch_keys)
-    columns = columns.reshape(-1, columns.shape[-1])
+    columns = _minibatches(agent, shuffle_key, runner.obs.shape[0])
     (params, opt_state), loss_metrics = lax.scan(learn, (runner.params, runner.opt_state), columns)
 
-    metrics |= jax.tree.map(jnp.mean, loss_metrics)
+    metrics |= jax.tree.map(lambda x: jnp.mean(x, axis=0), loss_metrics).as_dict()
     metrics["explained_variance"] = 1.0 - _variance(advantages, agent.axis) / (_variance(targets, agent.axis) + 1e-8)
     return runner._replace(params=params, opt_state=opt_state, key=key, update=runner.update + 1), metrics
 
 
 def _minibatches(agent: Agent, key: jax.Array, count: int) -> jax.Array:
-    """The `count` environments of this device, dealt into minibatches: int32 (num_minibatches, …) of their indices."""
-    parts = agent.config.num_minibatches
-    groups = count // parts
-    deal = jax.vmap(jax.random.permutation, (0, None))(agent.env_keys(key, groups), parts)
-    return deal.T + jnp.arange(0, count, parts, dtype=jnp.int32)[None]
+    """The `count` environments of this device, dealt into minibatches, anew in each epoch.
+
+    Returns:
+        int32 (update_epochs × num_minibatches, …) of their indices.
+    """
+    config = agent.config
+    parts, groups = config.num_minibatches, count // config.num_minibatches
+    # Drawn for the whole run on every device: they are few numbers, and each device looks at those of its own groups.
+    draws = jax.random.bits(key, (config.num_envs // parts, config.update_epochs, parts))
+    deal = jnp.argsort(draws[_numbers(groups, agent.axis)], axis=-1).astype(jnp.int32)
+    columns = deal + jnp.arange(0, count, parts, dtype=jnp.int32)[:, None, None]
+    return jnp.moveaxis(columns, 0, -1).reshape(-1, groups)
 
 
 def _variance(x: jax.Array, axis: str | None) -> jax.Array:
