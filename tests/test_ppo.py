@@ -116,6 +116,16 @@ def test_on_the_first_minibatch_the_ratio_is_one():
     assert abs(metrics["policy_loss"]) < 1e-5  # the mean of normalised advantages
 
 
+@pytest.mark.parametrize("env", [probes.CuedAction(), probes.MaskedAction()])
+def test_where_a_minibatch_has_the_shape_of_a_step_the_ratio_is_exactly_one(env):
+    """The rows of a matrix product may depend on how many there are, in the last bit: here they are equally many."""
+    agent = make_agent(small_config(num_steps=1, num_minibatches=1, update_epochs=1), env)
+    runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(0))
+    _, metrics = jax.jit(lambda runner: update_step(agent, runner))(runner)
+    assert metrics["approx_kl"] == 0.0  # ratio − 1 − log(ratio)
+    assert metrics["clip_fraction"] == 0.0
+
+
 def test_rollout_masks_and_observations_belong_to_the_state_of_the_action():
     agent = make_agent(small_config(), probes.MaskedAction())
     runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(1))
