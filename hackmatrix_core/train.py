@@ -15,7 +15,7 @@ import jax
 from jax import lax
 
 from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
-from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.config import TrainConfig, return_free_memory
 from hackmatrix_core.devices import Crew
 from hackmatrix_core.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent, update_step
 from hackmatrix_core.monitoring import (
@@ -139,6 +139,7 @@ class Trainer:
 
         self._tell("compiling", update, 0.0, float("nan"), history)
         compiled = jax.jit(self._crew.update(), donate_argnums=0).lower(template).compile()
+        return_free_memory()
         runner = init() if runner is None else runner
         now = saved = training_since = time.monotonic()
         first = update

@@ -20,7 +20,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from hackmatrix_core.benchmark import machine
-from hackmatrix_core.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores
+from hackmatrix_core.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores, return_free_memory
 from hackmatrix_core.devices import Crew
 from hackmatrix_core.masked_ppo import make_agent
 from hackmatrix_core.train import training_environment
@@ -91,6 +91,7 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
     jax.config.update("jax_enable_compilation_cache", False)
     crew = _crew(config, one_device=one_device)
     update, lowering, compiling = _compiled(crew)
+    return_free_memory()
     runner, _ = jax.block_until_ready(update(crew.init()()))
     peak = machine.peak_memory()
     floor, arguments = _floor(crew)
