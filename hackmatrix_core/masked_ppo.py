@@ -9,9 +9,8 @@ them, and averages over the named axis `Agent.axis` where all have a say. What i
 its number in the whole run, so the number of devices does not change what is computed, but for rounding.
 """
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol
 
 import distrax
 import jax
@@ -22,8 +21,7 @@ from jax import lax
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.network import ActorCritic, masked_categorical
 from hackmatrix_core.perception import Percept, perceive
-
-Metrics = dict[str, jax.Array]
+from hackmatrix_core.rollout_metrics import Metrics, Named, rollout_metrics, rollout_sums
 
 
 class Environment(Protocol):
@@ -31,7 +29,8 @@ class Environment(Protocol):
 
     `info` of a step holds `terminated`, `truncated`, `won` (bool), `stage` (int), `final_observation` (the
     observation before the auto-reset), `episode_return`, `episode_length` (of the episode that the step belongs to),
-    `returned_episode` (bool: it ended here) and `reward_parts` (a dict). An environment may give observations in a
+    `returned_episode` (bool: it ended here) and `reward_parts` (a dict). It may hold `full_game` (bool): the metrics of
+    episodes leave out those where it is False. An environment may give observations in a
     compact dtype; it then has `decode_observation`, which makes float32 of them, on any leading batch shape.
     """
 
@@ -49,25 +48,6 @@ class Environment(Protocol):
     def get_action_mask(self, state: Any) -> jax.Array:
         """Which actions are valid: bool (num_actions,)."""
         ...
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """Numbers with names, held as one array: compiling takes time for each array that a loop carries or returns."""
-
-    names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
-    values: jax.Array
-    """float32, the names along the first axis (behind that of the steps where a loop has returned it)."""
-
-    @classmethod
-    def of(cls, numbers: Metrics) -> Self:
-        """The numbers, all of one shape, as float32."""
-        return cls(tuple(numbers), jnp.stack([number.astype(jnp.float32) for number in numbers.values()]))
-
-    def as_dict(self) -> Metrics:
-        """The numbers by name."""
-        return dict(zip(self.names, self.values, strict=True))
 
 
 class Transition(NamedTuple):
@@ -221,7 +201,7 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         transition = Transition(
             seen, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
         )
-        return (env_state, next_obs), (transition, _sums(info, action, env.num_actions))
+        return (env_state, next_obs), (transition, rollout_sums(info, action, env.num_actions))
 
     # All keys at once: threefry is a loop of many kernels, and kernels are what compiling takes time for.
     key, rollout_key = jax.random.split(runner.key)
@@ -230,44 +210,6 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
     runner = runner._replace(env_state=env_state, obs=obs, key=key)
     sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
     return runner, transitions, rollout_metrics(*(sums if agent.axis is None else lax.psum(sums, agent.axis)))
-
-
-def _sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> tuple[Named, jax.Array]:
-    """Sums over the environments of what is told of one step, so that a long rollout stays small; and of the actions.
-
-    The names are those of `rollout_metrics`.
-    """
-    ended = info["returned_episode"] & info.get("full_game", True)
-    # The final stage counts a win as one more than the last stage.
-    finals = {
-        "episodes": jnp.ones_like(ended),
-        "episode_return": info["episode_return"],
-        "episode_length": info["episode_length"],
-        "final_stage": info["stage"] + info["won"].astype(jnp.int32),
-        "win_rate": info["won"],
-    }
-    finals = {name: jnp.where(ended, value.astype(jnp.float32), 0.0) for name, value in finals.items()}
-    told = Named.of(finals | {f"reward/{name}": value for name, value in info["reward_parts"].items()})
-    taken = jax.nn.one_hot(action, num_actions, dtype=jnp.float32)
-    return jax.tree.map(lambda x: jnp.sum(x, axis=1), told), jnp.sum(taken, axis=0)
-
-
-def rollout_metrics(sums: Named, taken: jax.Array) -> Metrics:
-    """What a rollout shows: float32 scalars, and the share of each action.
-
-    Args:
-        sums: over all steps and environments.
-        taken: float32 (A,), how often each action was taken.
-
-    Returns:
-        `episodes` that ended, and over these the means `episode_return`, `episode_length`, `final_stage` (a win counts
-        one more than the last stage) and `win_rate`, NaN if there are none; `reward/PART`, mean over steps;
-        `action_share`, float32 (A,).
-    """
-    totals, steps = sums.as_dict(), jnp.sum(taken)
-    episodes = totals.pop("episodes")
-    means = {name: total / (steps if name.startswith("reward/") else episodes) for name, total in totals.items()}
-    return means | {"episodes": episodes, "action_share": taken / steps}
 
 
 def compute_gae(
