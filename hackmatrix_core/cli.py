@@ -304,6 +304,7 @@ def _evaluate(run_dir: Path, games: int, seed: int) -> None:
     print(f"playing {games} games with each policy…", flush=True)
     results = evaluation.compare(policies, jax.random.key(seed), games)
     print(evaluation.table(results))
+    print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
     target = run_dir / "evaluation.json"
     target.write_text(evaluation.to_json(results))
     print(f"evaluation {target}")

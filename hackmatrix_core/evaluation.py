@@ -58,6 +58,8 @@ class Evaluation:
             "score": _with_interval(self.score),
             "length": _with_interval(self.length),
             "steps_undone": _with_interval(self.undone, self.length),
+            "games_with_siphon": _with_interval(self.used[:, SIPHON] > 0),
+            "games_with_programs": _with_interval(self.used[:, SIPHON + 1 :].any(axis=1)),
         }
 
     def stages(self) -> dict[int, int]:
@@ -164,6 +166,8 @@ _ROWS = {
     "score": ("score", "{:.1f}"),
     "length": ("actions", "{:.0f}"),
     "steps_undone": ("steps undone at once", "{:.1%}"),
+    "games_with_siphon": ("games with siphon", "{:.1%}"),
+    "games_with_programs": ("games with programs", "{:.1%}"),
 }
 
 

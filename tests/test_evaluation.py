@@ -209,6 +209,8 @@ def test_means_and_intervals():
     assert evaluation.means()["win_rate"][0] == 0.5
     assert evaluation.means()["steps_undone"][0] == 0.5  # of all steps: 400 of 800
     assert evaluation.stages() == {1: 200, 2: 0, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 9: 200}
+    assert evaluation.means()["games_with_siphon"][0] == 0.0
+    assert evaluation.means()["games_with_programs"][0] == 1.0
     assert evaluation.use_when_valid()["push"] == 1.0
     assert evaluation.use_when_valid()["siphon"] == 0.0
     summary = json.loads(to_json({"a": evaluation}))["a"]
