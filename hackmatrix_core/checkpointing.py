@@ -28,7 +28,7 @@ from hackmatrix_core.masked_ppo import RunnerState
 
 _BEST = "episode_return"
 _MAY_CHANGE = {"total_timesteps"}
-"""Fields in which a resumed run may differ from the one that it goes on with."""
+"""Fields in which a resumed run may differ from the one that it goes on with. Annealing goes by the new length."""
 
 
 class CheckpointError(UserError):

@@ -125,7 +125,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
 def usage_table(evaluation: Evaluation) -> str:
     """Siphon and each program that was ever valid, as text: in how many games it was used, how often, and when.
 
-    When: in what share of the states where it was valid, and in which stage on average.
+    When: in what share of the states where it was valid, and in which stage, as the mean over all uses.
     """
     games = len(evaluation.length)
     rows = [("", "games with it", "a game", "of the states where it is valid", "mean stage")]

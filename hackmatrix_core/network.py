@@ -35,7 +35,7 @@ class ActorCritic(nn.Module):
 
     Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…). With `cell_dim`
     above 0 the observations are those of HackMatrix; they are perceived, and a `BoardEncoder` comes before the layers.
-    What was perceived already (a `Percept` of N observations) is taken as well.
+    What was perceived already (a `Percept`) is taken as well.
     """
 
     num_actions: int
@@ -49,7 +49,8 @@ class ActorCritic(nn.Module):
         if not self.cell_dim:
             return self._heads(observation)
         if isinstance(observation, Percept):
-            leading, percept = observation.pose.shape, observation
+            leading = observation.pose.shape
+            percept = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(leading) :]), observation)
         else:
             leading = observation.shape[:-1]
             percept = perceive(observation.reshape(-1, observation.shape[-1]))

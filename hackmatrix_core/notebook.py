@@ -77,7 +77,9 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
 def doctor(config: TrainConfig, run_dir: Path) -> None:
     """Tell what was found here, what was chosen for it, and whether there is a run to go on with."""
     saved = [int(path.name) for path in run_dir.glob("checkpoints/*") if path.name.isdigit()]
-    begins = f"goes on after update {max(saved)} of {config.num_updates}" if saved else "is new"
+    done = max(saved, default=0)
+    begins = f"goes on after update {done} of {config.num_updates}" if done < config.num_updates else "is complete"
+    begins = begins if saved else "is new"
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     lines = {
         "device": f"{get_device_config()}, JAX {jax.__version__}",

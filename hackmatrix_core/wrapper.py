@@ -36,7 +36,8 @@ class EnvParams:
     """(15,) float32, the weights of the reward parts in the order of R10."""
 
     later_starts: float | jax.Array | None = None
-    """() float32, the share of new episodes that start in a later stage (see `curriculum`); None for none at all."""
+    """() float32, the share of new episodes that start in a later stage (see `curriculum`); None for none at all. The
+    states of one episode belong to parameters that agree on None."""
 
     @property
     def max_steps_in_episode(self) -> int | jax.Array:
@@ -164,11 +165,17 @@ class HackMatrixGymnax:
         params: EnvParams | None,
     ) -> Step:
         """One step by these rules, with what they leave out: the history of a game, the unpacked observations."""
+        params = _arrays(params or self.default_params)
+        if (params.later_starts is None) != (state.full_game is None):
+            raise ValueError(
+                f"later_starts is {'not ' * (params.later_starts is not None)}None in these parameters, and the state "
+                "was made with others. Give reset and step the same parameters"
+            )
         result = rules(
             random.seed_from_key(key),
             dataclasses.replace(state, game=history.with_newest(state.game)),
             as_action(action),
-            _arrays(params or self.default_params),
+            params,
         )
         game = history.changed(result.state.game, state.game.history, result.change)
         info = result.info | {"final_observation": self._unpacked(result.final_observation)}

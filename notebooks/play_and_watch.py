@@ -123,7 +123,7 @@ display(hm.rendering.picture(jax.tree.map(lambda x: x[0], episode.states)))
 # ## How good is it?
 #
 # All play the very same games. In brackets stand 95 % intervals; the last table tells what the agent uses: in how many
-# games, how often in a game, and in what share of the states where it is valid.
+# games, how often in a game, in what share of the states where it is valid, and in which stage on average.
 
 # %% tags=["nbval-ignore-output"]
 games = evaluation.compare(

@@ -26,7 +26,7 @@
 # 2. *Runtime → Run all*, and allow access to your Drive: the run is kept there.
 #
 # Run all again, and training goes on from the last checkpoint, 15 minutes more. So it does if Colab has taken the
-# machine away: open the notebook anew and run all.
+# machine away: open the notebook anew and run all. (What is stored below comes from a few seconds on a CPU.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
@@ -139,7 +139,7 @@ display(evaluation.plot_stages(games))
 
 # %% [markdown]
 # Does it use what the game offers, or does it only walk? For siphon and each program: the share of games with it, how
-# often it is used in a game, and in what share of the states where it was valid.
+# often it is used in a game, in what share of the states where it was valid, and in which stage on average.
 
 # %% tags=["nbval-ignore-output"]
 print(evaluation.usage_table(games["trained"]))
@@ -163,7 +163,8 @@ hm.replay(hm.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_name}, s
 #   `uniform_coef`, choose another `run_name`, and start again.
 # - **"has another config"**: a run goes on with the settings that it began with, on a device of the same kind. Set them
 #   back, or choose another `run_name`.
-# - **Training ends at once**: the run is complete. `notebook.config_for(…, total_timesteps=…)` with more goes on.
+# - **Training ends at once**: the run is complete. `notebook.config_for(…, total_timesteps=…)` with more goes on;
+#   learning rate and exploration then rise again to their place in the longer run.
 #
 # The folder of the run holds checkpoints, `metrics.jsonl` with all metrics of all updates, and `curves.png`.
 # `hm.load_policy(run_dir)` gives the agent back, in a notebook or a script.

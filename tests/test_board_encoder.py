@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core import board_encoder, game
+from hackmatrix_core.game.state import DIRECTIONS
 from hackmatrix_core.perception import BEHIND, VIEW, oriented, perceive
 
 ALL_POSES = jnp.arange(8 * 36, dtype=jnp.int32)
@@ -31,6 +32,16 @@ def test_gradient_of_the_view_is_that_of_the_gather():
         return jax.grad(lambda cells: jnp.sum(view(cells, ALL_POSES) * weights))(cells)
 
     np.testing.assert_array_equal(gradient(board_encoder.around_player), gradient(board_encoder.around_player.fun))
+
+
+def test_directions_as_seen_become_those_of_the_real_board():
+    logits = jnp.broadcast_to(jnp.arange(28, dtype=jnp.float32), (8, 28))
+    real = np.asarray(board_encoder.on_real_board(logits, 36 * jnp.arange(8, dtype=jnp.int32) + 7))
+    steps = [tuple(step) for step in DIRECTIONS.tolist()]
+    for orientation in range(8):
+        seen_as = [steps.index(tuple(oriented(*step, orientation))) for step in steps]
+        assert real[orientation, :4].tolist() == seen_as
+        assert real[orientation, 4:].tolist() == list(range(4, 28))
 
 
 def test_features_of_a_new_game():

@@ -70,6 +70,14 @@ def test_the_flag_follows_the_episode_and_a_new_one_is_drawn_at_its_end():
     assert (np.asarray(state.game.stage)[ended & np.asarray(state.full_game)] == 1).all()
 
 
+def test_parameters_of_another_kind_than_the_state_are_refused(resets):
+    first, later = (jax.tree.map(lambda x: x[0], state) for state in resets)
+    with_later_starts = ENV.default_params.replace(later_starts=0.5)
+    for state, params in ((first, with_later_starts), (later, None)):
+        with pytest.raises(ValueError, match=r"later_starts is (not )?None in these parameters.*the same parameters"):
+            ENV.step(jax.random.key(0), state, 0, params)
+
+
 def test_metrics_count_full_games_only():
     def episodes(later_starts):
         config = TrainConfig(

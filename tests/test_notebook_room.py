@@ -63,10 +63,12 @@ def test_doctor_tells_device_sizes_and_whether_a_run_goes_on(whole, capsys, tmp_
     assert "256 games side by side × 32 steps = 8,192 steps" in first
     assert "mine is new" in first
     assert re.search(r"disk [\d.]+ GiB free", first)
-    assert "ent_coef=0.04" in first
+    assert f"ent_coef={config.ent_coef}" in first
     for name in ("8", "12", "13.orbax-checkpoint-tmp"):
         (run_dir / "checkpoints" / name).mkdir(parents=True)
-    assert "mine goes on after update 12 of 732" in told()
+    assert f"mine goes on after update 12 of {config.num_updates}" in told()
+    (run_dir / "checkpoints" / str(config.num_updates)).mkdir()
+    assert "mine is complete" in told()
 
 
 def test_smoke_size_is_small_and_leaves_nothing_behind(monkeypatch, tmp_path):

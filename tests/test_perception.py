@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hackmatrix_core import game
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game.state import NUM_ACTIONS, PROGRAMS
 from hackmatrix_core.network import ActorCritic
 from hackmatrix_core.perception import BEHIND, CELL_SCALE, FACT_SCALE, FAR, VIEW, oriented, perceive
 
@@ -120,7 +120,50 @@ def test_facts_of_the_player_and_along_the_rays(states, observations, percept):
         for direction, ray in enumerate(raw[RAYS].reshape(4, 14)):
             expected = looked(observation, (player["row"], player["col"]), real_step(direction, pose // 36))
             np.testing.assert_array_equal(ray[:8], expected[0])
+            assert ray[8] == (0 < expected[0][4] <= player["attack"])
             assert ray[9] == expected[1]
+            row, col = (a + b for a, b in zip(divmod(own_cell, 6), real_step(direction, pose // 36), strict=True))
+            beside = cells[row * 6 + col] if on_board((row, col)) else None
+            assert ray[11] == (FAR if beside is None else beside[43])
+            assert raw[RAYS.stop + direction] == (ray[11] < cells[own_cell, 43])
+
+
+def test_facts_of_the_board_and_of_programs(states, observations, percept):
+    for state, observation, raw in zip(states, observations, percept.facts, strict=True):
+        player = state["player"]
+        at, hits = (player["row"], player["col"]), player["attack"]
+        cells = dict(zip(CELLS, np.round(observation[33:].reshape(36, 42) / CELL_SCALE[:42]).astype(int), strict=True))
+        owned = observation[10:33] > 0
+        can_pay = [
+            have and player["credits"] >= program.credits and player["energy"] >= program.energy
+            for have, program in zip(owned, PROGRAMS, strict=True)
+        ]
+        np.testing.assert_array_equal(raw[42:65], can_pay)
+
+        fresh = {where: cell[12:35] for where, cell in cells.items() if cell[7:10].any() and not cell[11]}
+        nothing = np.zeros(23, int)
+        gain = sum((fresh[where] for where in neighbours(at) if where in fresh), nothing) * ~owned
+        within_reach = np.minimum(sum(fresh.values(), nothing), 1) * ~owned
+        enemies = [where for where, cell in cells.items() if cell[:4].any()]
+        frail = [where for where in enemies if cells[where][4] <= hits]
+        incoming = [where for where, cell in cells.items() if cell[36]]
+        blocks = [where for where, cell in cells.items() if cell[7:10].any()]
+        steps = walked(state, [at])
+
+        def near(places, at=at):
+            return sum(max(abs(row - at[0]), abs(col - at[1])) == 1 for row, col in places)
+
+        expected = [
+            *gain,
+            *within_reach,
+            *sum((cells[where][:4] for where in enemies), np.zeros(4, int)),
+            *[sum(steps.get(where) == distance for where in enemies) for distance in range(6)],
+            *[sum(where[axis] == at[axis] for where in who) for axis in (0, 1) for who in (enemies, frail)],
+            *[near(who) for who in (enemies, incoming, blocks)],
+            *[len(set(enemies) & set(blocks)), len(incoming), len(fresh), len(frail)],
+        ]
+        assert raw[RAYS.stop + 4 : -36].tolist() == [int(number) for number in expected]
+        assert raw[-36:].sum() == 1
 
 
 def real_step(direction, orientation):
