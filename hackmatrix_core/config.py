@@ -110,7 +110,7 @@ class TrainConfig:
         """The config of a named preset (`plan`, `cpu`, `t4`, `gpu`, `tpu`) with some fields changed.
 
         Where `num_envs` is changed, the preset's own `num_minibatches` gives way to the largest part of it that
-        divides them.
+        divides them, but not below the plan's 4.
 
         Raises:
             ValueError: no such preset, or a value out of range.
@@ -120,7 +120,7 @@ class TrainConfig:
         values = {**PRESETS[name], **changes}
         num_envs = changes.get("num_envs")
         if "num_minibatches" in PRESETS[name] and "num_minibatches" not in changes and isinstance(num_envs, int):
-            values["num_minibatches"] = math.gcd(values["num_minibatches"], num_envs) or 1
+            values["num_minibatches"] = max(math.gcd(values["num_minibatches"], num_envs), cls().num_minibatches)
         return cls(**values)
 
     @classmethod

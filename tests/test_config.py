@@ -105,6 +105,8 @@ def test_presets():
 def test_minibatches_of_a_preset_give_way_to_the_number_of_environments():
     assert TrainConfig.preset("cpu").num_minibatches == 16
     assert TrainConfig.preset("cpu", num_envs=24).num_minibatches == 8
+    with pytest.raises(ValueError, match="num_envs is 10, which num_minibatches = 4 does not divide"):
+        TrainConfig.preset("cpu", num_envs=10)
     with pytest.raises(ValueError, match="num_envs is 24, which num_minibatches = 16 does not divide"):
         TrainConfig.preset("cpu", num_envs=24, num_minibatches=16)
     with pytest.raises(ValueError, match="num_envs is 0, expected an integer at least 1"):
