@@ -96,7 +96,7 @@ hm.play(seed=0)
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Whom to watch
 agent = "pretrained"  # @param ["pretrained", "greedy", "random"] {allow-input: true}
-seed = 3  # @param {type: "integer"}
+seed = 0  # @param {type: "integer"}
 
 policy = hm.load_policy(agent)
 episode = hm.record(policy, jax.random.key(seed))
