@@ -85,7 +85,7 @@ def doctor(config: TrainConfig, run_dir: Path) -> None:
         "device": f"{get_device_config()}, JAX {jax.__version__}",
         "memory": f"about {estimate_memory(config) / GIB:.2f} GiB needed",
         "update": f"{config.num_envs} games side by side × {config.num_steps} steps = {config.batch_size:,} steps",
-        "run": f"{run_dir} {begins}",
+        "run": f"{run_dir.name if SMOKE else run_dir} {begins}",  # a temporary folder is no place to tell
         "disk": f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free",
         "config": ", ".join(f"{name}={value}" for name, value in config.to_dict().items()),
     }
