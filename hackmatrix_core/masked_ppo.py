@@ -21,7 +21,7 @@ from jax import lax
 from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.network import ActorCritic, masked_categorical
 from hackmatrix_core.perception import Percept, perceive
-from hackmatrix_core.rollout_metrics import Metrics, Named, rollout_metrics, rollout_sums
+from hackmatrix_core.rollout_metrics import Metrics, rollout_metrics, rollout_sums
 
 
 class Environment(Protocol):
@@ -209,7 +209,7 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
     (env_state, obs), (transitions, sums) = lax.scan(play, (runner.env_state, runner.obs), keys)
     runner = runner._replace(env_state=env_state, obs=obs, key=key)
     sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
-    return runner, transitions, rollout_metrics(*(sums if agent.axis is None else lax.psum(sums, agent.axis)))
+    return runner, transitions, rollout_metrics(sums if agent.axis is None else lax.psum(sums, agent.axis))
 
 
 def compute_gae(
@@ -278,24 +278,25 @@ def ppo_loss(
     advantages = advantages - _mean(advantages, axis)
     advantages = advantages / (jnp.sqrt(_mean(jnp.square(advantages), axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
-    policy_loss = -jnp.mean(jnp.minimum(ratio * advantages, clipped * advantages))
-    value_loss = 0.5 * jnp.mean(jnp.square(value - batch.targets))
     entropies = policy.entropy()
-    entropy = jnp.mean(entropies)
-    divergence = jnp.mean(_divergence_from_uniform(policy, steps.action_mask))
-    explores = exploration * (config.ent_coef * entropy - config.uniform_coef * divergence)
-    loss = policy_loss + config.vf_coef * value_loss - explores
+    relative_entropies, has_choice = _relative_entropies(entropies, steps.action_mask)
+    means = _means(
+        policy_loss=-jnp.minimum(ratio * advantages, clipped * advantages),
+        value_loss=0.5 * jnp.square(value - batch.targets),
+        entropy=entropies,
+        uniform_divergence=_divergence_from_uniform(policy, steps.action_mask),
+        relative_entropy=relative_entropies / (_mean(has_choice, axis) + 1e-8),
+        approx_kl=ratio - 1.0 - log_ratio,
+        clip_fraction=jnp.abs(ratio - 1.0) > config.clip_eps,
+    )
+    explores = exploration * (config.ent_coef * means["entropy"] - config.uniform_coef * means["uniform_divergence"])
+    return means["policy_loss"] + config.vf_coef * means["value_loss"] - explores, lax.stop_gradient(means)
 
-    metrics = {
-        "policy_loss": policy_loss,
-        "value_loss": value_loss,
-        "entropy": entropy,
-        "uniform_divergence": divergence,
-        "relative_entropy": _relative_entropy(entropies, steps.action_mask, axis),
-        "approx_kl": jnp.mean(ratio - 1.0 - log_ratio),
-        "clip_fraction": jnp.mean((jnp.abs(ratio - 1.0) > config.clip_eps).astype(jnp.float32)),
-    }
-    return loss, metrics
+
+def _means(**numbers: jax.Array) -> Metrics:
+    """The mean of each array, all of one shape."""
+    rows = jnp.stack([x.astype(jnp.float32).reshape(-1) for x in numbers.values()])
+    return Metrics(tuple((name, None) for name in numbers), jnp.mean(rows, axis=1))
 
 
 def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
@@ -305,12 +306,12 @@ def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> ja
     return jnp.where(jnp.any(mask, axis=-1), -log_probs / num_valid - jnp.log(num_valid), 0.0)
 
 
-def _relative_entropy(entropies: jax.Array, mask: jax.Array, axis: str | None) -> jax.Array:
-    """Mean of entropy / log(number of valid actions) over the states with at least two of them."""
+def _relative_entropies(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Entropy / log(number of valid actions) where there are at least two of them, else 0; and 1 for these states."""
     num_valid = jnp.sum(mask, axis=-1, dtype=jnp.float32)
     has_choice = num_valid > 1.0
     relative = jnp.where(has_choice, entropies / jnp.log(jnp.maximum(num_valid, 2.0)), 0.0)
-    return _mean(relative, axis) / jnp.maximum(_mean(has_choice.astype(jnp.float32), axis), 1e-8)
+    return relative, has_choice.astype(jnp.float32)
 
 
 def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics]:
@@ -331,13 +332,13 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     rollout = Batch(transitions, advantages, targets)
     exploration = 1.0 - (1.0 - config.anneal_to) * runner.update.astype(jnp.float32) / config.num_updates
 
-    def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Named]:
+    def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
         gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(
             params, agent.apply, batch, config, agent.axis, exploration
         )
-        gradients, loss_metrics = _over_devices((gradients, Named.of(loss_metrics)), agent.axis)
+        gradients, loss_metrics = _over_devices((gradients, loss_metrics), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count
             updates, opt_state = agent.optimizer.update(gradients, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), loss_metrics
@@ -346,8 +347,8 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     columns = _minibatches(agent, shuffle_key, runner.obs.shape[0])
     (params, opt_state), loss_metrics = lax.scan(learn, (runner.params, runner.opt_state), columns)
 
-    metrics |= jax.tree.map(lambda x: jnp.mean(x, axis=0), loss_metrics).as_dict()
-    metrics["explained_variance"] = 1.0 - _variance(advantages, agent.axis) / (_variance(targets, agent.axis) + 1e-8)
+    metrics |= jax.tree.map(lambda x: jnp.mean(x, axis=0), loss_metrics)
+    metrics |= Metrics.of(explained_variance=_explained_variance(advantages, targets, agent.axis))
     return runner._replace(params=params, opt_state=opt_state, key=key, update=runner.update + 1), metrics
 
 
@@ -360,14 +361,18 @@ def _minibatches(agent: Agent, key: jax.Array, count: int) -> jax.Array:
     config = agent.config
     parts, groups = config.num_minibatches, count // config.num_minibatches
     # Drawn for the whole run on every device: they are few numbers, and each device looks at those of its own groups.
-    draws = jax.random.bits(key, (config.num_envs // parts, config.update_epochs, parts))
+    draws = jax.random.bits(key, (config.num_envs * config.update_epochs,)).reshape(-1, config.update_epochs, parts)
     deal = jnp.argsort(draws[_numbers(groups, agent.axis)], axis=-1).astype(jnp.int32)
     columns = deal + jnp.arange(0, count, parts, dtype=jnp.int32)[:, None, None]
     return jnp.moveaxis(columns, 0, -1).reshape(-1, groups)
 
 
-def _variance(x: jax.Array, axis: str | None) -> jax.Array:
-    return _mean(jnp.square(x - _mean(x, axis)), axis)
+def _explained_variance(advantages: jax.Array, targets: jax.Array, axis: str | None) -> jax.Array:
+    """What the values, which are targets − advantages, foresaw of the targets' variance."""
+    both = jnp.stack([advantages.reshape(-1), targets.reshape(-1)])
+    means = _over_devices(jnp.mean(both, axis=1, keepdims=True), axis)
+    left, variance = _over_devices(jnp.mean(jnp.square(both - means), axis=1), axis)
+    return 1.0 - left / (variance + 1e-8)
 
 
 def _flat(x: jax.Array) -> jax.Array:

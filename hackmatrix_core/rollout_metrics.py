@@ -1,35 +1,53 @@
 """What a rollout shows of the episodes and the actions in it, summed up while it is played."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
-
-Metrics = dict[str, jax.Array]
+import numpy as np
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Named:
-    """Numbers with names, held as one array: compiling takes time for each array that a loop carries or returns."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Metrics(Mapping[str, jax.Array]):
+    """Numbers, and rows of numbers, by name; a mapping that is held as one array.
 
-    names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
-    values: jax.Array
-    """float32, the names along the first axis (behind that of the steps where a loop has returned it)."""
+    Compiling takes time for each array that a loop carries or a program returns.
+    """
+
+    slots: tuple[tuple[str, int | None], ...] = dataclasses.field(metadata={"static": True})
+    """The names, each with the length of its row, None for a number."""
+    numbers: jax.Array
+    """float32 (…, K), one after the other; leading axes where a loop or `jax.vmap` has made some."""
 
     @classmethod
-    def of(cls, numbers: Metrics) -> Self:
-        """The numbers, all of one shape, as float32."""
-        return cls(tuple(numbers), jnp.stack([number.astype(jnp.float32) for number in numbers.values()]))
+    def of(cls, **numbers: jax.Array) -> Self:
+        """These arrays, () or (K,), as float32."""
+        slots = tuple((name, x.shape[0] if x.ndim else None) for name, x in numbers.items())
+        return cls(slots, jnp.concatenate([x.astype(jnp.float32).reshape(-1) for x in numbers.values()]))
 
-    def as_dict(self) -> Metrics:
-        """The numbers by name."""
-        return dict(zip(self.names, self.values, strict=True))
+    def __getitem__(self, name: str) -> jax.Array:
+        start = 0
+        for other, length in self.slots:
+            if other == name:
+                return self.numbers[..., start] if length is None else self.numbers[..., start : start + length]
+            start += length or 1
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.slots)
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def __or__(self, other: "Metrics") -> "Metrics":
+        return Metrics(self.slots + other.slots, jnp.concatenate([self.numbers, other.numbers], axis=-1))
 
 
-def rollout_sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> tuple[Named, jax.Array]:
-    """Sums over the environments of what is told of one step, so that a long rollout stays small; and of the actions.
+def rollout_sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> Metrics:
+    """Sums over the environments of what is told of one step, so that a long rollout stays small.
 
     The names are those of `rollout_metrics`.
     """
@@ -42,25 +60,31 @@ def rollout_sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> t
         "final_stage": info["stage"] + info["won"].astype(jnp.int32),
         "win_rate": info["won"],
     }
-    finals = {name: jnp.where(ended, value.astype(jnp.float32), 0.0) for name, value in finals.items()}
-    told = Named.of(finals | {f"reward/{name}": value for name, value in info["reward_parts"].items()})
-    taken = jax.nn.one_hot(action, num_actions, dtype=jnp.float32)
-    return jax.tree.map(lambda x: jnp.sum(x, axis=1), told), jnp.sum(taken, axis=0)
+    finals = {name: jnp.where(ended, x, jnp.zeros_like(x)) for name, x in finals.items()}
+    told = finals | {f"reward/{name}": part for name, part in info["reward_parts"].items()}
+    taken = action[None] == np.arange(num_actions, dtype=np.int32)[:, None]
+    sums = [_sums(list(told.values())), jnp.sum(taken, axis=1, dtype=jnp.float32)]
+    return Metrics((*((name, None) for name in told), ("action_share", num_actions)), jnp.concatenate(sums))
 
 
-def rollout_metrics(sums: Named, taken: jax.Array) -> Metrics:
-    """What a rollout shows: float32 scalars, and the share of each action.
+def _sums(arrays: list[jax.Array]) -> jax.Array:
+    """The sum of each array, (N,): float32 (K,). Eight at a time, for XLA makes no more than that one kernel."""
+    parts = [arrays[i : i + 8] for i in range(0, len(arrays), 8)]
+    return jnp.concatenate([jnp.sum(jnp.stack([x.astype(jnp.float32) for x in part]), axis=1) for part in parts])
 
-    Args:
-        sums: over all steps and environments.
-        taken: float32 (A,), how often each action was taken.
+
+def rollout_metrics(sums: Metrics) -> Metrics:
+    """What a rollout shows, of the sums over all its steps and environments: float32 scalars and a row.
 
     Returns:
         `episodes` that ended, and over these the means `episode_return`, `episode_length`, `final_stage` (a win counts
         one more than the last stage) and `win_rate`, NaN if there are none; `reward/PART`, mean over steps;
-        `action_share`, float32 (A,).
+        `action_share`, (A,), the share of each action.
     """
-    totals, steps = sums.as_dict(), jnp.sum(taken)
-    episodes = totals.pop("episodes")
-    means = {name: total / (steps if name.startswith("reward/") else episodes) for name, total in totals.items()}
-    return means | {"episodes": episodes, "action_share": taken / steps}
+    episodes, steps = sums["episodes"], jnp.sum(sums["action_share"])
+    over_steps = np.concatenate(
+        [np.full(length or 1, name.startswith(("reward/", "action_share"))) for name, length in sums.slots]
+    )
+    number = jnp.where(over_steps, steps, episodes)
+    is_count = np.arange(len(over_steps)) == list(sums).index("episodes")
+    return dataclasses.replace(sums, numbers=sums.numbers / jnp.where(is_count, 1.0, number))

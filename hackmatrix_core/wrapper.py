@@ -12,7 +12,7 @@ from hackmatrix_core import spaces
 from hackmatrix_core.curriculum import with_later_starts
 from hackmatrix_core.game import history, observation, random, stage
 from hackmatrix_core.game.batching import batched
-from hackmatrix_core.game.rewards import REWARD_PARTS
+from hackmatrix_core.game.rewards import REWARD_PARTS, by_name
 from hackmatrix_core.game.state import NUM_ACTIONS, GameState
 from hackmatrix_core.game.step import (
     Outcome,
@@ -178,7 +178,10 @@ class HackMatrixGymnax:
             params,
         )
         game = history.changed(result.state.game, state.game.history, result.change)
-        info = result.info | {"final_observation": self._unpacked(result.final_observation)}
+        info = result.info | {
+            "reward_parts": by_name(result.info["reward_parts"]),
+            "final_observation": self._unpacked(result.final_observation),
+        }
         return (
             self._unpacked(result.observation),
             dataclasses.replace(result.state, game=game),
@@ -200,7 +203,7 @@ class _Result(NamedTuple):
     state: EnvState  # the history of its game set aside
     change: jax.Array  # int32 (N,), a `history.Change`
     reward: jax.Array  # float32 (N,)
-    info: dict[str, Any]
+    info: dict[str, Any]  # as `step` gives it, but the reward parts as one array, float32 (15, N)
 
 
 @batched
@@ -269,8 +272,7 @@ def _advanced(
     seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
 ) -> tuple[EnvState, Outcome, jax.Array, jax.Array, dict[str, Any]]:
     game, outcome, change = advance(state.game, action, seed)
-    parts = jnp.stack([outcome.reward_parts[name] for name in REWARD_PARTS])
-    reward = jnp.sum(parts * params.reward_weights, axis=0)
+    reward = jnp.sum(outcome.reward_parts * params.reward_weights, axis=0)
     ended = EnvState(game, state.episode_return + reward, state.episode_length + 1, state.full_game)
     truncated = (ended.episode_length >= params.max_steps) & ~outcome.terminated
     info = {

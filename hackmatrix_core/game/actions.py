@@ -11,6 +11,7 @@ from hackmatrix_core.game import board, history
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.combat import fight, line_of_sight
 from hackmatrix_core.game.mask import CREDITS, ENERGY
+from hackmatrix_core.game.reductions import total
 from hackmatrix_core.game.siphon import Loot, missed_by_siphon, siphoned
 from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import compacted
@@ -109,7 +110,7 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
     position = jnp.where(walks, goal, jnp.where(warps, done.warp_cell, state.position))
 
     here = _CELL_INDEX == position[None]
-    content = jnp.sum(jnp.where(here, CONTENT.get(done.cells), 0), axis=0)
+    content = total(jnp.where(here, CONTENT.get(done.cells), 0))
     picked_up = walks & (content == DATA_SIPHON)
     completed = (walks & (content == EXIT)) | (warps & (position == state.exit))
     cells = jnp.where(here & picked_up[None], done.cells & ~np.uint32(BLOCK), done.cells)

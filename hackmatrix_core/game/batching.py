@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_batching import custom_vmap
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
 
 from hackmatrix_core.game.rows import as_rows, from_rows
 
@@ -36,12 +37,10 @@ def batched(function: Callable[..., Any], *, games_last: bool = True) -> Callabl
     axis = -1 if games_last else 0
     function = jax.jit(function)
 
-    @custom_vmap
     def one(*arguments: Any) -> Any:
         results = function(*jax.tree.map(lambda x: jnp.expand_dims(x, axis), arguments))
         return jax.tree.map(lambda x: jnp.squeeze(x, axis), results)
 
-    @custom_vmap
     def many(*arguments: Any) -> Any:
         games = jax.tree.leaves(arguments)[0].shape[0]
         block = _block(games) if _on_cpu() else games
@@ -50,27 +49,56 @@ def batched(function: Callable[..., Any], *, games_last: bool = True) -> Callabl
         results = apart(function)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))
         return jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), results)
 
-    @one.def_vmap
-    def batch_of_one(axis_size: int, is_batched: Any, *arguments: Any) -> tuple[Any, Any]:
-        results = many(*_with_leading_axis(axis_size, is_batched, arguments))
-        return results, jax.tree.map(lambda _: True, results)
+    def merged(*arguments: Any) -> Any:
+        outer, inner = jax.tree.leaves(arguments)[0].shape[:2]
+        results = on_batch(*jax.tree.map(lambda x: x.reshape(outer * inner, *x.shape[2:]), arguments))
+        return jax.tree.map(lambda x: x.reshape(outer, inner, *x.shape[1:]), results)
 
-    @many.def_vmap
-    def batch_of_many(axis_size: int, is_batched: Any, *arguments: Any) -> tuple[Any, Any]:
-        arguments = _with_leading_axis(axis_size, is_batched, arguments)
-        inner_size = jax.tree.leaves(arguments)[0].shape[1]
-        merged = jax.tree.map(lambda x: x.reshape(axis_size * inner_size, *x.shape[2:]), arguments)
-        results = jax.tree.map(lambda x: x.reshape(axis_size, inner_size, *x.shape[1:]), many(*merged))
-        return results, jax.tree.map(lambda _: True, results)
-
-    return functools.wraps(function)(lambda *arguments: one(*arguments))
+    on_batch = _with_vmap_rule(many, merged)
+    return functools.wraps(function)(_with_vmap_rule(one, on_batch))
 
 
-def _with_leading_axis(size: int, is_batched: Any, arguments: Any) -> Any:
-    def broadcast(has_axis: bool, x: jax.Array) -> jax.Array:
-        return x if has_axis else jnp.broadcast_to(x, (size, *x.shape))
+def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, in whose place `jax.vmap` calls `on_batch` with the batch along the first axis of all arrays.
 
-    return jax.tree.map(broadcast, tuple(is_batched), arguments)
+    `jax.custom_batching.custom_vmap` does the same, but traces `function` even where only the batch is wanted: for the
+    rules that takes as long as all the rest of tracing a training run.
+    """
+    primitive = Primitive(function.__name__)
+    primitive.multiple_results = True
+    returns: dict[Any, Any] = {}  # structures of what is returned, by those of the arguments
+
+    def flat(call: Callable[..., Any]) -> Callable[..., list[jax.Array]]:
+        def on_leaves(*leaves: jax.Array, structure: Any) -> list[jax.Array]:
+            results, returns[structure] = jax.tree.flatten(call(*structure.unflatten(leaves)))
+            return results
+
+        return on_leaves
+
+    def batched_leaves(leaves: Any, axes: Any, *, structure: Any) -> tuple[list[jax.Array], list[int]]:
+        (size,) = {leaf.shape[axis] for leaf, axis in zip(leaves, axes, strict=True) if axis is not None}
+        leaves = [
+            jnp.broadcast_to(leaf, (size, *leaf.shape)) if axis is None else jnp.moveaxis(leaf, axis, 0)
+            for leaf, axis in zip(leaves, axes, strict=True)
+        ]
+        results = flat(on_batch)(*leaves, structure=structure)
+        return results, [0] * len(results)
+
+    @primitive.def_abstract_eval
+    def shapes(*leaves: Any, structure: Any) -> list[Any]:
+        results = jax.eval_shape(functools.partial(flat(function), structure=structure), *leaves)
+        return [jax.core.ShapedArray(x.shape, x.dtype) for x in results]
+
+    primitive.def_impl(jax.jit(flat(function), static_argnames="structure"))
+    mlir.register_lowering(primitive, mlir.lower_fun(flat(function), multiple_results=True))
+    batching.primitive_batchers[primitive] = batched_leaves
+
+    def call(*arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        results = primitive.bind(*leaves, structure=structure)
+        return returns[structure].unflatten(results)
+
+    return call
 
 
 def _block(games: int) -> int:
@@ -148,8 +176,7 @@ def apart(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        first = jax.tree.leaves(arguments)[0].reshape(-1)[0].astype(jnp.uint32)
-        return lax.cond((first | np.uint32(1)) != 0, function, _zeros_of(function), *arguments)
+        return lax.cond(lax.optimization_barrier(np.True_), function, _zeros_of(function), *arguments)
 
     return call
 

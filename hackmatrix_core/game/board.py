@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hackmatrix_core.game import reductions
 from hackmatrix_core.game.sparse import nth_bit
 from hackmatrix_core.game.state import BOARD_SIZE, CONTENT, DATA_BLOCK, DIRECTIONS, NUM_CELLS, PROGRAM_BLOCK
 
@@ -17,6 +18,7 @@ ALL = np.uint32((1 << WORD_CELLS) - 1)
 ROWS, COLS = np.divmod(np.arange(NUM_CELLS, dtype=np.int32), BOARD_SIZE)
 _OFFSET = np.array([[0], [WORD_CELLS]], np.int32)
 _INDEX = np.arange(WORD_CELLS, dtype=np.uint32)[None, :, None]
+_LAST_ROW = WORD_CELLS - BOARD_SIZE  # the first bit of a word's last row
 _LEFT_EDGE, _RIGHT_EDGE = np.uint32(0b000001_000001_000001), np.uint32(0b100000_100000_100000)
 
 
@@ -48,8 +50,9 @@ def contains(board: jax.Array, cell: jax.Array) -> jax.Array:
 
 
 def from_mask(mask: jax.Array) -> jax.Array:
-    """The bitboard of a mask over cells: bool (36, N) to (2, N)."""
-    return jnp.sum(mask.reshape(2, WORD_CELLS, -1).astype(jnp.uint32) << _INDEX, axis=1, dtype=jnp.uint32)
+    """The bitboard of a mask over cells: bool (…, 36, N) to (…, 2, N)."""
+    halves = mask.reshape(*mask.shape[:-2], 2, WORD_CELLS, mask.shape[-1]).astype(jnp.uint32)
+    return jnp.sum(halves << _INDEX.reshape((1,) * (halves.ndim - 2) + (WORD_CELLS, 1)), axis=-2, dtype=jnp.uint32)
 
 
 def to_mask(board: jax.Array) -> jax.Array:
@@ -58,9 +61,9 @@ def to_mask(board: jax.Array) -> jax.Array:
 
 
 def union(cells: jax.Array, keep: jax.Array) -> jax.Array:
-    """The bitboard of those cells that are kept: (K, N) int32, bool (K, N) to (2, N)."""
+    """The bitboard of those cells that are kept: (36, N) int32, bool (36, N) to (2, N)."""
     boards = jnp.where(keep[:, None], bit(cells), np.uint32(0))
-    return lax.reduce(boards, np.uint32(0), lax.bitwise_or, (0,))
+    return reductions.union(boards)
 
 
 def blocks(cells: jax.Array) -> jax.Array:
@@ -71,14 +74,17 @@ def blocks(cells: jax.Array) -> jax.Array:
 
 def up(board: jax.Array) -> jax.Array:
     """Every cell one row up; what leaves the board is gone. So for `down`, `left` and `right`."""
-    low, high = board[..., 0, :], board[..., 1, :]
-    return jnp.stack([(low << BOARD_SIZE) & ALL, ((high << BOARD_SIZE) & ALL) | (low >> 12)], axis=-2)
+    return ((board << BOARD_SIZE) & ALL) | _in_word(1, board[..., :1, :] >> _LAST_ROW)
 
 
 def down(board: jax.Array) -> jax.Array:
     """Every cell one row down."""
-    low, high = board[..., 0, :], board[..., 1, :]
-    return jnp.stack([(low >> BOARD_SIZE) | ((high << 12) & ALL), high >> BOARD_SIZE], axis=-2)
+    return (board >> BOARD_SIZE) | _in_word(0, (board[..., 1:, :] << _LAST_ROW) & ALL)
+
+
+def _in_word(which: int, row: jax.Array) -> jax.Array:
+    """A row of cells, (…, 1, N), in one of the two words: (…, 2, N). Not a concatenation, which XLA does not fuse."""
+    return row & np.where(np.arange(2) == which, ALL, 0).astype(np.uint32).reshape((1,) * (row.ndim - 2) + (2, 1))
 
 
 def left(board: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
+from hackmatrix_core.game.reductions import least, total
 from hackmatrix_core.game.spawning import SLOTS
 from hackmatrix_core.game.state import (
     ANTI_V,
@@ -116,13 +117,13 @@ def fight(state: Fighter, seen: View) -> Combat:
     entities = CELL.replace(entities, apart(_shoved)(state, seen)) * (entities != 0).astype(jnp.uint32)
 
     scheduled = SCHEDULED.test(state.entities)
-    kills = jnp.sum(dead & ~scheduled, axis=0, dtype=jnp.int32) + _removal_kills(seen, removed, scheduled)
+    kills = total((dead & ~scheduled).astype(jnp.int32)) + _removal_kills(seen, removed, scheduled)
     return Combat(entities, kills, warp_cell)
 
 
 def _at(values: jax.Array, slot: jax.Array, default: int) -> jax.Array:
     """values[slot] game by game, int32: (36, N), (N,) to (N,); the default where the slot is negative."""
-    picked = jnp.sum(jnp.where(SLOTS == slot[None], values, 0), axis=0, dtype=jnp.int32)
+    picked = total(jnp.where(SLOTS == slot[None], values, 0))
     return jnp.where(slot >= 0, picked, default)
 
 
@@ -142,12 +143,12 @@ def _look_ahead(state: Fighter, seen: View) -> tuple[jax.Array, jax.Array]:
         along, across = rows * d_row[None] + cols * d_col[None], rows * d_col[None] + cols * d_row[None]
         return jnp.where((along > 0) & (across == 0), along, _FAR)
 
-    wall = jnp.min(jnp.where(board.to_mask(seen.blocks), steps_ahead(_CELL_INDEX), _FAR), axis=0)
+    wall = least(jnp.where(board.to_mask(seen.blocks), steps_ahead(_CELL_INDEX), _FAR))
     steps = steps_ahead(seen.cell)
     is_candidate = (seen.is_enemy | seen.is_transmission) & (steps < BOARD_SIZE) & (steps <= wall[None])
     # The nearest; on one cell transmissions before enemies, then the order of the list.
     order = steps * 128 + jnp.where(seen.is_enemy, 64, 0) + SLOTS
-    best = jnp.min(jnp.where(is_candidate, order, _FAR), axis=0)
+    best = least(jnp.where(is_candidate, order, _FAR))
     found = jnp.any(is_direction, axis=0) & (best < _FAR)
     return jnp.where(found, best & 63, -1), found & (best & 64 == 0)
 
@@ -156,13 +157,13 @@ def _nearest_daemon(state: Fighter, seen: View) -> jax.Array:
     """The slot that D_BOM removes (R8.2), −1 for other actions."""
     is_daemon = seen.is_enemy & (seen.type == DAEMON)
     order = board.manhattan(seen.cell, state.position[None]) * 64 + SLOTS
-    nearest = jnp.min(jnp.where(is_daemon, order, _FAR), axis=0)
+    nearest = least(jnp.where(is_daemon, order, _FAR))
     return jnp.where((state.action == D_BOM) & (nearest < _FAR), nearest & 63, -1)
 
 
 def _warp_target(state: Fighter, seen: View) -> jax.Array:
     """The slot of a uniformly random entity for WARP, −1 for other actions."""
-    length = jnp.sum(seen.is_enemy | seen.is_transmission, axis=0, dtype=jnp.int32)
+    length = total((seen.is_enemy | seen.is_transmission).astype(jnp.int32))
     return jnp.where(state.action == WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
 
 

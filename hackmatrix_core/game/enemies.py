@@ -11,7 +11,8 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.sparse import any_slot, where_needed
+from hackmatrix_core.game.reductions import any_of, least, total
+from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import SLOTS, Spawns, compacted, spawn
 from hackmatrix_core.game.state import (
     CELL,
@@ -127,13 +128,11 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
 
     def visit(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         keys, entities, occupied, hp = carry
-        key = jnp.min(keys, axis=0)
+        key = least(keys)
         visits = key != _NEVER
         chosen = (SLOTS == (key & _SLOT_BITS).astype(jnp.int32)[None]) & visits[None]
-        word = jnp.sum(jnp.where(chosen, entities, 0), axis=0, dtype=jnp.uint32)
-        shares_cell = any_slot(
-            (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == CELL.get(word)[None]) & ~chosen
-        )
+        word = total(jnp.where(chosen, entities, 0))
+        shares_cell = any_of((KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == CELL.get(word)[None]) & ~chosen)
         word, next_key, occupied, hp = decide(key, word, shares_cell, occupied, hp)
         return jnp.where(chosen, next_key[None], keys), jnp.where(chosen, word[None], entities), occupied, hp
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hackmatrix_core.game.rows import stacked
 from hackmatrix_core.game.state import (
     MAX_ENTITIES,
     NUM_CELLS,
@@ -69,7 +70,7 @@ def changed(state: GameState, history: jax.Array, change: jax.Array) -> GameStat
 
 def pack(state: Snapshot) -> jax.Array:
     """What UNDO restores of one state, as words, the entities' flags off (R8.3): uint32 (84,)."""
-    numbers = jnp.stack([getattr(state, name).astype(jnp.uint32) for name in _NUMBERS])
+    numbers = stacked([getattr(state, name).astype(jnp.uint32) for name in _NUMBERS])
     return jnp.concatenate([state.cells, state.entities & REMEMBERED_ENTITY_BITS, numbers])
 
 

@@ -4,74 +4,114 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import board
-from hackmatrix_core.game.sparse import any_slot
+from hackmatrix_core.game import board, reductions
 from hackmatrix_core.game.state import (
+    ANTI_V,
+    ATK_PLUS,
     BLOCK_SPAWN,
+    CALM,
+    COL,
+    CRASH,
+    D_BOM,
     DAEMON,
+    DEBUG,
+    DELAY,
+    EXCH,
+    FIRST_PROGRAM_ACTION,
+    HACK,
     MAX_HP,
-    NUM_PROGRAMS,
+    NUM_ACTIONS,
     NUM_STAGES,
+    POLY,
     PROGRAMS,
+    PULL,
+    PUSH,
+    REDUC,
+    RESET,
+    ROW,
+    SCORE,
+    SHOW,
+    SIPH_PLUS,
+    SIPHON,
+    STEP,
+    UNDO,
     VIRUS,
+    WAIT,
+    WARP,
     GameState,
 )
 from hackmatrix_core.game.view import View
 
 CREDITS = np.array([program.credits for program in PROGRAMS], np.int32)
 ENERGY = np.array([program.energy for program in PROGRAMS], np.int32)
-_PROGRAM_INDEX = np.arange(NUM_PROGRAMS, dtype=np.uint32)
+_DIRECTION_BITS = np.arange(4, dtype=np.uint32)[:, None]
+_ACTION_BITS = np.arange(NUM_ACTIONS, dtype=np.uint32)[:, None]
 
 
 def valid_actions(state: GameState, seen: View) -> jax.Array:
-    """The action mask: bool (28, N), by R4.1."""
-    owned = ((state.programs[None] >> _PROGRAM_INDEX[:, None]) & 1) != 0
-    paid = (state.credits[None] >= CREDITS[:, None]) & (state.energy[None] >= ENERGY[:, None])
-    siphon = (state.data_siphons > 0)[None]
-    return jnp.concatenate([_directions(state, seen), siphon, owned & paid & _applicable(state, seen)])
+    """The valid actions as a set, by R4.1: uint32 (N,), bit i is action i."""
+    owned = state.programs << FIRST_PROGRAM_ACTION
+    paid = _paid(state.credits, CREDITS) & _paid(state.energy, ENERGY)
+    return _directions(state, seen) | _where(state.data_siphons > 0, SIPHON) | (owned & paid & _applicable(state, seen))
+
+
+def as_mask(actions: jax.Array) -> jax.Array:
+    """The action mask of sets of actions: uint32 (N,) to bool (28, N)."""
+    return ((actions[None] >> _ACTION_BITS) & 1) != 0
+
+
+def _set_of(*actions: int) -> np.uint32:
+    return np.uint32(sum(1 << action for action in actions))
+
+
+def _where(condition: jax.Array, *actions: int) -> jax.Array:
+    """These actions where the condition holds, else none."""
+    return jnp.where(condition, _set_of(*actions), np.uint32(0))
 
 
 def _directions(state: GameState, seen: View) -> jax.Array:
     cell = board.neighbour_cells(state.position)
-    return (cell >= 0) & (~board.contains(seen.blocks, cell) | board.contains(seen.enemies, cell))
+    is_open = (cell >= 0) & (~board.contains(seen.blocks, cell) | board.contains(seen.enemies, cell))
+    return jnp.sum(is_open.astype(jnp.uint32) << _DIRECTION_BITS, axis=0, dtype=jnp.uint32)
+
+
+def _paid(amount: jax.Array, prices: np.ndarray) -> jax.Array:
+    """The programs whose price is not above the amount: int32 (N,) to a set."""
+    paid = jnp.zeros(amount.shape, jnp.uint32)
+    for price in np.unique(prices):
+        paid = paid | _where(amount >= price, *(np.flatnonzero(prices == price) + FIRST_PROGRAM_ACTION))
+    return paid
 
 
 def _applicable(state: GameState, seen: View) -> jax.Array:
+    """The programs that could be run if they were owned and paid for."""
+
     def any_in(cells: jax.Array) -> jax.Array:
         return ~board.is_empty(cells)
 
-    always = jnp.ones_like(state.show)
-    any_enemy, any_transmission = any_in(seen.enemies), any_in(seen.transmissions)
     near = board.around(seen.player) & ~seen.player
-    enemy_row, player_row = board.row_of(seen.cell), board.row_of(state.position)
-    in_row = any_slot(seen.is_enemy & (enemy_row == player_row[None]))
-    enemy_col, player_col = board.col_of(seen.cell), board.col_of(state.position)
-    in_col = any_slot(seen.is_enemy & (enemy_col == player_col[None]))
     to_reduce = seen.blocks & ~seen.siphoned & board.from_mask(BLOCK_SPAWN.test(state.cells))
-    return jnp.stack(
-        [
-            any_enemy,  # push
-            any_enemy,  # pull
-            any_in(near & (seen.blocks | seen.enemies | seen.transmissions)),  # crash
-            any_enemy | any_transmission,  # warp
-            any_enemy,  # poly
-            always,  # wait
-            any_in(seen.enemies & seen.blocks),  # debug
-            in_row,  # row
-            in_col,  # col
-            state.history_length > 0,  # undo
-            always,  # step
-            always,  # siph+
-            always,  # exch: its cost is its condition
-            ~state.show,  # show
-            state.hp < MAX_HP,  # reset
-            ~state.calm,  # calm
-            any_slot(seen.is_enemy & (seen.type == DAEMON)),  # d_bom
-            any_transmission,  # delay
-            any_slot(seen.is_enemy & (seen.type == VIRUS)),  # anti-v
-            state.stage < NUM_STAGES,  # score
-            any_in(to_reduce),  # reduc
-            state.atk_plus_uses < 2,  # atk+
-            any_in(seen.siphoned),  # hack
-        ]
+    return (
+        _set_of(WAIT, STEP, SIPH_PLUS, EXCH)  # always: the cost of exch is its condition
+        | _where(any_in(seen.enemies), PUSH, PULL, WARP, POLY)
+        | _where(any_in(seen.transmissions), WARP, DELAY)
+        | _where(any_in(near & (seen.blocks | seen.enemies | seen.transmissions)), CRASH)
+        | _where(any_in(seen.enemies & seen.blocks), DEBUG)
+        | _where(state.history_length > 0, UNDO)
+        | _where(~state.show, SHOW)
+        | _where(state.hp < MAX_HP, RESET)
+        | _where(~state.calm, CALM)
+        | _where(state.stage < NUM_STAGES, SCORE)
+        | _where(any_in(to_reduce), REDUC)
+        | _where(state.atk_plus_uses < 2, ATK_PLUS)
+        | _where(any_in(seen.siphoned), HACK)
+        | reductions.union(jnp.where(seen.is_enemy, _aimed_at(state, seen), np.uint32(0)))
     )
+
+
+def _aimed_at(state: GameState, seen: View) -> jax.Array:
+    """The programs that each enemy alone makes applicable: a set (36, N)."""
+    in_row = board.row_of(seen.cell) == board.row_of(state.position)[None]
+    in_col = board.col_of(seen.cell) == board.col_of(state.position)[None]
+    by_type = _where(seen.type == DAEMON, D_BOM) | _where(seen.type == VIRUS, ANTI_V)
+    return _where(in_row, ROW) | _where(in_col, COL) | by_type

@@ -20,6 +20,7 @@ from jax import lax
 
 from hackmatrix_core.game import board
 from hackmatrix_core.game.batching import apart, batched
+from hackmatrix_core.game.rows import stacked
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -54,6 +55,8 @@ OBSERVATION_SIZE = PLAYER_VALUES + NUM_PROGRAMS + NUM_CELLS * CELL_VALUES
 _CELL_DIVISOR = np.ones(CELL_VALUES, np.float32)
 _CELL_DIVISOR[[4, 10, 35, 36, 37, 38]] = [3, 9, 9, 4, 3, 3]
 _PLAYER_DIVISOR = np.array([5, 5, 3, 50, 50, 7, 10, 2, 1, 1], np.float32)
+_FIRST_COUNT = np.array([0, 0, 0, 0, 0, 1, 0, 1, 0, 0], np.int32)[:, None]
+_MOST = np.array([35, 35, 3, 50, 50, 7, 255, 255, 1, 1], np.int32)[:, None]
 OBSERVATION_SCALE = np.float32(1) / np.concatenate(
     [_PLAYER_DIVISOR, np.ones(NUM_PROGRAMS, np.float32), np.tile(_CELL_DIVISOR, NUM_CELLS)]
 )
@@ -107,20 +110,12 @@ def _cell_values(*words: jax.Array) -> jax.Array:
 
 def _player_values(state: GameState) -> jax.Array:
     """The first 10 values: uint8 (10, N)."""
-    values = jnp.stack(
-        [
-            board.row_of(state.position),
-            board.col_of(state.position),
-            state.hp,
-            jnp.minimum(state.credits, 50),
-            jnp.minimum(state.energy, 50),
-            state.stage - 1,
-            jnp.minimum(state.data_siphons, 255),
-            jnp.minimum(state.attack - 1, 255),
-            state.show.astype(jnp.int32),
-            state.calm.astype(jnp.int32),
-        ],
-    )
+    names = ("position", "position", "hp", "credits", "energy", "stage", "data_siphons", "attack", "show", "calm")
+    numbers = stacked([getattr(state, name).astype(jnp.int32) for name in names])
+    # All of them as one array, for each small array would be a kernel of its own.
+    counted = jnp.minimum(numbers - _FIRST_COUNT, _MOST)
+    is_row, is_col = (np.arange(PLAYER_VALUES)[:, None] == i for i in (0, 1))
+    values = jnp.where(is_row, board.row_of(numbers), jnp.where(is_col, board.col_of(numbers), counted))
     return values.astype(jnp.uint8)
 
 

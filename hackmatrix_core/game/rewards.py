@@ -8,7 +8,8 @@ import numpy as np
 
 from hackmatrix_core.game import board
 from hackmatrix_core.game.batching import apart
-from hackmatrix_core.game.sparse import any_slot
+from hackmatrix_core.game.reductions import any_of
+from hackmatrix_core.game.rows import stacked
 from hackmatrix_core.game.state import (
     CELL,
     ENEMY,
@@ -57,8 +58,8 @@ class Transition(NamedTuple):
     died: jax.Array  # bool
 
 
-def reward_parts(happened: Transition, seen: View) -> dict[str, jax.Array]:
-    """The parts by name, float32 (N,) each; `seen` is the view of the old state."""
+def reward_parts(happened: Transition, seen: View) -> jax.Array:
+    """The parts: float32 (15, N), in the order of `REWARD_PARTS`; `seen` is the view of the old state."""
     old, new, completed, died = happened.old, happened.new, happened.completed, happened.died
 
     def number(value: jax.Array) -> jax.Array:
@@ -68,7 +69,7 @@ def reward_parts(happened: Transition, seen: View) -> dict[str, jax.Array]:
         return jnp.where(condition, jnp.float32(value), jnp.float32(0))
 
     nearer = number(jnp.maximum(apart(_distance_gain)(happened, seen), 0))
-    killer_near = any_slot(
+    killer_near = any_of(
         (KIND.get(new.entities) == ENEMY)
         & FROM_SIPHON.test(new.entities)
         & (board.manhattan(CELL.get(new.entities), new.position[None]) == 1)
@@ -92,6 +93,11 @@ def reward_parts(happened: Transition, seen: View) -> dict[str, jax.Array]:
         if_true(wasted, -0.3),
         if_true(happened.action == SIPHON, -0.5 * (0.05 * number(happened.missed))),
     )
+    return stacked(parts)
+
+
+def by_name(parts: jax.Array) -> dict[str, jax.Array]:
+    """The parts, (15, …), by their names."""
     return dict(zip(REWARD_PARTS, parts, strict=True))
 
 

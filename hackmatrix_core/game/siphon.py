@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board
+from hackmatrix_core.game.reductions import largest, total, union
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -50,17 +51,17 @@ def siphoned(cells: jax.Array, seen: View, programs: jax.Array, siphons: jax.Arr
     is_block, content = board.to_mask(seen.blocks), CONTENT.get(cells)
     opened, drained = fresh & is_block, fresh & ~is_block
 
-    def total(where: jax.Array, amount: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.where(where, amount, 0), axis=0)
+    def gain(where: jax.Array, amount: jax.Array) -> jax.Array:
+        return total(jnp.where(where, amount, 0))
 
     value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
     found = jnp.where(opened & (content == PROGRAM_BLOCK), np.uint32(1) << value.astype(jnp.uint32), np.uint32(0))
     loot = Loot(
-        points=total(opened & (content == DATA_BLOCK), value),
-        credits=total(drained & ~is_energy, amount),
-        energy=total(drained & is_energy, amount),
-        spawns=total(opened, BLOCK_SPAWN.get(cells)),
-        programs=programs | lax.reduce(found, np.uint32(0), lax.bitwise_or, (0,)),
+        points=gain(opened & (content == DATA_BLOCK), value),
+        credits=gain(drained & ~is_energy, amount),
+        energy=gain(drained & is_energy, amount),
+        spawns=gain(opened, BLOCK_SPAWN.get(cells)),
+        programs=programs | union(found),
     )
     cells = jnp.where(opened, cells & ~np.uint32(BLOCK_SPAWN.mask | HIDDEN.mask), cells)
     cells = jnp.where(drained, cells & ~np.uint32(RESOURCE.mask | IS_ENERGY.mask), cells)
@@ -82,8 +83,8 @@ def missed_by_siphon(state: Siphon, seen: View) -> jax.Array:
     value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
     content = CONTENT.get(cells)
     open_fresh = is_fresh & ~is_block
-    credits = _plus_sum(jnp.where(open_fresh & ~is_energy, amount, 0))
-    energy = _plus_sum(jnp.where(open_fresh & is_energy, amount, 0))
+    # Credits and energy in one number, 16 bits each.
+    resources = _plus_sum(jnp.where(open_fresh, jnp.where(is_energy, amount << 16, amount), 0))
     # A multiset of points as a number: 3 bits count each of the points 1–9, at most 5 cells.
     is_data = is_fresh & (content == DATA_BLOCK)
     data = _plus_sum(jnp.where(is_data, np.uint32(1) << (3 * (value - 1)).astype(jnp.uint32), np.uint32(0)))
@@ -94,20 +95,17 @@ def missed_by_siphon(state: Siphon, seen: View) -> jax.Array:
     here = (np.arange(36, dtype=np.int32)[:, None] == state.position[None]) & ~is_block
 
     def at_player(plane: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.where(here, plane, plane.dtype.type(0)), axis=0, keepdims=True, dtype=plane.dtype)
+        return total(jnp.where(here, plane, plane.dtype.type(0)))[None]
 
-    my_credits, my_energy, my_data, my_programs = map(at_player, (credits, energy, data, programs))
+    my_resources, my_data, my_programs = map(at_player, (resources, data, programs))
+    credits, energy = (resources & 0xFFFF) - (my_resources & 0xFFFF), (resources >> 16) - (my_resources >> 16)
     must_cover = board.neighbours(seen.player) & seen.blocks & ~seen.siphoned
     covered = _plus_sum(board.to_mask(must_cover).astype(jnp.int32)) == board.count(must_cover)[None]
     wants_blocks = (my_data != 0) | (my_programs != 0)
     candidate = ~is_block & (covered | ~wants_blocks)
     better = candidate & (data == my_data) & (programs == my_programs)
-    better = better & (credits >= my_credits) & (energy >= my_energy) & ((credits > my_credits) | (energy > my_energy))
-
-    def missed(plane: jax.Array, mine: jax.Array) -> jax.Array:
-        return jnp.max(jnp.where(better, plane - mine, 0), axis=0)
-
-    return missed(credits, my_credits) + missed(energy, my_energy)
+    better = better & (credits >= 0) & (energy >= 0) & ((credits > 0) | (energy > 0))
+    return largest(jnp.where(better, credits, 0)) + largest(jnp.where(better, energy, 0))
 
 
 def _plus_sum(plane: jax.Array) -> jax.Array:

@@ -76,8 +76,3 @@ def nth_bit(word: jax.Array, n: jax.Array) -> jax.Array:
         word = jnp.where(skip, word >> width, word)
         index = index + jnp.where(skip, width, 0)
     return index
-
-
-def any_slot(mask: jax.Array) -> jax.Array:
-    """Whether any row of the mask holds: bool (K, N) to (N,). XLA for the CPU is slow at `any`, fast at sums."""
-    return jnp.sum(mask.astype(jnp.uint32), axis=0, dtype=jnp.uint32) != 0

@@ -9,9 +9,12 @@ from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
+from hackmatrix_core.game.reductions import total
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, TIMER, TRANSMISSION, TYPE
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
+_EARLIER = np.array([[(1 << min(i, 18)) - 1, (1 << max(i - 18, 0)) - 1] for i in range(MAX_ENTITIES)], np.uint32)
+_EARLIER = _EARLIER[None, :, :, None]  # for each slot the slots before it, as a bitboard
 
 
 def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
@@ -25,12 +28,13 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
         (36, N) uint32.
     """
     filled = KIND.get(entities) != NO_ENTITY
-    target = jnp.full(entities.shape, -1, jnp.int32)
-    first = jnp.zeros(entities.shape[1:], jnp.int32)
-    for value in range(3):
-        member = filled & (rank == value)
-        target = jnp.where(member, first[None] + _count_before(member), target)
-        first = first + jnp.sum(member, axis=0, dtype=jnp.int32)
+    ranks = np.arange(3, dtype=np.int32)[:, None, None]
+    member = filled[None] & (rank[None] == ranks)
+    boards = board.from_mask(member)
+    numbers = board.count(boards)[:, None]
+    first = jnp.where(ranks > 0, numbers[:1], 0) + jnp.where(ranks > 1, numbers[1:2], 0)
+    in_earlier_slots = board.count(boards[:, None] & _EARLIER)
+    target = jnp.where(filled, jnp.sum(jnp.where(member, first + in_earlier_slots, 0), axis=0), -1)
 
     used = 1 + jnp.max(jnp.where(filled, SLOTS, -1))
 
@@ -40,13 +44,6 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
         return jnp.where(goal == SLOTS, word, out)
 
     return lax.fori_loop(0, used, place, jnp.zeros_like(entities))
-
-
-def _count_before(member: jax.Array) -> jax.Array:
-    """How many members lie in earlier slots: bool (36, N) to int32 (36, N)."""
-    members = board.from_mask(member)
-    below = np.array([[(1 << min(i, 18)) - 1, (1 << max(i - 18, 0)) - 1] for i in range(MAX_ENTITIES)], np.uint32)
-    return board.count(members[None] & below[:, :, None])
 
 
 class Spawns(NamedTuple):
@@ -76,7 +73,7 @@ def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
     enemies = board.union(CELL.get(entities), kind == ENEMY)
     in_fire = board.line_of_fire(position, blocks | enemies)
     taken = board.union(CELL.get(entities), kind != NO_ENTITY)
-    length = jnp.sum(kind != NO_ENTITY, axis=0, dtype=jnp.int32)
+    length = total((kind != NO_ENTITY).astype(jnp.int32))
     free = ~(blocks | taken | board.bit(position)) & board.ALL
     new_word = np.uint32(TRANSMISSION | (1 << TIMER.shift))
 

@@ -10,7 +10,7 @@ from hackmatrix_core.game import board, history, mask, observation, random, stag
 from hackmatrix_core.game.actions import perform
 from hackmatrix_core.game.batching import apart, batched
 from hackmatrix_core.game.enemies import enemy_turn
-from hackmatrix_core.game.rewards import Transition, reward_parts
+from hackmatrix_core.game.rewards import Transition, by_name, reward_parts
 from hackmatrix_core.game.state import MAX_HP, NUM_ACTIONS, NUM_STAGES, UNDO, UNDO_DEPTH, GameState
 from hackmatrix_core.game.view import view
 
@@ -54,6 +54,7 @@ def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState
         TypeError: the action is no integer.
     """
     new, outcome, change = _step(history.with_newest(state), as_action(action), random.seed_from_key(key))
+    outcome = outcome._replace(reward_parts=by_name(outcome.reward_parts))
     return history.changed(new, state.history, change), outcome
 
 
@@ -92,11 +93,12 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         seed: uint32 (2, N).
 
     Returns:
-        The states, their histories set aside; the outcomes; how the histories change, int32 (N,).
+        The states, their histories set aside; the outcomes, their reward parts as one array, float32 (15, N); how the
+        histories change, int32 (N,).
     """
     seen = apart(view)(state)
-    is_valid = jnp.take_along_axis(mask.valid_actions(state, seen), jnp.clip(action, 0, NUM_ACTIONS - 1)[None], axis=0)
-    is_valid = is_valid[0] & (action >= 0) & (action < NUM_ACTIONS)
+    chosen = (apart(mask.valid_actions)(state, seen) >> (action & 31).astype(jnp.uint32)) & 1
+    is_valid = (chosen != 0) & (action >= 0) & (action < NUM_ACTIONS)
     action = jnp.where(is_valid, action, -1)
 
     new, effect = perform(state, seen, action, seed)
@@ -123,14 +125,14 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         won=won,
         died=died,
     )
-    parts = {name: jnp.where(is_valid, part, 0) for name, part in reward_parts(happened, seen).items()}
+    parts = jnp.where(is_valid[None], reward_parts(happened, seen), 0)
     enters = effect.completed & ~won
     next_stage = jnp.where(enters, state.stage + 1, state.stage)
     new = dataclasses.replace(
         new, stage=next_stage, interval=jnp.where(enters, stage.FIRST_INTERVAL + 1 - next_stage, new.interval)
     )
     outcome = Outcome(
-        reward=sum(parts.values()),
+        reward=jnp.sum(parts, axis=0),
         reward_parts=parts,
         terminated=won | died | ~is_valid,
         won=won,
@@ -159,7 +161,7 @@ def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
 
 @batched
 def _get_valid_actions(state: GameState) -> jax.Array:
-    return mask.valid_actions(state, view(state))
+    return mask.as_mask(mask.valid_actions(state, view(state)))
 
 
 _packed_observation = batched(observation.packed)
