@@ -1,14 +1,14 @@
 """How well a policy plays: many full games by one protocol, and what they show.
 
 Each game starts anew (R2) and goes on until it ends, at most 2,000 actions. Game number i of a key is the same for
-every policy. All games of all policies are stepped together, in one compiled loop.
+every policy. Games of all policies are stepped together, in one compiled loop; one that ends makes room for the next.
 """
 
 import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,14 @@ from jax import lax
 from matplotlib.figure import Figure
 
 from hackmatrix_core import game
+from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import ACTION_NAMES, DOWN, LEFT, NUM_ACTIONS, NUM_STAGES, RIGHT, SIPHON, UP
 from hackmatrix_core.policy import Policy, as_pytree
 from hackmatrix_core.rendering.plot import Picture
 
 MAX_ACTIONS = 2000
+_LANES = 128
+"""Games that a policy plays at a time. More would have to wait for the longest: one of 2,000 actions among 100."""
 _OPPOSITE = np.array([DOWN, UP, RIGHT, LEFT], np.int32)
 _RESAMPLES = 2000
 
@@ -171,65 +174,89 @@ _ROWS = {
 }
 
 
+class _Lanes(NamedTuple):
+    """The games in progress: L lanes, each policy an equal share of them. One that ends makes room for the next."""
+
+    number: jax.Array  # int32 (L,), of the game; those that are left over have none, num_games or more
+    time: jax.Array  # int32 (L,), actions so far
+    states: GameState  # (L, …)
+    came_from: jax.Array  # int32 (L,), the cell before the last action if that was a move, else −1
+    direction: jax.Array  # int32 (L,), of that move, else −1
+
+
 @functools.partial(jax.jit, static_argnames="num_games")
 def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str, jax.Array]:
     """The tallies of all games, leading axes (number of policies, num_games)."""
-    count = len(policies)
+    count, width = len(policies), min(num_games, _LANES)
     start_key, play_key = jax.random.split(key)
     starts = jax.vmap(game.reset)(jax.random.split(start_key, num_games))
-    states = jax.tree.map(lambda x: jnp.concatenate([x] * count), starts)
-    total = count * num_games
-    zeros, none = jnp.zeros(total, jnp.int32), jnp.full(total, -1, jnp.int32)
-    tallies = {
-        "won": jnp.zeros(total, bool),
-        "total_reward": jnp.zeros(total, jnp.float32),
-        "length": zeros,
-        "undone": zeros,
-        "valid": jnp.zeros((total, NUM_ACTIONS), jnp.int32),
-        "used": jnp.zeros((total, NUM_ACTIONS), jnp.int32),
-        "stages_of_use": jnp.zeros((total, NUM_ACTIONS), jnp.int32),
-    }
-    # Where each player was before its last move, and that move's direction; −1 where it did not move.
-    before = (none, none)
+    game_keys = jax.random.split(play_key, num_games)
+    first_result = jnp.repeat(jnp.arange(count, dtype=jnp.int32) * num_games, width)
 
-    def going_on(carry: tuple) -> jax.Array:
-        time, _, ended, *_ = carry
-        return (time < MAX_ACTIONS) & ~jnp.all(ended)
+    def of_game(tree: Any, number: jax.Array) -> Any:
+        return jax.tree.map(lambda x: jnp.take(x, number, axis=0, mode="clip"), tree)
 
-    def act(carry: tuple) -> tuple:
-        time, states, ended, (came_from, direction), tallies = carry
-        policy_key, step_key = jax.random.split(jax.random.fold_in(play_key, time))
-        keys = jax.random.split(policy_key, num_games)
+    def unfinished(carry: tuple[_Lanes, jax.Array, dict[str, jax.Array]]) -> jax.Array:
+        return jnp.any(carry[0].number < num_games)
+
+    def act(carry: tuple[_Lanes, jax.Array, dict[str, jax.Array]]) -> tuple[_Lanes, jax.Array, dict[str, jax.Array]]:
+        lanes, upcoming, tallies = carry
+        states = lanes.states
+        keys = jax.vmap(jax.random.fold_in)(game_keys[jnp.minimum(lanes.number, num_games - 1)], lanes.time)
+        policy_keys, step_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
         observations, masks = jax.vmap(game.observe)(states), jax.vmap(game.get_valid_actions)(states)
-        parts = zip(policies, *(_split(x, count) for x in (states, observations, masks)), strict=True)
-        actions = jnp.concatenate([jax.vmap(policy)(*part, keys) for policy, *part in parts])
-        step_keys = jnp.concatenate([jax.random.split(step_key, num_games)] * count)
-        new_states, outcome = jax.vmap(game.step)(states, actions, step_keys)
+        parts = zip(policies, *(_split(x, count) for x in (states, observations, masks, policy_keys)), strict=True)
+        actions = jnp.concatenate([jax.vmap(policy)(*part) for policy, *part in parts])
+        after, outcome = jax.vmap(game.step)(states, actions, step_keys)
 
-        moved = (actions < SIPHON) & (new_states.position != states.position)
-        back = moved & (new_states.position == came_from)
-        back = back & (direction >= 0) & (actions == jnp.asarray(_OPPOSITE)[direction])
-        alive = ~ended
+        moved = (actions < SIPHON) & (after.position != states.position)
+        back = moved & (after.position == lanes.came_from)
+        back = back & (lanes.direction >= 0) & (actions == jnp.asarray(_OPPOSITE)[lanes.direction])
         chosen = jax.nn.one_hot(actions, NUM_ACTIONS, dtype=jnp.int32)
-        tallies = {
-            "won": tallies["won"] | (alive & outcome.won),
-            "total_reward": tallies["total_reward"] + jnp.where(alive, outcome.reward, 0.0),
-            "length": tallies["length"] + alive.astype(jnp.int32),
-            "undone": tallies["undone"] + (alive & back).astype(jnp.int32),
-            "valid": tallies["valid"] + (alive[:, None] & masks).astype(jnp.int32),
-            "used": tallies["used"] + jnp.where(alive[:, None], chosen, 0),
-            "stages_of_use": tallies["stages_of_use"] + jnp.where(alive[:, None], chosen * states.stage[:, None], 0),
+        told = {
+            "won": outcome.won,
+            "total_reward": outcome.reward,
+            "length": jnp.ones_like(actions),
+            "undone": back,
+            "valid": masks,
+            "used": chosen,
+            "stages_of_use": chosen * states.stage[:, None],
         }
-        before = (jnp.where(moved, states.position, -1), jnp.where(moved, actions, -1))
-        kept = jax.tree.map(
-            lambda new, old: jnp.where(ended.reshape(-1, *(1,) * (old.ndim - 1)), old, new), new_states, states
-        )
-        return time + 1, kept, ended | outcome.terminated, before, tallies
+        result = jnp.where(lanes.number < num_games, first_result + lanes.number, count * num_games)
+        sums = {
+            name: tallies[name].at[result].add(x.astype(tallies[name].dtype), mode="drop") for name, x in told.items()
+        }
+        last = {"final_stage": after.stage + outcome.won.astype(jnp.int32), "score": after.score}
+        last = {name: tallies[name].at[result].set(x, mode="drop") for name, x in last.items()}
 
-    init = (jnp.zeros((), jnp.int32), states, jnp.zeros(total, bool), before, tallies)
-    _, states, _, _, tallies = lax.while_loop(going_on, act, init)
-    tallies["final_stage"] = states.stage + tallies["won"].astype(jnp.int32)
-    tallies["score"] = states.score
+        ended = outcome.terminated | (lanes.time + 1 >= MAX_ACTIONS)
+        places = jnp.cumsum(ended.reshape(count, width), axis=1, dtype=jnp.int32)
+        number = jnp.where(ended, (upcoming[:, None] + places - 1).reshape(-1), lanes.number)
+        states = jax.tree.map(
+            lambda new, old: jnp.where(ended.reshape(-1, *(1,) * (old.ndim - 1)), new, old),
+            of_game(starts, number),
+            after,
+        )
+        lanes = _Lanes(
+            number=number,
+            time=jnp.where(ended, 0, lanes.time + 1),
+            states=states,
+            came_from=jnp.where(moved & ~ended, lanes.states.position, -1),
+            direction=jnp.where(moved & ~ended, actions, -1),
+        )
+        return lanes, upcoming + places[:, -1], sums | last
+
+    def zeros(*shape: int, dtype: Any = jnp.int32) -> jax.Array:
+        return jnp.zeros((count * num_games, *shape), dtype)
+
+    names = ("length", "undone", "final_stage", "score")
+    tallies = {name: zeros() for name in names} | {"won": zeros(), "total_reward": zeros(dtype=jnp.float32)}
+    tallies |= {name: zeros(NUM_ACTIONS) for name in ("valid", "used", "stages_of_use")}
+    number = jnp.tile(jnp.arange(width, dtype=jnp.int32), count)
+    none = jnp.full(count * width, -1, jnp.int32)
+    lanes = _Lanes(number, jnp.zeros_like(number), of_game(starts, number), none, none)
+    _, _, tallies = lax.while_loop(unfinished, act, (lanes, jnp.full(count, width, jnp.int32), tallies))
+    tallies["won"] = tallies["won"] > 0
     return jax.tree.map(lambda x: x.reshape(count, num_games, *x.shape[1:]), tallies)
 
 

@@ -17,7 +17,7 @@ from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
 from hackmatrix_core.masked_ppo import ActorCritic, RunnerState
 from hackmatrix_core.policy import NetworkPolicy, load_policy
 
-GAMES = 96
+GAMES = 160  # more than are played at a time
 SEED = 0
 
 
@@ -52,12 +52,13 @@ def played(policies):
     start_key, play_key = jax.random.split(jax.random.key(SEED))
     states = jax.jit(jax.vmap(hm.reset))(jax.random.split(start_key, GAMES))
     history = []
+    game_keys = jax.random.split(play_key, GAMES)
     for time in range(2000):
         observations, masks = look(states)
-        policy_key, step_key = jax.random.split(jax.random.fold_in(play_key, time))
-        actions = choose(states, observations, masks, jax.random.split(policy_key, GAMES))
+        keys = jax.vmap(lambda key, time=time: jax.random.split(jax.random.fold_in(key, time)))(game_keys)
+        actions = choose(states, observations, masks, keys[:, 0])
         before = states
-        states, outcome = step(states, actions, jax.random.split(step_key, GAMES))
+        states, outcome = step(states, actions, keys[:, 1])
         history.append(jax.device_get((before, masks, actions, states, outcome)))
         if np.all(np.any([h[4].terminated for h in history], axis=0)):
             return history
