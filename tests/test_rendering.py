@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import jax
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import hackmatrix_core as hm
 from hackmatrix_core import rendering
@@ -173,6 +174,12 @@ def test_picture_is_drawn_and_shows_the_difference():
     assert (rows.min(), rows.max()) > (100, 101)  # only the cell (4, 1) of the board
     assert rows.max() < 184
     assert 118 <= cols.min() <= cols.max() <= 202
+
+
+def test_picture_gives_the_whole_figure():
+    figure = Figure()
+    part, _ = figure.subfigures(1, 2)
+    assert rendering.picture(hm.scenario.from_dict(empty_game()), part.subplots()) is figure
 
 
 def test_a_notebook_shows_states_and_batches():

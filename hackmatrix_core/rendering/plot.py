@@ -45,7 +45,7 @@ def picture(state: GameState, ax: Axes | None = None) -> Figure:
     ax.axis("off")
     for shape in drawing(scene(state)):
         _paint(shape, ax)
-    return ax.figure
+    return ax.figure.get_figure(root=True)
 
 
 def rgb_array(state: GameState) -> np.ndarray:
