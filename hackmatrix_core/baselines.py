@@ -15,7 +15,7 @@ _FAR = 1000
 _ACTIONS = np.arange(NUM_ACTIONS, dtype=np.uint32)
 
 
-def random(state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
+def random(state: object, observation: object, action_mask: jax.Array, key: jax.Array) -> jax.Array:
     """A valid action, uniformly at random, by one draw: () int32; 0 if none is valid."""
     valid = jnp.sum(action_mask.astype(jnp.uint32) << _ACTIONS, dtype=jnp.uint32)
     number = lax.population_count(valid).astype(jnp.int32)

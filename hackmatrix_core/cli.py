@@ -14,7 +14,7 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -75,7 +75,7 @@ def train(options: argparse.Namespace) -> int:
         print(f"run directory {run_dir}")
     result = trainer.run()
     if not is_first:
-        return _SIGNAL_CODES.get(result.stopped_by, 0)
+        return _SIGNAL_CODES.get(result.stopped_by or "", 0)
     if result.stopped_by in _SIGNAL_CODES:
         print(f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {run_dir}")
         return _SIGNAL_CODES[result.stopped_by]
@@ -181,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("train", help="train an agent", description=train.__doc__.split(": ", 1)[1])
+    command = commands.add_parser("train", help="train an agent", description=_purpose(train))
     command.set_defaults(command=train)
     command.add_argument(
         "--preset", choices=["auto", *PRESETS], help="where the config starts from (default: auto, by the device)"
@@ -216,30 +216,26 @@ def _parser() -> argparse.ArgumentParser:
             else f"{field.metadata['help']} (plan: {field.default})",
         )
 
-    command = commands.add_parser(
-        "evaluate", help="play games with a trained agent", description=evaluate.__doc__.split(": ", 1)[1]
-    )
+    command = commands.add_parser("evaluate", help="play games with a trained agent", description=_purpose(evaluate))
     command.set_defaults(command=evaluate)
     command.add_argument("run", metavar="RUN", help="a run directory or a checkpoint in it")
     command.add_argument("--games", type=_count, default=1000, metavar="N", help="games of each policy (default: 1000)")
     command.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides the games (default: 0)")
 
-    command = commands.add_parser("watch", help="see a game of an agent", description=watch.__doc__.split(": ", 1)[1])
+    command = commands.add_parser("watch", help="see a game of an agent", description=_purpose(watch))
     command.set_defaults(command=watch)
     command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, random or greedy")
     command.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides the game (default: 0)")
     command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
     command.add_argument("--out", default="replay.html", metavar="FILE", help="the page (default: replay.html)")
 
-    command = commands.add_parser(
-        "play", help="play the game yourself in a terminal", description=play.__doc__.split(": ", 1)[1]
-    )
+    command = commands.add_parser("play", help="play the game yourself in a terminal", description=_purpose(play))
     command.set_defaults(command=play)
     command.add_argument("--seed", type=_seed, metavar="N", help="decides the game (default: at random)")
     command.add_argument("--scenario", metavar="FILE", help="start from the state in this file (JSON, R12)")
 
     command = commands.add_parser(
-        "benchmark", help="measure the speed of this machine", description=benchmark.__doc__.split(": ", 1)[1]
+        "benchmark", help="measure the speed of this machine", description=_purpose(benchmark)
     )
     command.set_defaults(command=benchmark)
     command.add_argument("what", choices=["env", "train"], help="env: random valid actions; train: updates of PPO")
@@ -255,10 +251,15 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = commands.add_parser(
-        "doctor", help="show versions, devices and what would be chosen", description=doctor.__doc__.split(": ", 1)[1]
+        "doctor", help="show versions, devices and what would be chosen", description=_purpose(doctor)
     )
     command.set_defaults(command=doctor)
     return parser
+
+
+def _purpose(command: Callable[[argparse.Namespace], int]) -> str:
+    """What a command does, as its docstring says it."""
+    return (command.__doc__ or "").partition(": ")[2]
 
 
 def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
@@ -366,5 +367,5 @@ def _fail(message: object, code: int) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"\nwarning: {message}", file=sys.stderr)

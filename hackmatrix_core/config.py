@@ -21,6 +21,7 @@ GIB = 2**30
 MAX_SEED = 2**32 - 1
 """The largest seed of a game or a run."""
 OBSERVATION_SIZE, ACTION_COUNT = 1545, 28
+_JAX_CONFIG: Any = jax.config  # the types of some releases of JAX lack its options
 
 
 def _option(
@@ -117,7 +118,7 @@ class TrainConfig:
         """
         if name not in PRESETS:
             raise ValueError(f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
-        values = {**PRESETS[name], **changes}
+        values: dict[str, Any] = {**PRESETS[name], **changes}
         num_envs = changes.get("num_envs")
         if "num_minibatches" in PRESETS[name] and "num_minibatches" not in changes and isinstance(num_envs, int):
             values["num_minibatches"] = max(math.gcd(values["num_minibatches"], num_envs), cls().num_minibatches)
@@ -198,15 +199,15 @@ def devices_of_cores() -> None:
 
     XLA keeps one program of small operations, such as the game's, on about one core.
     """
-    is_set = jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    is_set = _JAX_CONFIG.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(RuntimeError):  # it has started
-        jax.config.update("jax_num_cpu_devices", jax.config.jax_num_cpu_devices if is_set else cores)
+        jax.config.update("jax_num_cpu_devices", _JAX_CONFIG.jax_num_cpu_devices if is_set else cores)
 
 
 def keep_compiled_programs() -> None:
     """Let the next start find what was compiled once, unless a place for it is set already."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if _JAX_CONFIG.jax_compilation_cache_dir is None:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
 
@@ -301,7 +302,7 @@ def _checked(field: dataclasses.Field, value: Any) -> int | float:
         raise ValueError(
             f"{field.name} is {value!r}, expected {expected} ({field.metadata['help']}). The default is {field.default}"
         )
-    return field.type(value)
+    return int(value) if field.type is int else float(value)
 
 
 def _next_multiple(value: int, of: int) -> int:

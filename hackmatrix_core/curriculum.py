@@ -19,7 +19,7 @@ _MAX_RESOURCES, _MAX_DATA_SIPHONS = 15, 2
 _ATTACKS = np.array([1, 1, 1, 1, 1, 2, 2, 3], np.int32)
 
 
-def with_later_starts(games: GameState, seed: jax.Array, share: jax.Array) -> tuple[GameState, jax.Array]:
+def with_later_starts(games: GameState, seed: jax.Array, share: float | jax.Array) -> tuple[GameState, jax.Array]:
     """Let some new games start later; games along the last axis.
 
     These start in a uniformly random stage with hp 1–3, up to 15 credits and energy, up to 2 data siphons, attack 1–3,

@@ -21,7 +21,9 @@ from hackmatrix_core.keys import as_plain, from_plain
 from hackmatrix_core.masked_ppo import Agent, Metrics, RunnerState, init_runner, update_step
 
 _AXIS = "device"
-_SHARED, _SPREAD = PartitionSpec(), PartitionSpec(_AXIS)
+# Any, for in `_SPECS` they stand for arrays.
+_SHARED: Any = PartitionSpec()
+_SPREAD: Any = PartitionSpec(_AXIS)
 _SPECS = RunnerState(params=_SHARED, opt_state=_SHARED, env_state=_SPREAD, obs=_SPREAD, key=_SHARED, update=_SHARED)
 
 
@@ -82,7 +84,7 @@ class Crew:
             words = jax.device_get(as_plain(runner))
         if jax.process_count() > 1:
             words = multihost_utils.broadcast_one_to_all(words)
-        shardings = RunnerState(*map(self._sharding, _SPECS))
+        shardings = RunnerState._make(map(self._sharding, _SPECS))
         copied = jax.jit(lambda words: jax.tree.map(jnp.copy, from_plain(words, template)), out_shardings=shardings)
         return copied(words)
 

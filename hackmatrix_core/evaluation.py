@@ -62,7 +62,7 @@ class Evaluation:
             "length": _with_interval(self.length),
             "steps_undone": _with_interval(self.undone, self.length),
             "games_with_siphon": _with_interval(self.used[:, SIPHON] > 0),
-            "games_with_programs": _with_interval(self.used[:, SIPHON + 1 :].any(axis=1)),
+            "games_with_programs": _with_interval(np.any(self.used[:, SIPHON + 1 :], axis=1)),
         }
 
     def stages(self) -> dict[int, int]:
@@ -138,7 +138,7 @@ def usage_table(evaluation: Evaluation) -> str:
     for action in range(SIPHON, NUM_ACTIONS):
         used, share = evaluation.used[:, action], when_valid[ACTION_NAMES[action]]
         if share is not None:
-            stage = f"{evaluation.stages_of_use[:, action].sum() / used.sum():.1f}" if used.any() else ""
+            stage = f"{np.sum(evaluation.stages_of_use[:, action]) / np.sum(used):.1f}" if used.any() else ""
             uses = f"{np.mean(used > 0):.1%}", f"{used.sum() / games:.2f}"
             rows.append((ACTION_NAMES[action], *uses, f"{share:.1%}", stage))
     return "\n".join(_aligned(rows))
@@ -278,4 +278,4 @@ def _with_interval(values: np.ndarray, weights: np.ndarray | None = None) -> tup
     picks = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
     resampled = values[picks].sum(axis=1) / weights[picks].sum(axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return float(values.sum() / weights.sum()), float(low), float(high)
+    return float(np.sum(values) / np.sum(weights)), float(low), float(high)

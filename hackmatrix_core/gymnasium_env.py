@@ -1,9 +1,10 @@
 """The environment in the API of Gymnasium: one game at a time, numpy in and out."""
 
 import operator
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core import rendering
@@ -36,7 +37,7 @@ def _look(state: EnvState) -> tuple[jax.Array, jax.Array]:
     return _ENV.get_obs(state), _ENV.get_action_mask(state)
 
 
-class HackMatrixGymnasium(gymnasium.Env[np.ndarray, int]):
+class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
     """HackMatrix in the API of Gymnasium; compiled once a process, for all of its instances.
 
     Observation: float32 (1545,), R11.
@@ -69,8 +70,9 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, int]):
         self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
         space = _ENV.observation_space()
         self.observation_space = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
-        weights = {} if reward_weights is None else {"reward_weights": np.asarray(reward_weights, np.float32)}
-        self._params = EnvParams(np.int32(max_steps), **weights)
+        self._params = EnvParams(np.int32(max_steps))
+        if reward_weights is not None:
+            self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
         self._state: EnvState | None = None
         self._over = False
 
@@ -95,13 +97,13 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, int]):
             raise ValueError(f"options has {unknown[0]!r}, expected nothing but 'scenario', a dictionary of R12")
         self._key = jax.random.key(self.np_random.integers(2**32, dtype=np.uint32))
         if "scenario" in options:
-            self._state = EnvState(scenario.from_dict(options["scenario"]), np.float32(0), np.int32(0))
+            self._state = EnvState(scenario.from_dict(options["scenario"]), jnp.float32(0), jnp.int32(0))
         else:
             self._state = _reset(self._key)
         self._over = False
         return self._looked(), {}
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: SupportsIndex) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Carry out one action.
 
         Args:
@@ -122,10 +124,10 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, int]):
         if self._state is None or self._over:
             raise gymnasium.error.ResetNeeded("step needs a running episode: call reset first")
         try:
-            number = operator.index(action)
+            index = operator.index(action)
         except TypeError:
             raise TypeError(f"action is {action!r}, expected an integer from 0 to {NUM_ACTIONS - 1}") from None
-        number = np.int32(number if 0 <= number < NUM_ACTIONS else -1)
+        number = np.int32(index if 0 <= index < NUM_ACTIONS else -1)
         self._state, reward, info = _step(self._key, self._state, number, self._params)
         info = jax.tree.map(lambda value: value.item(), jax.device_get(info))
         terminated, truncated = info.pop("terminated"), info.pop("truncated")
@@ -155,4 +157,5 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, int]):
         return np.array(observation)
 
 
-gymnasium.register("HackMatrix-v0", entry_point=HackMatrixGymnasium)
+# Gymnasium's type asks for a function that takes any keyword.
+gymnasium.register("HackMatrix-v0", entry_point=HackMatrixGymnasium)  # type: ignore[arg-type]

@@ -21,7 +21,9 @@ class HackMatrixGymnaxV1(HackMatrixGymnax):
     gymnax's own wrappers work on it: `gymnax.wrappers.LogWrapper(HackMatrixGymnaxV1())`.
     """
 
-    def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
+    def step(  # type: ignore[override]  # six values, as gymnax 1.0 has it
+        self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None
+    ) -> Step:
         """One action, and a new game where it ended the episode.
 
         Args:

@@ -34,8 +34,15 @@ class Environment(Protocol):
     compact dtype; it then has `decode_observation`, which makes float32 of them, on any leading batch shape.
     """
 
-    num_actions: int
-    default_params: Any
+    @property
+    def num_actions(self) -> int:
+        """How many actions there are, valid or not."""
+        ...
+
+    @property
+    def default_params(self) -> Any:
+        """What `reset` and `step` are given."""
+        ...
 
     def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
         """Observation and state of a new episode."""
@@ -99,7 +106,8 @@ class Agent(NamedTuple):
 
     def apply(self, params: Any, seen: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of what was seen."""
-        return self.network.apply(params, seen if isinstance(seen, Percept) else self._decode(seen))
+        outputs: Any = self.network.apply(params, seen if isinstance(seen, Percept) else self._decode(seen))
+        return outputs
 
     def init(self, key: jax.Array, obs: jax.Array) -> Any:
         """Fresh parameters for observations like these."""
@@ -237,14 +245,14 @@ def compute_gae(
         advantage = delta + gamma * gae_lambda * jnp.where(step.done, 0.0, advantage)
         return (advantage, step.value), advantage
 
-    slim = transitions._replace(obs=None, action_mask=None)
+    slim = transitions._replace(obs=None, action_mask=None)  # type: ignore[arg-type]  # of no use here
     _, advantages = lax.scan(backward, (jnp.zeros_like(last_value), last_value), slim, reverse=True)
     return advantages, advantages + transitions.value
 
 
 def ppo_loss(
     params: Any,
-    apply: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]],
+    apply: Callable[[Any, Any], tuple[jax.Array, jax.Array]],
     batch: Batch,
     config: TrainConfig,
     axis: str | None = None,

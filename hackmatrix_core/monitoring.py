@@ -22,6 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+Phase = Literal["compiling", "training", "done"]
 Record = dict[str, float | int | None]
 """The metrics of one update as numbers; None where there is nothing to tell (no episode ended)."""
 ENTROPY_THRESHOLD = 0.15
@@ -32,7 +33,7 @@ ENTROPY_THRESHOLD = 0.15
 class Progress:
     """Where a run stands."""
 
-    phase: Literal["compiling", "training", "done"]
+    phase: Phase
     update: int
     """Updates done since the run was first started."""
     total_updates: int
@@ -59,7 +60,7 @@ class Progress:
 
     def latest(self, name: str) -> float:
         """The last known value of a metric, NaN if there is none."""
-        values = (record[name] for record in reversed(self.history) if record.get(name) is not None)
+        values = (value for record in reversed(self.history) if (value := record.get(name)) is not None)
         return next(values, math.nan)
 
 
@@ -152,7 +153,8 @@ class MetricsFile:
 
     def __init__(self, path: str | os.PathLike, last_update: int = 0) -> None:
         self.path = Path(path)
-        self.history: list[Record] = [r for r in read_metrics(path) if r["update"] <= last_update]
+        records = read_metrics(path)
+        self.history = [r for r in records if r["update"] <= last_update]  # type: ignore[operator]  # each has one
         kept = self.path.with_suffix(".tmp")
         kept.write_text("".join(map(_json_line, self.history)))
         kept.replace(self.path)

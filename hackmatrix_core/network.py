@@ -47,7 +47,7 @@ class ActorCritic(nn.Module):
     def __call__(self, observation: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and value of each observation."""
         if not self.cell_dim:
-            return self._heads(observation)
+            return self._heads(observation)  # type: ignore[arg-type]  # perceived is what `cell_dim` is for
         if isinstance(observation, Percept):
             leading = observation.pose.shape
             percept = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(leading) :]), observation)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -113,7 +114,7 @@ def _hear_widgets() -> None:
     """Handle what widgets have sent. ipykernel 6, which Colab has, leaves it in a queue until the cell has ended."""
     from IPython import get_ipython
 
-    kernel = getattr(get_ipython(), "kernel", None)
+    kernel: Any = getattr(get_ipython(), "kernel", None)
     queue = getattr(kernel, "msg_queue", None)
     if queue is None:
         return

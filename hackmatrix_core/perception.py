@@ -94,7 +94,7 @@ def _orientation(row: jax.Array, col: jax.Array, exits: jax.Array) -> jax.Array:
     exit_cell = jnp.argmax(exits, axis=-1).astype(jnp.int32)
     rise, run = exit_cell // BOARD_SIZE - row, exit_cell % BOARD_SIZE - col
     bits = (rise < 0, run < 0, jnp.abs(rise) < jnp.abs(run))
-    return sum(bit.astype(jnp.int32) << i for i, bit in enumerate(bits))
+    return sum(bit.astype(jnp.int32) << i for i, bit in enumerate(bits))  # type: ignore[return-value]  # not empty
 
 
 def _cell_facts(cells: jax.Array, here: jax.Array) -> jax.Array:

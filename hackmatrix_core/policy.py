@@ -53,7 +53,8 @@ class NetworkPolicy:
     def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[distrax.Categorical, jax.Array]:
         """The distribution over actions and the value: float32 (…, 1545) and bool (…, 28) to float32 (…)."""
         network = ActorCritic(NUM_ACTIONS, self.hidden_dim, self.num_layers, self.cell_dim)
-        logits, value = network.apply(self.params, jnp.asarray(observation))
+        outputs: Any = network.apply(self.params, jnp.asarray(observation))
+        logits, value = outputs
         return masked_categorical(logits, action_mask), value
 
 

@@ -59,7 +59,8 @@ def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Ep
     player = as_pytree(policy)
     start_key, play_key = jax.random.split(key)
     state = _reset(start_key)
-    states, steps = [jax.device_get(state)], []
+    states = [jax.device_get(state)]
+    steps: list[Any] = []
     while len(steps) < max_actions:
         state, step = _play(player, state, jax.random.fold_in(play_key, len(steps)))
         states.append(jax.device_get(state))

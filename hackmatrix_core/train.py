@@ -22,6 +22,7 @@ from hackmatrix_core.monitoring import (
     Callback,
     EntropyWatch,
     MetricsFile,
+    Phase,
     Progress,
     Record,
     default_display,
@@ -110,7 +111,7 @@ class Trainer:
         self.run_dir = Path(run_dir).expanduser().absolute()
         self._crew = Crew.of(make_agent(config, env or training_environment()))
         shown = callbacks if callbacks is not None else [default_display()]
-        self._callbacks = [*shown, EntropyWatch()] if self._crew.is_first else []
+        self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._crew.is_first else []
         self._limit = float("inf") if minutes is None else 60 * minutes
         self._save_every = save_every
         self._stopped_by: str | None = None
@@ -198,7 +199,7 @@ class Trainer:
             self._checkpoints.save(whole, self.config, history[-1] if history else {})
             save_curves(history, self.run_dir / "curves.png")
 
-    def _tell(self, phase: str, update: int, seconds: float, left: float, history: Sequence[Record]) -> None:
+    def _tell(self, phase: Phase, update: int, seconds: float, left: float, history: Sequence[Record]) -> None:
         config = self.config
         progress = Progress(phase, update, config.num_updates, config.batch_size, seconds, left, history, self.stop)
         for callback in self._callbacks:

@@ -30,9 +30,11 @@ from hackmatrix_core.game.step import (
 class EnvParams:
     """The parameters of an environment; they may be traced."""
 
-    max_steps: int | jax.Array = 2000
+    max_steps: int | np.integer | jax.Array = 2000
     """() int32, actions after which an episode is cut (truncated, not terminated)."""
-    reward_weights: jax.Array = dataclasses.field(default_factory=lambda: np.ones(len(REWARD_PARTS), np.float32))
+    reward_weights: jax.Array | np.ndarray = dataclasses.field(
+        default_factory=lambda: np.ones(len(REWARD_PARTS), np.float32)
+    )
     """(15,) float32, the weights of the reward parts in the order of R10."""
 
     later_starts: float | jax.Array | None = None
@@ -40,7 +42,7 @@ class EnvParams:
     states of one episode belong to parameters that agree on None."""
 
     @property
-    def max_steps_in_episode(self) -> int | jax.Array:
+    def max_steps_in_episode(self) -> int | np.integer | jax.Array:
         """`max_steps` under the name that gymnax gives it."""
         return self.max_steps
 
@@ -178,7 +180,7 @@ class HackMatrixGymnax:
             params,
         )
         game = history.changed(result.state.game, state.game.history, result.change)
-        info = result.info | {
+        info: dict[str, Any] = result.info | {
             "reward_parts": by_name(result.info["reward_parts"]),
             "final_observation": self._unpacked(result.final_observation),
         }
@@ -237,7 +239,8 @@ def _step_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: Env
             next_game,
             jnp.where(done, jnp.float32(0), ended.episode_return),
             jnp.where(done, 0, ended.episode_length),
-            None if full_game is None else jnp.where(done, full_game, ended.full_game),
+            # Both states tell it, or neither: `_run` has seen to that.
+            None if full_game is None else jnp.where(done, full_game, ended.full_game),  # type: ignore[arg-type]
         ),
         change=jnp.where(done, history.Change.CLEAR, change),
         reward=reward,
@@ -270,7 +273,7 @@ def _new_games(seed: jax.Array, params: EnvParams) -> tuple[GameState, jax.Array
 
 def _advanced(
     seed: jax.Array, state: EnvState, action: jax.Array, params: EnvParams
-) -> tuple[EnvState, Outcome, jax.Array, jax.Array, dict[str, Any]]:
+) -> tuple[EnvState, Outcome[jax.Array], jax.Array, jax.Array, dict[str, Any]]:
     game, outcome, change = advance(state.game, action, seed)
     reward = jnp.sum(outcome.reward_parts * params.reward_weights, axis=0)
     ended = EnvState(game, state.episode_return + reward, state.episode_length + 1, state.full_game)

@@ -1,4 +1,4 @@
-"""What the documents say agrees with the code and with each other, and the code keeps the style."""
+"""What the documents say agrees with the code and with each other, and the code keeps the style and its types."""
 
 import re
 import subprocess
@@ -25,6 +25,12 @@ def table_rows(columns: int) -> list[list[str]]:
 
 def test_ruff():
     result = subprocess.run([sys.executable, "-m", "ruff", "check", ROOT], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_mypy(tmp_path):
+    command = [sys.executable, "-m", "mypy", "--cache-dir", tmp_path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -118,7 +118,7 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
 
 def _floor(crew: Crew) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The compiled matrix products of one update, and what they are applied to."""
-    config, network, count = crew.agent.config, crew.agent.network, len(crew.devices)
+    agent, config, count = crew.agent, crew.agent.config, len(crew.devices)
     envs = config.num_envs // count
     minibatch = envs * config.num_steps // config.num_minibatches
 
@@ -132,12 +132,12 @@ def _floor(crew: Crew) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     def products(params: Any, observations: jax.Array) -> Any:
         def forward(total: jax.Array, _: None) -> tuple[jax.Array, None]:
             # Each pass depends on the one before, so that none is left out.
-            logits, values = network.apply(params, observations[:envs] + 1e-9 * total)
+            logits, values = agent.apply(params, observations[:envs] + 1e-9 * total)
             return jnp.sum(logits) + jnp.sum(values), None
 
         def learn(params: Any, _: None) -> tuple[Any, None]:
             def loss(params: Any) -> jax.Array:
-                logits, values = network.apply(params, observations)
+                logits, values = agent.apply(params, observations)
                 return jnp.mean(jnp.square(logits)) + jnp.mean(jnp.square(values))
 
             gradients = lax.pmean(jax.grad(loss)(params), "device")
@@ -149,7 +149,7 @@ def _floor(crew: Crew) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
     key = jax.random.key(0)
     observations = jax.random.bernoulli(key, 0.1, (minibatch * count, OBSERVATION_SIZE)).astype(jnp.float32)
-    params = network.init(key, observations[:1])
+    params = agent.network.init(key, observations[:1])
     compiled = jax.jit(products).lower(params, observations).compile()
     arguments = jax.device_put((params, observations), compiled.input_shardings[0])
     jax.block_until_ready(compiled(*arguments))

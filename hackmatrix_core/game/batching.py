@@ -7,7 +7,7 @@ game, and teaches `jax.vmap` to call the batch form at once instead of adding an
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,14 @@ from jax.interpreters import batching, mlir
 
 from hackmatrix_core.game.rows import as_rows, from_rows
 
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 _BLOCK = 256
 """Games in a block. A game takes 1.7 kB, and as much again several times while it is stepped; a core's cache is 256 kB
 or more."""
 
 
-def batched(function: Callable[..., Any], *, games_last: bool = True) -> Callable[..., Any]:
+def batched(function: Callable[Given, Returned], *, games_last: bool = True) -> Callable[Given, Returned]:
     """Make the game-wise form of `function`.
 
     Args:
@@ -75,7 +77,7 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any]) 
 
         return on_leaves
 
-    def batched_leaves(leaves: Any, axes: Any, *, structure: Any) -> tuple[list[jax.Array], list[int]]:
+    def batched_leaves(leaves: Any, axes: Any, *, structure: Any) -> tuple[list[jax.Array], Any]:
         (size,) = {leaf.shape[axis] for leaf, axis in zip(leaves, axes, strict=True) if axis is not None}
         leaves = [
             jnp.broadcast_to(leaf, (size, *leaf.shape)) if axis is None else jnp.moveaxis(leaf, axis, 0)
@@ -157,7 +159,7 @@ def _joined(like: Any, numbers: list[jax.Array], arrays: list[jax.Array]) -> Any
     return jax.tree.map(lambda leaf: next(number) if leaf.ndim == 1 else next(array), like)
 
 
-def apart(function: Callable[..., Any]) -> Callable[..., Any]:
+def apart(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """Compute what `function` returns once, in a computation of its own.
 
     XLA for the CPU fuses a value into everything that uses it and computes it again there: for each of 36 rows that a
@@ -178,7 +180,7 @@ def apart(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         return lax.cond(lax.optimization_barrier(np.True_), function, _zeros_of(function), *arguments)
 
-    return call
+    return call  # type: ignore[return-value]  # arguments by name are not for these functions
 
 
 def _zeros_of(function: Callable[..., Any]) -> Callable[..., Any]:

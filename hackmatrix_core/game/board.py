@@ -4,6 +4,8 @@ A bitboard is uint32 of shape (…, 2, N): rows 0–2 in the 18 low bits of word
 along the last axis. Cell (row, col) has the index row × 6 + col.
 """
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from hackmatrix_core.game import reductions
 from hackmatrix_core.game.sparse import nth_bit
 from hackmatrix_core.game.state import BOARD_SIZE, CONTENT, DATA_BLOCK, DIRECTIONS, NUM_CELLS, PROGRAM_BLOCK
 
+Cells = TypeVar("Cells", jax.Array, np.ndarray)
 WORD_CELLS = NUM_CELLS // 2
 ALL = np.uint32((1 << WORD_CELLS) - 1)
 ROWS, COLS = np.divmod(np.arange(NUM_CELLS, dtype=np.int32), BOARD_SIZE)
@@ -22,12 +25,12 @@ _LAST_ROW = WORD_CELLS - BOARD_SIZE  # the first bit of a word's last row
 _LEFT_EDGE, _RIGHT_EDGE = np.uint32(0b000001_000001_000001), np.uint32(0b100000_100000_100000)
 
 
-def row_of(cell: jax.Array) -> jax.Array:
+def row_of(cell: Cells) -> Cells:
     """The row of each cell index, int32 of the same shape."""
     return (cell * 43) >> 8  # cell // 6 for 0–63, in the two operations that every backend vectorises
 
 
-def col_of(cell: jax.Array) -> jax.Array:
+def col_of(cell: Cells) -> Cells:
     """The column of each cell index, int32 of the same shape."""
     return cell - row_of(cell) * BOARD_SIZE
 
@@ -169,10 +172,10 @@ def walking_distance(start: jax.Array, goal: jax.Array, walls: jax.Array) -> jax
     """
     open_cells = ~walls | goal
 
-    def growing(carry: tuple[jax.Array, ...]) -> jax.Array:
+    def growing(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         return carry[2]
 
-    def grow(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def grow(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         reached, steps, _ = carry
         grown = reached | (neighbours(reached) & open_cells)
         arrived = ~is_empty(grown & goal)

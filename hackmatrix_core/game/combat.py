@@ -4,7 +4,7 @@ The actions share their machinery: a set of slots that are removed, a set that i
 Which sets these are depends on the action; the masks of all actions are computed for every game of the batch.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -60,18 +60,32 @@ class Combat(NamedTuple):
 class Fighter(Protocol):
     """What the effect on the entities depends on, games along the last axis."""
 
-    entities: jax.Array  # uint32 (36, N), without gaps
-    position: jax.Array  # int32 (N,), the player's cell
-    attack: jax.Array  # int32 (N,)
-    action: jax.Array  # int32 (N,), a valid action
-    seed: jax.Array  # uint32 (2, N)
+    @property
+    def entities(self) -> jax.Array:
+        """uint32 (36, N), without gaps."""
+
+    @property
+    def position(self) -> jax.Array:
+        """int32 (N,), the player's cell."""
+
+    @property
+    def attack(self) -> jax.Array:
+        """int32 (N,)."""
+
+    @property
+    def action(self) -> jax.Array:
+        """int32 (N,), a valid action."""
+
+    @property
+    def seed(self) -> jax.Array:
+        """uint32 (2, N)."""
 
 
 def line_of_sight(seen: View, action: jax.Array) -> jax.Array:
     """The cells from the player along a direction to the first block: bitboard (2, N), empty for other actions."""
 
     def shift(cells: jax.Array) -> jax.Array:
-        shifted = np.uint32(0)
+        shifted: Any = np.uint32(0)
         for direction, by in enumerate(board.SHIFTS):
             shifted = jnp.where((action == direction)[None], by(cells), shifted)
         return shifted
@@ -138,7 +152,7 @@ def _look_ahead(state: Fighter, seen: View) -> tuple[jax.Array, jax.Array]:
     d_col = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, 1:], 0), axis=0)
     row, col = board.row_of(state.position), board.col_of(state.position)
 
-    def steps_ahead(cell: jax.Array) -> jax.Array:
+    def steps_ahead(cell: board.Cells) -> jax.Array:
         rows, cols = board.row_of(cell) - row[None], board.col_of(cell) - col[None]
         along, across = rows * d_row[None] + cols * d_col[None], rows * d_col[None] + cols * d_row[None]
         return jnp.where((along > 0) & (across == 0), along, _FAR)

@@ -123,10 +123,12 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
     first_round = ((random.bits(seed, Stream.MOVE_ORDER, SLOTS) >> 1) & ~_SLOT_BITS) | SLOTS.astype(np.uint32)
     keys = jnp.where(_is_able(entities), first_round, _NEVER)
 
-    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+    def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
         return jnp.any(carry[0] != _NEVER)
 
-    def visit(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def visit(
+        carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         keys, entities, occupied, hp = carry
         key = least(keys)
         visits = key != _NEVER
@@ -139,7 +141,7 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
     @apart
     def decide(
         key: jax.Array, word: jax.Array, shares_cell: jax.Array, occupied: jax.Array, hp: jax.Array
-    ) -> tuple[jax.Array, ...]:
+    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """What the enemy `word` does: it in its new place, its key for the second round, occupied cells, hp."""
         visits, cell = key != _NEVER, CELL.get(word)
         here = board.bit(cell)

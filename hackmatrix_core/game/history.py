@@ -16,6 +16,7 @@ from hackmatrix_core.game.state import (
     MAX_ENTITIES,
     NUM_CELLS,
     REMEMBERED_ENTITY_BITS,
+    SET_ASIDE,
     SNAPSHOT_FIELDS,
     UNDO_DEPTH,
     GameState,
@@ -40,7 +41,7 @@ class Change(enum.IntEnum):
 
 def set_aside(state: GameState) -> GameState:
     """The state of one game without its history."""
-    return dataclasses.replace(state, history=None)
+    return dataclasses.replace(state, history=SET_ASIDE)
 
 
 def with_newest(state: GameState) -> GameState:

@@ -166,7 +166,8 @@ def _cell_words(state: GameState) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 def _packed(widths: tuple[int, ...], *values: jax.Array) -> jax.Array:
     shifts = np.cumsum([0, *widths[:-1]])
-    return sum(value.astype(jnp.uint32) << int(shift) for value, shift in zip(values, shifts, strict=True))
+    placed = (value.astype(jnp.uint32) << int(shift) for value, shift in zip(values, shifts, strict=True))
+    return sum(placed)  # type: ignore[return-value]  # not empty
 
 
 def _first_entities(entities: jax.Array) -> tuple[jax.Array, jax.Array]:

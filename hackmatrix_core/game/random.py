@@ -10,6 +10,7 @@ import enum
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 
 class Stream(enum.IntEnum):
@@ -45,7 +46,7 @@ def seed_from_key(key: jax.Array) -> jax.Array:
     return seed
 
 
-def bits(seed: jax.Array, stream: Stream, counter: jax.Array | int = 0) -> jax.Array:
+def bits(seed: jax.Array, stream: Stream, counter: ArrayLike = 0) -> jax.Array:
     """Uniform 32-bit numbers.
 
     Args:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+Tree = TypeVar("Tree")
 _FUSED = 8
 """So many arrays XLA for the CPU computes in the kernel that joins them; of more it makes a kernel each."""
 
@@ -37,7 +38,7 @@ def as_rows(tree: Any, games: int) -> jax.Array:
     return jnp.concatenate(rows)
 
 
-def from_rows(rows: jax.Array, like: Any) -> Any:
+def from_rows(rows: jax.Array, like: Tree) -> Tree:
     """What `as_rows` was made of; `like` has its structure, shapes (of any N) and dtypes."""
     leaves, structure = jax.tree.flatten(like)
     heights = [math.prod(leaf.shape[:-1]) for leaf in leaves]
@@ -51,7 +52,7 @@ def from_rows(rows: jax.Array, like: Any) -> Any:
         for i in members:
             parts[i] = numbers[row : row + heights[i]].reshape(*leaves[i].shape[:-1], rows.shape[1])
             row += heights[i]
-    return structure.unflatten(parts)
+    return jax.tree.unflatten(structure, parts)
 
 
 def _dtypes(leaves: list[Any]) -> list[Any]:

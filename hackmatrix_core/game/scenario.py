@@ -90,7 +90,7 @@ def from_dict(scenario: dict[str, Any]) -> GameState:
     snapshots = np.zeros((UNDO_DEPTH, history.WORDS), np.uint32)
     for i, entry in enumerate(kept):
         snapshots[i] = history.pack(Snapshot(**entry))
-    arrays = {
+    arrays: dict[str, Any] = {
         **current,
         "stage": np.int32(_integer(scenario["stage"], "stage", 1, NUM_STAGES)),
         "exit": np.int32(_position(scenario["exit"], "exit")),
@@ -139,7 +139,7 @@ def _checked_entry(entry: Any, place: str) -> dict[str, Any]:
     return entry
 
 
-def _read_snapshot(source: dict[str, Any], at: str, *, flags: bool) -> dict[str, np.ndarray]:
+def _read_snapshot(source: dict[str, Any], at: str, *, flags: bool) -> dict[str, Any]:
     player = source["player"]
     _check_keys(player, f"{at}player", tuple(_PLAYER_RANGES))
     number = {name: _integer(player[name], f"{at}player.{name}", *limits) for name, limits in _PLAYER_RANGES.items()}

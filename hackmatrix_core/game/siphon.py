@@ -1,5 +1,6 @@
 """The siphon: what it takes, and what a better place for it would have given (R5, R10.1)."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -72,9 +73,17 @@ def siphoned(cells: jax.Array, seen: View, programs: jax.Array, siphons: jax.Arr
 class Siphon(Protocol):
     """What a siphon is judged by; games along the last axis."""
 
-    cells: jax.Array  # uint32 (36, N)
-    position: jax.Array  # int32 (N,), the player's
-    programs: jax.Array  # uint32 (N,), those owned
+    @property
+    def cells(self) -> jax.Array:
+        """uint32 (36, N)."""
+
+    @property
+    def position(self) -> jax.Array:
+        """int32 (N,), the player's."""
+
+    @property
+    def programs(self) -> jax.Array:
+        """uint32 (N,), those owned."""
 
 
 def missed_by_siphon(state: Siphon, seen: View) -> jax.Array:
@@ -116,7 +125,7 @@ def _plus_or(plane: jax.Array) -> jax.Array:
     return _over_plus(plane, lax.bitwise_or)
 
 
-def _over_plus(plane: jax.Array, combine: object) -> jax.Array:
+def _over_plus(plane: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array]) -> jax.Array:
     """Each cell combined with its orthogonal neighbours: (36, N) to (36, N)."""
     games = plane.shape[-1]
     padded = jnp.pad(plane.reshape(6, 6, games), ((1, 1), (1, 1), (0, 0)))

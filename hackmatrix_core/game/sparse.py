@@ -5,7 +5,7 @@ stage) costs a tenth if those games are gathered into small groups, and the loop
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,14 @@ from jax import lax
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.rows import as_rows, from_rows
 
+Returned = TypeVar("Returned")
 _SMALLEST_GROUP = 8
 _WORD = 32
 
 
-def where_needed(function: Callable[..., Any], needed: jax.Array, arguments: Any, default: Any, *, groups: int) -> Any:
+def where_needed(
+    function: Callable[..., Returned], needed: jax.Array, arguments: Any, default: Returned, *, groups: int
+) -> Returned:
     """What `function` returns in the games that need it, elsewhere `default`.
 
     Args:

@@ -77,10 +77,10 @@ def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
     free = ~(blocks | taken | board.bit(position)) & board.ALL
     new_word = np.uint32(TRANSMISSION | (1 << TIMER.shift))
 
-    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+    def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         return jnp.any(number > carry[2])
 
-    def spawn_one(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def spawn_one(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         entities, free, done = carry
         word, free = drawn(free, done)
         return jnp.where((length[None] + done == SLOTS) & (word != 0)[None], word[None], entities), free, done + 1

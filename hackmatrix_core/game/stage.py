@@ -35,6 +35,7 @@ from hackmatrix_core.game.state import (
     PROGRAM_BLOCK,
     PROGRAMS,
     RESOURCE,
+    SET_ASIDE,
     SNAPSHOT_FIELDS,
     GameState,
     Snapshot,
@@ -88,7 +89,7 @@ def new_games(seed: jax.Array) -> GameState:
         next_turn=number(FIRST_INTERVAL),
         pending_spawns=number(0),
         step=jnp.zeros(games, bool),
-        history=None,
+        history=SET_ASIDE,
         history_length=number(0),
     )
 
@@ -166,9 +167,8 @@ def _generate(position: jax.Array, stage: jax.Array, entities: jax.Array, seed: 
     exit_word = CONTENT.put(jnp.int32(EXIT))
     cells = jnp.where(is_block, block_word, jnp.where(is_exit, exit_word, open_word))
 
-    spawns = Spawns(entities, stage, jnp.zeros_like(seed[0]), position, blocks, seed)
-    entities = spawn(spawns, flags=0, stream=Stream.STAGE_SPAWN)
-    return cells, entities, exit_cell
+    first = Spawns(entities, stage, jnp.zeros_like(seed[0]), position, blocks, seed)
+    return cells, spawn(first, flags=0, stream=Stream.STAGE_SPAWN), exit_cell
 
 
 def _layout(exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.Array:
@@ -184,11 +184,11 @@ def _layout(exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.A
     exit_board = board.bit(exit_lanes)
     lane_try = jnp.repeat(jnp.arange(_TRIES, dtype=jnp.int32), groups)
 
-    def unfinished(carry: tuple[jax.Array, ...]) -> jax.Array:
+    def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         first_try, accepted, _ = carry
         return jnp.any(~accepted) & (first_try < MAX_LAYOUTS)
 
-    def draw(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def draw(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         first_try, accepted, layout = carry
         drawn = _distinct_cells(candidates, number, seed, first_try + lane_try)
         good = _is_accepted(drawn, exit_board).reshape(_TRIES, groups)
@@ -228,10 +228,10 @@ def _is_accepted(blocks: jax.Array, exit_board: jax.Array) -> jax.Array:
     has_opening = board.is_empty(blocks & ~board.neighbours(open_cells))
     start = jnp.broadcast_to(_START, blocks.shape)
 
-    def growing(carry: tuple[jax.Array, ...]) -> jax.Array:
+    def growing(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
         return carry[1]
 
-    def grow(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def grow(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         reached, _ = carry
         grown = reached | (board.neighbours(reached & (~exit_board | _START)) & open_cells)
         return grown, jnp.any(grown != reached)

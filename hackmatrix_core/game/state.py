@@ -5,7 +5,7 @@ the state small (memory traffic is what a step costs most) and lets a loop carry
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -174,8 +174,8 @@ class GameState(Snapshot):
     pending_spawns: jax.Array  # () int32
     step: jax.Array  # () bool, the flag of the program STEP
     # (4, 84) uint32, snapshots packed by `history.pack`, newest first; what lies behind `history_length` is 0. Within
-    # the rules the newest alone, (84,), or None.
-    history: jax.Array | None
+    # the rules the newest alone, (84,), or `SET_ASIDE`.
+    history: jax.Array
     history_length: jax.Array  # () int32, 0–4
 
     def _repr_html_(self) -> str | None:
@@ -184,6 +184,8 @@ class GameState(Snapshot):
         return html(self)
 
 
+SET_ASIDE: Any = None
+"""What stands in a state for its history where the rules do without: it adds no array to the pytree."""
 SNAPSHOT_FIELDS = tuple(field.name for field in dataclasses.fields(Snapshot))
 REMEMBERED_ENTITY_BITS = np.uint32(0xFFFFFFFF & ~(FROM_SIPHON.mask | SCHEDULED.mask))
 """What the history keeps of an entity (R8.3)."""

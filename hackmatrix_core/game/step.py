@@ -1,7 +1,7 @@
 """The four functions of a game, put together from the rooms beside this file (R2, R4, R9)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,17 @@ from hackmatrix_core.game.actions import perform
 from hackmatrix_core.game.batching import apart, batched
 from hackmatrix_core.game.enemies import enemy_turn
 from hackmatrix_core.game.rewards import Transition, by_name, reward_parts
-from hackmatrix_core.game.state import MAX_HP, NUM_ACTIONS, NUM_STAGES, UNDO, UNDO_DEPTH, GameState
+from hackmatrix_core.game.state import MAX_HP, NUM_ACTIONS, NUM_STAGES, SET_ASIDE, UNDO, UNDO_DEPTH, GameState
 from hackmatrix_core.game.view import view
 
+Parts = TypeVar("Parts")
 
-class Outcome(NamedTuple):
+
+class Outcome(NamedTuple, Generic[Parts]):
     """What one action brought."""
 
     reward: jax.Array  # () float32, the sum of the parts
-    reward_parts: dict[str, jax.Array]  # 15 × () float32, the names of R10
+    reward_parts: Parts  # 15 × () float32 by the names of R10; within the rules one array, (15,)
     terminated: jax.Array  # () bool: won, died or invalid
     won: jax.Array  # () bool
     died: jax.Array  # () bool
@@ -39,7 +41,7 @@ def reset(key: jax.Array) -> GameState:
     return history.empty(_reset(random.seed_from_key(key)))
 
 
-def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState, Outcome]:
+def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState, Outcome[dict[str, jax.Array]]]:
     """Carry out one action by the rules; nothing is reset when the game ends.
 
     Args:
@@ -54,8 +56,8 @@ def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState
         TypeError: the action is no integer.
     """
     new, outcome, change = _step(history.with_newest(state), as_action(action), random.seed_from_key(key))
-    outcome = outcome._replace(reward_parts=by_name(outcome.reward_parts))
-    return history.changed(new, state.history, change), outcome
+    named: dict[str, Any] = outcome._asdict() | {"reward_parts": by_name(outcome.reward_parts)}
+    return history.changed(new, state.history, change), Outcome(**named)
 
 
 def get_valid_actions(state: GameState) -> jax.Array:
@@ -81,7 +83,7 @@ def as_action(action: jax.Array) -> jax.Array:
     return action.astype(jnp.int32)
 
 
-def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome, jax.Array]:
+def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome[jax.Array], jax.Array]:
     """One action up to, not including, the generation of a new stage; games along the last axis.
 
     Where a stage was completed and the game not won, `stage` and `interval` are already those of the new stage and
@@ -107,7 +109,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     new = enemy_turn(new, effect.ends_turn, blocks, seed)
     undoes = action == UNDO
     length = state.history_length + moves.astype(jnp.int32) - undoes.astype(jnp.int32)
-    new = dataclasses.replace(new, history=None, history_length=jnp.minimum(length, UNDO_DEPTH))
+    new = dataclasses.replace(new, history=SET_ASIDE, history_length=jnp.minimum(length, UNDO_DEPTH))
     change = jnp.where(moves, history.Change.PUSH, jnp.where(undoes, history.Change.POP, history.Change.KEEP))
 
     won = effect.completed & (state.stage == NUM_STAGES)
@@ -143,7 +145,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     return new, outcome, change
 
 
-def complete(state: GameState, outcome: Outcome, seed: jax.Array) -> GameState:
+def complete(state: GameState, outcome: Outcome[jax.Array], seed: jax.Array) -> GameState:
     """Generate the new stage where `advance` completed one; games along the last axis."""
     return stage.enter(state, outcome.stage_completed & ~outcome.won, seed)
 
@@ -154,7 +156,7 @@ def _reset(seed: jax.Array) -> GameState:
 
 
 @batched
-def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome, jax.Array]:
+def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome[jax.Array], jax.Array]:
     state, outcome, change = advance(state, action, seed)
     return complete(state, outcome, seed), outcome, change
 

@@ -25,9 +25,17 @@ class View(NamedTuple):
 class Board(Protocol):
     """What a view is of: a state, or as much of it."""
 
-    cells: jax.Array  # (36, N) uint32
-    entities: jax.Array  # (36, N) uint32
-    position: jax.Array  # (N,) int32
+    @property
+    def cells(self) -> jax.Array:
+        """(36, N) uint32."""
+
+    @property
+    def entities(self) -> jax.Array:
+        """(36, N) uint32."""
+
+    @property
+    def position(self) -> jax.Array:
+        """(N,) int32."""
 
 
 def view(state: Board) -> View:

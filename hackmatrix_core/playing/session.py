@@ -154,7 +154,7 @@ class Session:
     @property
     def status(self) -> str:
         """One line: what the last action brought, and whether the game is over."""
-        if self.outcome is None:
+        if self.outcome is None or self.last is None:
             line = f"seed {self.seed}"
         else:
             parts = {name: float(part) for name, part in self.outcome.reward_parts.items()}

@@ -106,13 +106,14 @@ class TerminalGame:
         if self._help_line is not None:
             return _joined(self._help()[self._help_line :][:rows])
         state, valid = self._session.state, np.flatnonzero(self._session.mask & (not self._session.over))
-        lines = [[("", _LINES[number])] for number in valid]
+        lines: list[StyleAndTextTuples] = [[("", _LINES[number])] for number in valid]
         beside = size.columns >= _LEAST_COLUMNS + _GAP + _LINES_WIDTH
         board = _lines(rendering.text(state))
         if len(board) + (0 if beside else len(lines)) > rows:
             board = _lines(rendering.text(state, legend=False))
         if beside:
-            pairs = itertools.zip_longest(board, lines, fillvalue=[])
+            blank: StyleAndTextTuples = []
+            pairs = itertools.zip_longest(board, lines, fillvalue=blank)
             column = _LEAST_COLUMNS + _GAP
             return _joined([[*a, ("", " " * (column - fragment_list_width(a))), *b] for a, b in pairs])
         if len(board) + len(lines) > rows:
@@ -127,7 +128,8 @@ class TerminalGame:
     def _help(self) -> list[StyleAndTextTuples]:
         state = self._session.state
         legend = _lines(rendering.text(state))[len(_lines(rendering.text(state, legend=False))) :]
-        return [*legend, *([("", line)] for line in (_COSTS, *_LINES))]
+        prices: list[StyleAndTextTuples] = [[("", line)] for line in (_COSTS, *_LINES)]
+        return [*legend, *prices]
 
     def _status(self) -> str:
         return self._question[0] if self._question else self._message or self._session.status
@@ -184,7 +186,7 @@ class TerminalGame:
         self._app.layout.focus(self._main)
 
     def _answer(self) -> None:
-        answer = self._question[1]
+        answer = self._question[1]  # type: ignore[index]  # there is input only while there is a question
         self._stop_asking()
         answer(self._input.text.strip())
 

@@ -1,8 +1,13 @@
 """The board to be seen: as text, as SVG and as a picture; and whole games, in a player."""
 
+from typing import TYPE_CHECKING
+
 from hackmatrix_core.rendering.replay import Replay, replay
 from hackmatrix_core.rendering.svg import svg
 from hackmatrix_core.rendering.text import text
+
+if TYPE_CHECKING:
+    from hackmatrix_core.rendering.plot import picture, rgb_array
 
 __all__ = ["Replay", "picture", "replay", "rgb_array", "svg", "text"]
 

@@ -1,6 +1,7 @@
 """The board as a matplotlib picture, and as pixels."""
 
 import io
+from typing import Any
 
 import numpy as np
 from matplotlib import patches
@@ -68,7 +69,7 @@ def _paint(shape: Shape, ax: Axes) -> None:
             weight="bold" if shape.bold else "normal",
         )
         return
-    style = {
+    style: dict[str, Any] = {
         "facecolor": shape.fill,
         "edgecolor": shape.stroke,
         "linewidth": 1.5 * _POINTS,

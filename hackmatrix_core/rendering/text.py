@@ -28,9 +28,10 @@ def text(state: GameState, color: bool = True, legend: bool = True) -> str:
         ValueError: the state is a batch.
     """
     shown = scene(state)
+    blank: list[Token] = []
     lines = [
         [*left, (" ", "ink", False), *(right or [])]
-        for left, right in zip_longest(_board(shown), _panel(shown), fillvalue=[])
+        for left, right in zip_longest(_board(shown), _panel(shown), fillvalue=blank)
     ]
     width = max(map(_length, lines))
     lines += [[(line, "ink", False)] for line in _crowds(shown, width)]
