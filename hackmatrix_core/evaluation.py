@@ -8,19 +8,20 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from matplotlib.figure import Figure
 
 from hackmatrix_core import game
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import ACTION_NAMES, DOWN, LEFT, NUM_ACTIONS, NUM_STAGES, RIGHT, SIPHON, UP
 from hackmatrix_core.policy import Policy, as_pytree
-from hackmatrix_core.rendering.plot import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_ACTIONS = 2000
 _LANES = 128
@@ -144,8 +145,10 @@ def usage_table(evaluation: Evaluation) -> str:
     return "\n".join(_aligned(rows))
 
 
-def plot_stages(evaluations: Mapping[str, Evaluation]) -> Figure:
+def plot_stages(evaluations: Mapping[str, Evaluation]) -> "Figure":
     """For each policy the share of its games that ended in each stage, 9 for a won game, as bars side by side."""
+    from hackmatrix_core.rendering.plot import Picture  # here, as in `monitoring`
+
     figure = Picture(figsize=(8, 3), layout="constrained")
     axes, width = figure.subplots(), 0.8 / len(evaluations)
     for i, (name, evaluation) in enumerate(evaluations.items()):

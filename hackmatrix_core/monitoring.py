@@ -16,11 +16,12 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Phase = Literal["compiling", "training", "done"]
 Record = dict[str, float | int | None]
@@ -188,11 +189,15 @@ def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
     return {name: _plain(value) for name, value in numbers.items()}
 
 
-def plot_curves(history: Sequence[Record]) -> Figure:
+def plot_curves(history: Sequence[Record]) -> "Figure":
     """Mean return and relative entropy over environment steps, with the threshold of the entropy watch.
 
     A strong line runs through the means of neighbouring updates, for a single one ends few episodes.
     """
+    # Here, for matplotlib takes a second and 25 MB, while compiling is what needs the most memory.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     curves = [
         ("episode_return", "mean return of finished episodes", "tab:blue"),
@@ -290,7 +295,7 @@ def _in_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-def _png(figure: Figure) -> str:
+def _png(figure: "Figure") -> str:
     """The figure as a notebook's messages carry it: PNG in base64."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)
