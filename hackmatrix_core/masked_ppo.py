@@ -355,8 +355,9 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     columns = _minibatches(agent, shuffle_key, runner.obs.shape[0])
     (params, opt_state), loss_metrics = lax.scan(learn, (runner.params, runner.opt_state), columns)
 
-    metrics |= jax.tree.map(lambda x: jnp.mean(x, axis=0), loss_metrics)
-    metrics |= Metrics.of(explained_variance=_explained_variance(advantages, targets, agent.axis))
+    metrics = metrics.joined_with(jax.tree.map(lambda x: jnp.mean(x, axis=0), loss_metrics))
+    foreseen = _explained_variance(advantages, targets, agent.axis)
+    metrics = metrics.joined_with(Metrics.of(explained_variance=foreseen))
     return runner._replace(params=params, opt_state=opt_state, key=key, update=runner.update + 1), metrics
 
 

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hackmatrix_core.game.rows import FUSED
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +44,8 @@ class Metrics(Mapping[str, jax.Array]):
     def __len__(self) -> int:
         return len(self.slots)
 
-    def __or__(self, other: "Metrics") -> "Metrics":
+    def joined_with(self, other: "Metrics") -> "Metrics":
+        """These and the others, which have other names."""
         return Metrics(self.slots + other.slots, jnp.concatenate([self.numbers, other.numbers], axis=-1))
 
 
@@ -68,8 +71,8 @@ def rollout_sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> M
 
 
 def _sums(arrays: list[jax.Array]) -> jax.Array:
-    """The sum of each array, (N,): float32 (K,). Eight at a time, for XLA makes no more than that one kernel."""
-    parts = [arrays[i : i + 8] for i in range(0, len(arrays), 8)]
+    """The sum of each array, (N,): float32 (K,). As many at a time as become one kernel."""
+    parts = [arrays[i : i + FUSED] for i in range(0, len(arrays), FUSED)]
     return jnp.concatenate([jnp.sum(jnp.stack([x.astype(jnp.float32) for x in part]), axis=1) for part in parts])
 
 

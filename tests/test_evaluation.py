@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import hackmatrix_core as hm
+import hackmatrix_core.evaluation as protocol
 from hackmatrix_core import baselines
 from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.config import TrainConfig
@@ -138,6 +139,20 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     np.testing.assert_array_equal(evaluation.stages_of_use, stages_of_use)
     np.testing.assert_array_equal(evaluation.undone, undone)
     np.testing.assert_allclose(evaluation.total_reward, total, atol=1e-3)
+
+
+def test_a_game_that_is_cut_makes_room_for_the_next(policies, evaluations, monkeypatch):
+    """The first actions are those of the whole games, also of games that begin after another was cut."""
+    monkeypatch.setattr(protocol, "MAX_ACTIONS", 7)
+    protocol._play.clear_cache()  # the limit is part of the compiled program
+    cut = compare({"network": policies["network"]}, jax.random.key(SEED), GAMES)["network"]
+    protocol._play.clear_cache()
+    whole = evaluations["network"]
+    np.testing.assert_array_equal(cut.length, np.minimum(whole.length, 7))
+    short = whole.length <= 7
+    assert 0 < short.sum() < GAMES
+    np.testing.assert_array_equal(cut.used[short], whole.used[short])
+    np.testing.assert_array_equal(cut.used.sum(axis=1), cut.length)
 
 
 def test_same_key_same_games_other_key_other_games(policies, evaluations):

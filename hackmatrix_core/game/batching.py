@@ -16,6 +16,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
+from hackmatrix_core.game.backend import on_cpu
 from hackmatrix_core.game.rows import as_rows, from_rows
 
 Given = ParamSpec("Given")
@@ -34,9 +35,9 @@ def batched(function: Callable[Given, Returned], *, games_last: bool = True) -> 
 
     Returns:
         The function for one game, arrays of shape (…). Under `jax.vmap`, once or nested, it runs `function` on the
-        whole batch.
+        whole batch. Its arguments are positional, and it has no derivative.
     """
-    axis = -1 if games_last else 0
+    axis, name = -1 if games_last else 0, function.__name__
     function = jax.jit(function)
 
     def one(*arguments: Any) -> Any:
@@ -45,7 +46,7 @@ def batched(function: Callable[Given, Returned], *, games_last: bool = True) -> 
 
     def many(*arguments: Any) -> Any:
         games = jax.tree.leaves(arguments)[0].shape[0]
-        block = _block(games) if _on_cpu() else games
+        block = _block(games) if on_cpu() else games
         if block < games:
             return _block_by_block(function, axis, block, arguments)
         results = apart(function)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))
@@ -56,17 +57,17 @@ def batched(function: Callable[Given, Returned], *, games_last: bool = True) -> 
         results = on_batch(*jax.tree.map(lambda x: x.reshape(outer * inner, *x.shape[2:]), arguments))
         return jax.tree.map(lambda x: x.reshape(outer, inner, *x.shape[1:]), results)
 
-    on_batch = _with_vmap_rule(many, merged)
-    return functools.wraps(function)(_with_vmap_rule(one, on_batch))
+    on_batch = _with_vmap_rule(many, merged, name)
+    return functools.wraps(function)(_with_vmap_rule(one, on_batch, name))
 
 
-def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any]) -> Callable[..., Any]:
+def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], name: str) -> Callable[..., Any]:
     """`function`, in whose place `jax.vmap` calls `on_batch` with the batch along the first axis of all arrays.
 
     `jax.custom_batching.custom_vmap` does the same, but traces `function` even where only the batch is wanted: for the
     rules that takes as long as all the rest of tracing a training run.
     """
-    primitive = Primitive(function.__name__)
+    primitive = Primitive(name)
     primitive.multiple_results = True
     returns: dict[Any, Any] = {}  # structures of what is returned, by those of the arguments
 
@@ -87,9 +88,8 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any]) 
         return results, [0] * len(results)
 
     @primitive.def_abstract_eval
-    def shapes(*leaves: Any, structure: Any) -> list[Any]:
-        results = jax.eval_shape(functools.partial(flat(function), structure=structure), *leaves)
-        return [jax.core.ShapedArray(x.shape, x.dtype) for x in results]
+    def shapes(*leaves: Any, structure: Any) -> Any:
+        return jax.make_jaxpr(functools.partial(flat(function), structure=structure))(*leaves).out_avals
 
     primitive.def_impl(jax.jit(flat(function), static_argnames="structure"))
     mlir.register_lowering(primitive, mlir.lower_fun(flat(function), multiple_results=True))
@@ -172,7 +172,7 @@ def apart(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
     Returns:
         The same function; on other platforms than the CPU exactly the same.
     """
-    if not _on_cpu():
+    if not on_cpu():
         return function
     function = jax.jit(function)  # traced once, for the branch and for the shapes
 
@@ -188,8 +188,3 @@ def _zeros_of(function: Callable[..., Any]) -> Callable[..., Any]:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *arguments))
 
     return zeros
-
-
-def _on_cpu() -> bool:
-    # When tracing, not when lowering (`lax.platform_dependent`): that would trace the rules twice.
-    return jax.default_backend() == "cpu"

@@ -8,19 +8,23 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from hackmatrix_core.game.backend import on_cpu
+
 Tree = TypeVar("Tree")
-_FUSED = 8
+FUSED = 8
 """So many arrays XLA for the CPU computes in the kernel that joins them; of more it makes a kernel each."""
 
 
 def joined(arrays: Sequence[jax.Array]) -> jax.Array:
-    """`jnp.concatenate`, in few kernels."""
-    parts = [jnp.concatenate(arrays[i : i + _FUSED]) for i in range(0, len(arrays), _FUSED)]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(lax.optimization_barrier(parts))
+    """`jnp.concatenate`, in few kernels on a CPU."""
+    if len(arrays) <= FUSED or not on_cpu():
+        return jnp.concatenate(arrays)
+    parts = [jnp.concatenate(arrays[i : i + FUSED]) for i in range(0, len(arrays), FUSED)]
+    return jnp.concatenate(lax.optimization_barrier(parts))
 
 
 def stacked(arrays: Sequence[jax.Array]) -> jax.Array:
-    """`jnp.stack`, in few kernels."""
+    """`jnp.stack`, in few kernels on a CPU."""
     return joined([x[None] for x in arrays])
 
 
