@@ -149,6 +149,7 @@ class TrainConfig:
 _RECIPE = {
     "learning_rate": 1e-3,
     "gamma": 0.99,
+    "gae_lambda": 0.9,
     "update_epochs": 1,
     "ent_coef": 0.02,
     "uniform_coef": 0.03,
