@@ -5,13 +5,15 @@ A checkpoint has three items: `policy` (the network's parameters), `training` (e
 end, so a run that is killed leaves only complete ones.
 """
 
+import contextlib
 import json
 import logging
 import os
 import shutil
+import sys
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +159,9 @@ class Checkpoints:
     def _restore(self, update: int, template: Any, checksum: int) -> RunnerState:
         abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
         policy, training = _items(abstract)
-        restored = self._manager.restore(
-            update,
-            args=ocp.args.Composite(
-                policy=ocp.args.StandardRestore(policy), training=ocp.args.StandardRestore(training)
-            ),
-        )
+        items = ocp.args.Composite(policy=ocp.args.StandardRestore(policy), training=ocp.args.StandardRestore(training))
+        with _quiet_if_it_fails():
+            restored = self._manager.restore(update, args=items)
         arrays = RunnerState(params=restored["policy"], **restored["training"])
         if _checksum(arrays) != checksum:
             raise ValueError("its contents do not fit its checksum")
@@ -205,6 +204,20 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         raise CheckpointError(f"the checkpoint {folder / str(update)} can not be read: {error}") from error
     finally:
         manager.close()
+
+
+@contextlib.contextmanager
+def _quiet_if_it_fails() -> Iterator[None]:
+    """The reads that are under way when one fails end after their event loop, and Python would tell of each."""
+    told = sys.unraisablehook
+
+    def tell(event: Any) -> None:
+        if str(event.exc_value) != "Event loop is closed":
+            told(event)
+
+    sys.unraisablehook = tell
+    yield
+    sys.unraisablehook = told  # not after a failure: the last reads may come late
 
 
 def _open(directory: Path, **options: Any) -> ocp.CheckpointManager:
