@@ -15,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Lowered
 
 from hackmatrix_core.errors import UserError
+from hackmatrix_core.game.backend import compiler_options
 from hackmatrix_core.keys import as_plain, from_plain
-from hackmatrix_core.masked_ppo import Agent, Metrics, RunnerState, init_runner, update_step
+from hackmatrix_core.masked_ppo import Agent, RunnerState, init_runner, update_step
 
 _AXIS = "device"
 # Any, for in `_SPECS` they stand for arrays.
@@ -65,11 +67,16 @@ class Crew:
     def init(self) -> Callable[[], RunnerState]:
         """A function that makes the runner before the first update, spread over the devices."""
         seed = self.agent.config.seed
-        return jax.jit(self._mapped(lambda: init_runner(self._member, jax.random.key(seed)), (), _SPECS))
+        init = self._mapped(lambda: init_runner(self._member, jax.random.key(seed)), (), _SPECS)
+        return jax.jit(init, compiler_options=compiler_options())
 
-    def update(self) -> Callable[[RunnerState], tuple[RunnerState, Metrics]]:
-        """`masked_ppo.update_step` on all devices, for `jax.jit`; the metrics are those of all environments."""
-        return self._mapped(functools.partial(update_step, self._member), (_SPECS,), (_SPECS, _SHARED))
+    def update(self, template: RunnerState) -> Lowered:
+        """`masked_ppo.update_step` on all devices, to be compiled; the metrics are those of all environments.
+
+        The compiled function takes over the buffers of the runner that it is given.
+        """
+        update = self._mapped(functools.partial(update_step, self._member), (_SPECS,), (_SPECS, _SHARED))
+        return jax.jit(update, donate_argnums=0, compiler_options=compiler_options()).lower(template)
 
     def place(self, runner: RunnerState | None, template: RunnerState) -> RunnerState:
         """The runner that the first process has read, spread over the devices, in buffers of its own.

@@ -5,7 +5,6 @@ every policy. Games of all policies are stepped together, in one compiled loop; 
 """
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ from jax import lax
 
 from hackmatrix_core import game
 from hackmatrix_core.game import GameState
+from hackmatrix_core.game.backend import compiler_options
 from hackmatrix_core.game.state import ACTION_NAMES, DOWN, LEFT, NUM_ACTIONS, NUM_STAGES, RIGHT, SIPHON, UP
 from hackmatrix_core.policy import Policy, as_pytree
 
@@ -108,7 +108,8 @@ def compare(policies: Mapping[str, Policy], key: jax.Array, num_games: int = 100
     if not policies or num_games < 1:
         raise ValueError(f"{len(policies)} policies and {num_games} games given, expected at least one of each")
     players = tuple(map(as_pytree, policies.values()))
-    tallies = jax.device_get(_play(players, key, num_games))
+    play = jax.jit(_play, static_argnames="num_games", compiler_options=compiler_options())
+    tallies = jax.device_get(play(players, key, num_games=num_games))
     return {name: Evaluation(**jax.tree.map(lambda x, i=i: x[i], tallies)) for i, name in enumerate(policies)}
 
 
@@ -189,7 +190,6 @@ class _Lanes(NamedTuple):
     direction: jax.Array  # int32 (L,), of that move, else −1
 
 
-@functools.partial(jax.jit, static_argnames="num_games")
 def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str, jax.Array]:
     """The tallies of all games, leading axes (number of policies, num_games)."""
     count, width = len(policies), min(num_games, _LANES.get(jax.default_backend(), _MANY_LANES))

@@ -142,7 +142,7 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
     steps = config.num_updates * config.update_epochs * config.num_minibatches
     rate = optax.linear_schedule(config.learning_rate, config.learning_rate * config.anneal_to, steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
+    optimizer = optax.flatten(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5)))
     return Agent(config, env, env_params, network, optimizer)
 
 

@@ -139,7 +139,7 @@ class Trainer:
         history = metrics_file.history if metrics_file else []
 
         self._tell("compiling", update, 0.0, float("nan"), history)
-        compiled = jax.jit(self._crew.update(), donate_argnums=0).lower(template).compile()
+        compiled = self._crew.update(template).compile()
         return_free_memory()
         runner = init() if runner is None else runner
         now = saved = training_since = time.monotonic()

@@ -144,9 +144,9 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
 def test_a_game_that_is_cut_makes_room_for_the_next(policies, evaluations, monkeypatch):
     """The first actions are those of the whole games, also of games that begin after another was cut."""
     monkeypatch.setattr(protocol, "MAX_ACTIONS", 7)
-    protocol._play.clear_cache()  # the limit is part of the compiled program
+    jax.clear_caches()  # the limit is part of the compiled program
     cut = compare({"network": policies["network"]}, jax.random.key(SEED), GAMES)["network"]
-    protocol._play.clear_cache()
+    jax.clear_caches()
     whole = evaluations["network"]
     np.testing.assert_array_equal(cut.length, np.minimum(whole.length, 7))
     short = whole.length <= 7

@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from hackmatrix_core import baselines
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.config import devices_of_cores
+from hackmatrix_core.game.backend import compiler_options
 from hackmatrix_core.wrapper import EnvState, HackMatrixGymnax
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
@@ -82,7 +83,8 @@ def _measure(num_envs: int, repeats: int) -> EnvSpeed:
     sharding = NamedSharding(Mesh(np.array(devices), "device"), PartitionSpec("device"))
     env = HackMatrixGymnax()
     keys = jax.device_put(jax.random.split(jax.random.key(0), num_envs), sharding)
-    state = jax.device_put(jax.jit(jax.vmap(env.reset))(keys)[1], sharding)
+    reset = jax.jit(jax.vmap(env.reset), compiler_options=compiler_options())
+    state = jax.device_put(reset(keys)[1], sharding)
 
     with_observation, lowering, compiling = _compiled(env, state, keys, sharding, observes=True)
     speed = _speed(with_observation, state, keys, repeats)
@@ -125,7 +127,7 @@ def _compiled(
         return lax.scan(one_step, (state, total), jnp.arange(steps, dtype=jnp.int32))[0]
 
     start = time.perf_counter()
-    lowered = jax.jit(rollout).lower(state, keys)
+    lowered = jax.jit(rollout, compiler_options=compiler_options()).lower(state, keys)
     middle = time.perf_counter()
     compiled = lowered.compile()
     return compiled, middle - start, time.perf_counter() - middle

@@ -22,6 +22,7 @@ from jax.sharding import Mesh, PartitionSpec
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores, return_free_memory
 from hackmatrix_core.devices import Crew
+from hackmatrix_core.game.backend import compiler_options
 from hackmatrix_core.masked_ppo import make_agent
 from hackmatrix_core.train import training_environment
 
@@ -82,7 +83,7 @@ def _compiled(crew: Crew) -> tuple[Any, float, float]:
     """The compiled update, the seconds that it took to lower and to compile it."""
     template = jax.eval_shape(crew.init())
     start = time.perf_counter()
-    lowered = jax.jit(crew.update(), donate_argnums=0).lower(template)
+    lowered = crew.update(template)
     middle = time.perf_counter()
     return lowered.compile(), middle - start, time.perf_counter() - middle
 
@@ -150,7 +151,7 @@ def _floor(crew: Crew) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     key = jax.random.key(0)
     observations = jax.random.bernoulli(key, 0.1, (minibatch * count, OBSERVATION_SIZE)).astype(jnp.float32)
     params = agent.network.init(key, observations[:1])
-    compiled = jax.jit(products).lower(params, observations).compile()
+    compiled = jax.jit(products, compiler_options=compiler_options()).lower(params, observations).compile()
     arguments = jax.device_put((params, observations), compiled.input_shardings[0])
     jax.block_until_ready(compiled(*arguments))
     return compiled, arguments

@@ -1,6 +1,7 @@
-"""What the rules ask of the platform that they are compiled for."""
+"""What the rules ask of the platform that they are compiled for, and tell its compiler."""
 
 import jax
+import jaxlib.version
 
 
 def on_cpu() -> bool:
@@ -9,3 +10,12 @@ def on_cpu() -> bool:
     Asked when tracing, not when lowering (`lax.platform_dependent`): that would trace the rules twice.
     """
     return jax.default_backend() == "cpu"
+
+
+def compiler_options() -> dict[str, bool]:
+    """Options of XLA, for `jax.jit`.
+
+    Up to jaxlib 0.11.0 XLA for the CPU can make its kernels in two ways. The newer one, which is the default there and
+    the only one later, takes a third longer and twice the memory for kernels that are as fast.
+    """
+    return {"xla_cpu_use_fusion_emitters": False} if on_cpu() and jaxlib.version.__version_info__ < (0, 11, 1) else {}

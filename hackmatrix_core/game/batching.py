@@ -6,14 +6,15 @@ game, and teaches `jax.vmap` to call the batch form at once instead of adding an
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
-from jax.extend.core import Primitive
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import batching, mlir
 
 from hackmatrix_core.game.backend import on_cpu
@@ -70,6 +71,7 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
     primitive = Primitive(name)
     primitive.multiple_results = True
     returns: dict[Any, Any] = {}  # structures of what is returned, by those of the arguments
+    traced: dict[Any, ClosedJaxpr] = {}  # what `function` does, by structure and types of the arguments
 
     def flat(call: Callable[..., Any]) -> Callable[..., list[jax.Array]]:
         def on_leaves(*leaves: jax.Array, structure: Any) -> list[jax.Array]:
@@ -87,12 +89,22 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
         results = flat(on_batch)(*leaves, structure=structure)
         return results, [0] * len(results)
 
+    def trace(types: tuple[Any, ...], structure: Any) -> ClosedJaxpr:
+        return jax.make_jaxpr(functools.partial(flat(function), structure=structure))(*types)
+
     @primitive.def_abstract_eval
-    def shapes(*leaves: Any, structure: Any) -> Any:
-        return jax.make_jaxpr(functools.partial(flat(function), structure=structure))(*leaves).out_avals
+    def shapes(*types: Any, structure: Any) -> Any:
+        traced[structure, types] = trace(types, structure)
+        return traced[structure, types].out_avals
+
+    def lowered(context: mlir.LoweringRuleContext, *leaves: Any, structure: Any) -> Any:
+        # JAX lowers in another context than it traces in, and would trace the rules a second time.
+        types = tuple(context.avals_in)
+        jaxpr = traced.get((structure, types)) or trace(types, structure)
+        return mlir.lower_fun(jaxpr_as_fun(jaxpr), multiple_results=True)(context, *leaves)
 
     primitive.def_impl(jax.jit(flat(function), static_argnames="structure"))
-    mlir.register_lowering(primitive, mlir.lower_fun(flat(function), multiple_results=True))
+    mlir.register_lowering(primitive, lowered)
     batching.primitive_batchers[primitive] = batched_leaves
 
     def call(*arguments: Any) -> Any:
@@ -163,8 +175,8 @@ def apart(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """Compute what `function` returns once, in a computation of its own.
 
     XLA for the CPU fuses a value into everything that uses it and computes it again there: for each of 36 rows that a
-    value of a game is broadcast to, for each of 1,545 numbers of an observation. It does not fuse across a branch, so
-    here the call becomes one whose condition always holds, which the compiler can not know.
+    value of a game is broadcast to, for each of 1,545 numbers of an observation. It does not fuse across a call, so
+    here it is told to keep the call.
 
     Args:
         function: takes and returns pytrees of arrays, without side effects.
@@ -174,17 +186,31 @@ def apart(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """
     if not on_cpu():
         return function
-    function = jax.jit(function)  # traced once, for the branch and for the shapes
+    name, function = function.__name__, jax.jit(function)
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        return lax.cond(lax.optimization_barrier(np.True_), function, _zeros_of(function), *arguments)
+        structure: Any
+        leaves, structure = jax.tree.flatten(arguments)
+        with set_xla_metadata(inlineable=None):  # as below, so that the function is traced once
+            used = _used(function.trace(*arguments).jaxpr.jaxpr, len(leaves))
+
+        def within(*passed: jax.Array) -> Any:
+            given = iter(passed)
+            filled = [
+                next(given) if needed else jnp.zeros_like(leaf) for leaf, needed in zip(leaves, used, strict=True)
+            ]
+            with set_xla_metadata(inlineable=None):
+                return function(*structure.unflatten(filled))
+
+        within.__name__ = name
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(within)(*itertools.compress(leaves, used))
 
     return call  # type: ignore[return-value]  # arguments by name are not for these functions
 
 
-def _zeros_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    def zeros(*arguments: Any) -> Any:
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, *arguments))
-
-    return zeros
+def _used(jaxpr: Jaxpr, count: int) -> list[bool]:
+    """Which of a computation's `count` arguments it looks at: a call would have all of them computed and stored."""
+    read = {id(x) for equation in jaxpr.eqns for x in equation.invars} | {id(x) for x in jaxpr.outvars}
+    return [id(x) in read for x in jaxpr.invars[len(jaxpr.invars) - count :]]
