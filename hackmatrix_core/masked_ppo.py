@@ -19,6 +19,7 @@ import optax
 from jax import lax
 
 from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.game.reductions import anywhere
 from hackmatrix_core.network import ActorCritic, masked_categorical
 from hackmatrix_core.perception import Percept, perceive
 from hackmatrix_core.rollout_metrics import Metrics, rollout_metrics, rollout_sums
@@ -142,7 +143,7 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
     steps = config.num_updates * config.update_epochs * config.num_minibatches
     rate = optax.linear_schedule(config.learning_rate, config.learning_rate * config.anneal_to, steps)
-    optimizer = optax.flatten(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5)))
+    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
     return Agent(config, env, env_params, network, optimizer)
 
 
@@ -201,7 +202,7 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         truncated = info["truncated"]
         # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
         final_value = lax.cond(
-            jnp.any(truncated),
+            anywhere(truncated),
             lambda: jnp.where(truncated, agent.apply(params, agent.seen(info["final_observation"]))[1], 0.0),
             lambda: jnp.zeros_like(value),
         )
@@ -310,7 +311,7 @@ def _means(**numbers: jax.Array) -> Metrics:
 def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
     """KL(uniform over the valid actions ‖ policy): bool (…, A) to float32 (…); 0 where none is valid."""
     num_valid = jnp.maximum(jnp.sum(mask, axis=-1, dtype=jnp.float32), 1.0)
-    log_probs = jnp.sum(jnp.where(mask, jax.nn.log_softmax(policy.logits), 0.0), axis=-1)
+    log_probs = jnp.sum(jnp.where(mask, policy.logits, 0.0), axis=-1)
     return jnp.where(jnp.any(mask, axis=-1), -log_probs / num_valid - jnp.log(num_valid), 0.0)
 
 

@@ -21,6 +21,9 @@ ALL = np.uint32((1 << WORD_CELLS) - 1)
 ROWS, COLS = np.divmod(np.arange(NUM_CELLS, dtype=np.int32), BOARD_SIZE)
 _OFFSET = np.array([[0], [WORD_CELLS]], np.int32)
 _INDEX = np.arange(WORD_CELLS, dtype=np.uint32)[None, :, None]
+_BEFORE = np.array(
+    [[(1 << min(i, WORD_CELLS)) - 1, (1 << max(i - WORD_CELLS, 0)) - 1] for i in range(NUM_CELLS)], np.uint32
+)[..., None]  # for each cell the cells before it
 _LAST_ROW = WORD_CELLS - BOARD_SIZE  # the first bit of a word's last row
 _LEFT_EDGE, _RIGHT_EDGE = np.uint32(0b000001_000001_000001), np.uint32(0b100000_100000_100000)
 
@@ -120,6 +123,11 @@ def count(board: jax.Array) -> jax.Array:
     return jnp.sum(lax.population_count(board), axis=-2, dtype=jnp.uint32).astype(jnp.int32)
 
 
+def number_before(board: jax.Array) -> jax.Array:
+    """For each cell the number of the board's cells before it: (…, 2, N) to int32 (…, 36, N)."""
+    return count(jnp.expand_dims(board, -3) & _BEFORE.reshape((1,) * (board.ndim - 2) + _BEFORE.shape))
+
+
 def is_empty(board: jax.Array) -> jax.Array:
     """Whether a board has no cell: (…, 2, N) to bool (…, N)."""
     return (board[..., 0, :] | board[..., 1, :]) == 0
@@ -184,7 +192,7 @@ def walking_distance(start: jax.Array, goal: jax.Array, walls: jax.Array) -> jax
         dry = ~arrived & is_empty(grown ^ reached)
         was_there = ~is_empty(reached & goal)
         steps = jnp.where(was_there | (steps < 0), steps, jnp.where(dry, -1, steps + 1))
-        return grown, steps, jnp.any(still)
+        return grown, steps, reductions.anywhere(still)
 
     init = (start, jnp.zeros(start.shape[1:], jnp.int32), jnp.array(True))
     return jnp.maximum(lax.while_loop(growing, grow, init)[1], 0)

@@ -14,7 +14,7 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.reductions import least, total
+from hackmatrix_core.game.reductions import last_row, least, total
 from hackmatrix_core.game.spawning import SLOTS
 from hackmatrix_core.game.state import (
     ANTI_V,
@@ -200,7 +200,7 @@ def _harmed(state: Fighter, seen: View, target: jax.Array, bombed: jax.Array) ->
 
 def _removal_kills(seen: View, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
     """Kills by removal without damage: one a cell and kind, by the first in the list, none if that is scheduled."""
-    last = jnp.max(jnp.where(removed, SLOTS, -1))
+    last = last_row(removed)
 
     def count(slot: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
         kills, enemies, transmissions = carry
@@ -240,7 +240,7 @@ def _shoved(state: Fighter, seen: View) -> jax.Array:
         better = is_candidate & (cost < best)
         goal, best = jnp.where(better, cell, goal), jnp.where(better, cost, best)
     goes = seen.is_enemy & shoves[None] & (goal >= 0) & (goal != seen.cell)
-    last = jnp.max(jnp.where(goes, SLOTS, -1))
+    last = last_row(goes)
 
     def move(slot: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         cells, claimed = carry

@@ -11,7 +11,7 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.reductions import any_of, least, total
+from hackmatrix_core.game.reductions import any_of, anywhere, least, total
 from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import SLOTS, Spawns, compacted, spawn
 from hackmatrix_core.game.state import (
@@ -124,7 +124,7 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
     keys = jnp.where(_is_able(entities), first_round, _NEVER)
 
     def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        return jnp.any(carry[0] != _NEVER)
+        return anywhere(carry[0] != _NEVER)
 
     def visit(
         carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
@@ -188,9 +188,9 @@ def _next_cell(
         touched = ~board.is_empty(reached & goals[None])
         grown = reached | (board.neighbours(reached) & open_cells)
         grown = jnp.where(touched[:, None], reached, grown)
-        return grown, jnp.any(grown != reached)
+        return grown, anywhere(grown != reached)
 
-    reached, _ = lax.while_loop(spreading, spread, (jnp.stack([start, start]), jnp.any(walks)))
+    reached, _ = lax.while_loop(spreading, spread, (jnp.stack([start, start]), anywhere(walks)))
     neighbour = board.neighbour_cells(cell)
     free = (neighbour >= 0) & ~board.contains(occupied, neighbour)
     around_others = _first_of(board.contains(reached[0], neighbour), neighbour)

@@ -20,6 +20,7 @@ from jax import lax
 
 from hackmatrix_core.game import board
 from hackmatrix_core.game.batching import apart, batched
+from hackmatrix_core.game.reductions import last_row
 from hackmatrix_core.game.rows import stacked
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
@@ -173,7 +174,7 @@ def _packed(widths: tuple[int, ...], *values: jax.Array) -> jax.Array:
 def _first_entities(entities: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The word of the first enemy and of the first transmission on each cell, 0 for none: uint32 (36, N) each."""
     cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
-    used = jnp.max(jnp.where(entities != 0, np.arange(entities.shape[0], dtype=np.int32)[:, None] + 1, 0))
+    used = 1 + last_row(entities != 0)
 
     def place(i: jax.Array, planes: jax.Array) -> jax.Array:
         # From the last slot to the first, so that the first of a cell is what remains.

@@ -1,7 +1,8 @@
-"""Reductions over the 36 slots, or cells, of each game.
+"""Reductions over the 36 slots, or cells, of each game, and over all games.
 
-XLA for the CPU reduces more than 32 rows in two stages, three kernels in all, and kernels are what compiling takes
-time for. So each half is combined with the other first, which costs nothing: it is part of the same kernel.
+XLA for the CPU reduces more than 32 numbers in two stages, three kernels in all, and kernels are what compiling takes
+time for. So halves of 36 rows are combined with each other first, which costs nothing: it is part of the same kernel.
+Where all is reduced to one number, the axis becomes several short ones.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from hackmatrix_core.game.backend import on_cpu
+
+_LONGEST = 32
+"""So many numbers XLA for the CPU reduces in one kernel."""
 
 
 def total(rows: jax.Array) -> jax.Array:
@@ -35,6 +41,33 @@ def largest(rows: jax.Array) -> jax.Array:
 def any_of(rows: jax.Array) -> jax.Array:
     """Whether any row holds: bool (36, N) to (N,). XLA for the CPU is slow at `any`, fast at sums."""
     return total(rows.astype(jnp.uint32)) != 0
+
+
+def anywhere(holds: jax.Array) -> jax.Array:
+    """Whether any of all holds: bool of any shape to ()."""
+    return _of_all(holds, lax.bitwise_or, False)
+
+
+def last_row(holds: jax.Array) -> jax.Array:
+    """The index of the last row that holds in any game, −1 if none does: bool (36, N) to int32 ()."""
+    return _of_all(jnp.where(holds, np.arange(holds.shape[0], dtype=np.int32)[:, None], -1), lax.max, -1)
+
+
+def _of_all(x: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array], start: int) -> jax.Array:
+    if on_cpu():
+        x = lax.optimization_barrier(x.reshape(_short_axes(x.size)))  # lest XLA joins them again
+    return lax.reduce(x, np.array(start, x.dtype), combine, tuple(range(x.ndim)))
+
+
+def _short_axes(size: int) -> list[int]:
+    """Lengths, of 32 at most as far as the size has such divisors, whose product is the size."""
+    axes = []
+    while size > _LONGEST:
+        axes.append(max(n for n in range(1, _LONGEST + 1) if size % n == 0))
+        if axes[-1] == 1:
+            break
+        size //= axes[-1]
+    return [*axes, size]
 
 
 def _reduced(rows: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array], start: int) -> jax.Array:

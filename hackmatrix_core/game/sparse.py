@@ -34,8 +34,7 @@ def where_needed(
     """
     games = needed.shape[0]
     size = max(games // groups, min(games, _SMALLEST_GROUP))
-    number = jnp.sum(needed, dtype=jnp.int32)
-    find = _finder(needed)
+    number, find = _finder(needed)
     given = as_rows(arguments, games)
 
     def unfinished(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -55,18 +54,20 @@ def where_needed(
     return from_rows(results, default)
 
 
-def _finder(member: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """A function from k, int32 (K,), to the index of the k-th member, counted from 0; bool (N,)."""
+def _finder(member: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+    """The number of members of bool (N,), int32 (); and a function from k, int32 (K,), to the index of the k-th one."""
     padded = jnp.pad(member, (0, -member.shape[0] % _WORD)).reshape(-1, _WORD)
     words = jnp.sum(padded.astype(jnp.uint32) << np.arange(_WORD, dtype=np.uint32)[None], axis=1, dtype=jnp.uint32)
     counts = lax.population_count(words).astype(jnp.int32)
-    before = jnp.cumsum(counts) - counts
+    index = np.arange(words.shape[0] + 1, dtype=np.int32)
+    # The last sum is that of all words. A cumulative sum would be three kernels.
+    before = jnp.sum(jnp.where(index[None, :-1] < index[:, None], counts[None], 0), axis=1, dtype=jnp.int32)
 
     def find(k: jax.Array) -> jax.Array:
         place = jnp.sum(before[None] <= k[:, None], axis=1, dtype=jnp.int32) - 1
         return place * _WORD + nth_bit(jnp.take(words, place), k - jnp.take(before, place))
 
-    return find
+    return before[-1], find
 
 
 def nth_bit(word: jax.Array, n: jax.Array) -> jax.Array:

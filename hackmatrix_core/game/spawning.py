@@ -9,12 +9,10 @@ from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
-from hackmatrix_core.game.reductions import total
+from hackmatrix_core.game.reductions import anywhere, last_row, total
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, TIMER, TRANSMISSION, TYPE
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
-_EARLIER = np.array([[(1 << min(i, 18)) - 1, (1 << max(i - 18, 0)) - 1] for i in range(MAX_ENTITIES)], np.uint32)
-_EARLIER = _EARLIER[None, :, :, None]  # for each slot the slots before it, as a bitboard
 
 
 def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
@@ -33,10 +31,10 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
     boards = board.from_mask(member)
     numbers = board.count(boards)[:, None]
     first = jnp.where(ranks > 0, numbers[:1], 0) + jnp.where(ranks > 1, numbers[1:2], 0)
-    in_earlier_slots = board.count(boards[:, None] & _EARLIER)
+    in_earlier_slots = board.number_before(boards)
     target = jnp.where(filled, jnp.sum(jnp.where(member, first + in_earlier_slots, 0), axis=0), -1)
 
-    used = 1 + jnp.max(jnp.where(filled, SLOTS, -1))
+    used = 1 + last_row(filled)
 
     def place(slot: jax.Array, out: jax.Array) -> jax.Array:
         word = lax.dynamic_slice_in_dim(entities, slot, 1)
@@ -78,7 +76,7 @@ def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
     new_word = np.uint32(TRANSMISSION | (1 << TIMER.shift))
 
     def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        return jnp.any(number > carry[2])
+        return anywhere(number > carry[2])
 
     def spawn_one(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         entities, free, done = carry

@@ -14,6 +14,7 @@ from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.random import Stream
+from hackmatrix_core.game.reductions import anywhere
 from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import Spawns, spawn
 from hackmatrix_core.game.state import (
@@ -47,7 +48,7 @@ MAX_LAYOUTS = 100
 FIRST_INTERVAL = 12
 _TRIES = 10  # layouts drawn at once for a game
 _GROUPS = 32
-_CORNER_CELLS = np.isin(np.arange(NUM_CELLS), CORNERS)
+_CORNERS = np.array([[0x21], [0x21000]], np.uint32)  # their bitboard
 _SPAWNS = np.array([program.spawn for program in PROGRAMS], np.int32)
 _START = np.array([1, 0], np.uint32)[:, None]  # bitboard of the cell (0, 0)
 
@@ -142,7 +143,7 @@ def _generate(position: jax.Array, stage: jax.Array, entities: jax.Array, seed: 
     kind = KIND.get(entities)
     occupied = board.union(CELL.get(entities), kind != NO_ENTITY)
 
-    corners = board.from_mask(jnp.broadcast_to(_CORNER_CELLS[:, None], entities.shape)) & ~board.bit(position)
+    corners = ~board.bit(position) & _CORNERS
     exit_cell = board.nth(corners, random.below(random.bits(seed, Stream.EXIT), board.count(corners)))
     blocks = _layout(exit_cell, occupied, seed)
 
@@ -180,13 +181,13 @@ def _layout(exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.A
     # Lanes are (try, game) pairs.
     lanes = lambda x: jnp.tile(x, (1,) * (x.ndim - 1) + (_TRIES,))  # noqa: E731
     number, exit_lanes, occupied, seed = lanes(number), lanes(exit_cell), lanes(occupied), lanes(seed)
-    candidates = ~occupied & board.from_mask(jnp.broadcast_to(~_CORNER_CELLS[:, None], (NUM_CELLS, number.shape[0])))
+    candidates = ~occupied & ~_CORNERS & board.ALL
     exit_board = board.bit(exit_lanes)
     lane_try = jnp.repeat(jnp.arange(_TRIES, dtype=jnp.int32), groups)
 
     def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         first_try, accepted, _ = carry
-        return jnp.any(~accepted) & (first_try < MAX_LAYOUTS)
+        return anywhere(~accepted) & (first_try < MAX_LAYOUTS)
 
     def draw(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         first_try, accepted, layout = carry
@@ -234,7 +235,7 @@ def _is_accepted(blocks: jax.Array, exit_board: jax.Array) -> jax.Array:
     def grow(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         reached, _ = carry
         grown = reached | (board.neighbours(reached & (~exit_board | _START)) & open_cells)
-        return grown, jnp.any(grown != reached)
+        return grown, anywhere(grown != reached)
 
     reached, _ = lax.while_loop(growing, grow, (start, jnp.array(True)))
     return has_opening & board.is_empty(open_cells & ~reached)
@@ -245,7 +246,7 @@ def _programs(is_program: jax.Array, seed: jax.Array) -> jax.Array:
 
     The first blocks of a uniformly shuffled deck: block k takes a random one of the programs k, k + 1, … of the deck.
     """
-    order = jnp.cumsum(is_program.astype(jnp.int32), axis=0) - 1
+    order = board.number_before(board.from_mask(is_program))
     deck = jnp.broadcast_to(np.arange(NUM_PROGRAMS, dtype=np.int32)[:, None], (NUM_PROGRAMS, is_program.shape[1]))
     slot = np.arange(NUM_PROGRAMS, dtype=np.int32)[:, None]
 
@@ -257,4 +258,4 @@ def _programs(is_program: jax.Array, seed: jax.Array) -> jax.Array:
         return jnp.where(slot == k, at_other, jnp.where(slot == other[None], at_k, deck))
 
     deck = lax.fori_loop(0, MAX_BLOCKS, deal, deck)
-    return jnp.take_along_axis(deck, jnp.clip(order, 0, NUM_PROGRAMS - 1), axis=0)
+    return jnp.take_along_axis(deck, jnp.minimum(order, NUM_PROGRAMS - 1), axis=0)
