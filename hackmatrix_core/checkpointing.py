@@ -198,7 +198,8 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
                 f"{path} holds no checkpoint. Give the directory of a training run that has saved one"
             )
         about = _read_about(manager, update)
-        policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
+        with _quiet_if_it_fails():
+            policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
         return jax.tree.map(jnp.asarray, policy), about
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"the checkpoint {folder / str(update)} can not be read: {error}") from error
@@ -212,7 +213,7 @@ def _quiet_if_it_fails() -> Iterator[None]:
     told = sys.unraisablehook
 
     def tell(event: Any) -> None:
-        if str(event.exc_value) != "Event loop is closed":
+        if not (isinstance(event.exc_value, RuntimeError) and str(event.exc_value) == "Event loop is closed"):
             told(event)
 
     sys.unraisablehook = tell

@@ -13,7 +13,7 @@ def on_cpu() -> bool:
 
 
 def compiler_options() -> dict[str, bool]:
-    """Options of XLA, for `jax.jit`.
+    """Options of XLA, for an outermost `jax.jit`.
 
     Up to jaxlib 0.11.0 XLA for the CPU can make its kernels in two ways. The newer one, which is the default there and
     the only one later, takes a third longer and twice the memory for kernels that are as fast.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hackmatrix_core.game.backend import on_cpu
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.rows import as_rows, from_rows
 
@@ -59,15 +60,21 @@ def _finder(member: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Arr
     padded = jnp.pad(member, (0, -member.shape[0] % _WORD)).reshape(-1, _WORD)
     words = jnp.sum(padded.astype(jnp.uint32) << np.arange(_WORD, dtype=np.uint32)[None], axis=1, dtype=jnp.uint32)
     counts = lax.population_count(words).astype(jnp.int32)
-    index = np.arange(words.shape[0] + 1, dtype=np.int32)
-    # The last sum is that of all words. A cumulative sum would be three kernels.
-    before = jnp.sum(jnp.where(index[None, :-1] < index[:, None], counts[None], 0), axis=1, dtype=jnp.int32)
+    before = _sums_before(counts)
 
     def find(k: jax.Array) -> jax.Array:
         place = jnp.sum(before[None] <= k[:, None], axis=1, dtype=jnp.int32) - 1
         return place * _WORD + nth_bit(jnp.take(words, place), k - jnp.take(before, place))
 
     return before[-1], find
+
+
+def _sums_before(counts: jax.Array) -> jax.Array:
+    """The sum of the counts before each place, and at the end that of all: int32 (W,) to (W + 1,)."""
+    if on_cpu():  # few words make a block, and a cumulative sum would be three kernels
+        index = np.arange(len(counts) + 1, dtype=np.int32)
+        return jnp.sum(jnp.where(index[None, :-1] < index[:, None], counts[None], 0), axis=1, dtype=jnp.int32)
+    return jnp.pad(jnp.cumsum(counts), (1, 0))
 
 
 def nth_bit(word: jax.Array, n: jax.Array) -> jax.Array:

@@ -42,13 +42,12 @@ from hackmatrix_core.game.state import (
     Snapshot,
 )
 
-CORNERS = np.array([0, 5, 30, 35], np.int32)
 MIN_BLOCKS, MAX_BLOCKS = 5, 11
 MAX_LAYOUTS = 100
 FIRST_INTERVAL = 12
 _TRIES = 10  # layouts drawn at once for a game
 _GROUPS = 32
-_CORNERS = np.array([[0x21], [0x21000]], np.uint32)  # their bitboard
+_CORNERS = np.array([[0x21], [0x21000]], np.uint32)  # bitboard of the cells 0, 5, 30 and 35
 _SPAWNS = np.array([program.spawn for program in PROGRAMS], np.int32)
 _START = np.array([1, 0], np.uint32)[:, None]  # bitboard of the cell (0, 0)
 
