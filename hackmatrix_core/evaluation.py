@@ -15,9 +15,19 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core import game
-from hackmatrix_core.game import GameState
+from hackmatrix_core.game import GameState, history
 from hackmatrix_core.game.backend import compiler_options
-from hackmatrix_core.game.state import ACTION_NAMES, DOWN, LEFT, NUM_ACTIONS, NUM_STAGES, RIGHT, SIPHON, UP
+from hackmatrix_core.game.state import (
+    ACTION_NAMES,
+    DEFAULT_UNDO_DEPTH,
+    DOWN,
+    LEFT,
+    NUM_ACTIONS,
+    NUM_STAGES,
+    RIGHT,
+    SIPHON,
+    UP,
+)
 from hackmatrix_core.policy import Policy, as_pytree
 
 if TYPE_CHECKING:
@@ -88,28 +98,31 @@ class Evaluation:
         }
 
 
-def evaluate(policy: Policy, key: jax.Array, num_games: int = 1000) -> Evaluation:
+def evaluate(policy: Policy, key: jax.Array, num_games: int = 1000, undo_depth: int = DEFAULT_UNDO_DEPTH) -> Evaluation:
     """Play full games with a policy.
 
     Args:
         policy: see `hackmatrix_core.policy`.
         key: a typed key or an old one; decides all games.
         num_games: how many.
+        undo_depth: how many snapshots a game keeps for UNDO (R8.3), as in `hackmatrix_core.reset`.
     """
-    return compare({"": policy}, key, num_games)[""]
+    return compare({"": policy}, key, num_games, undo_depth)[""]
 
 
-def compare(policies: Mapping[str, Policy], key: jax.Array, num_games: int = 1000) -> dict[str, Evaluation]:
+def compare(
+    policies: Mapping[str, Policy], key: jax.Array, num_games: int = 1000, undo_depth: int = DEFAULT_UNDO_DEPTH
+) -> dict[str, Evaluation]:
     """Play the same games with several policies, in one program; arguments and results as `evaluate`, by name.
 
     Raises:
-        ValueError: no policy, or less than one game.
+        ValueError: no policy, less than one game, or an undo depth below 1.
     """
     if not policies or num_games < 1:
         raise ValueError(f"{len(policies)} policies and {num_games} games given, expected at least one of each")
     players = tuple(map(as_pytree, policies.values()))
-    play = jax.jit(_play, static_argnames="num_games", compiler_options=compiler_options())
-    tallies = jax.device_get(play(players, key, num_games=num_games))
+    play = jax.jit(_play, static_argnames=("num_games", "undo_depth"), compiler_options=compiler_options())
+    tallies = jax.device_get(play(players, key, num_games=num_games, undo_depth=undo_depth))
     return {name: Evaluation(**jax.tree.map(lambda x, i=i: x[i], tallies)) for i, name in enumerate(policies)}
 
 
@@ -190,11 +203,12 @@ class _Lanes(NamedTuple):
     direction: jax.Array  # int32 (L,), of that move, else −1
 
 
-def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str, jax.Array]:
+def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int, undo_depth: int) -> dict[str, jax.Array]:
     """The tallies of all games, leading axes (number of policies, num_games)."""
     count, width = len(policies), min(num_games, _LANES.get(jax.default_backend(), _MANY_LANES))
     start_key, play_key = jax.random.split(key)
-    starts = jax.vmap(game.reset)(jax.random.split(start_key, num_games))
+    # Without their histories, all of which are empty: most of a state's memory.
+    starts = jax.vmap(lambda key: history.set_aside(game.reset(key)))(jax.random.split(start_key, num_games))
     game_keys = jax.random.split(play_key, num_games)
     first_result = jnp.repeat(jnp.arange(count, dtype=jnp.int32) * num_games, width)
 
@@ -237,15 +251,10 @@ def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str
         ended = outcome.terminated | (lanes.time + 1 >= MAX_ACTIONS)
         places = jnp.cumsum(ended.reshape(count, width), axis=1, dtype=jnp.int32)
         number = jnp.where(ended, (upcoming[:, None] + places - 1).reshape(-1), lanes.number)
-        states = jax.tree.map(
-            lambda new, old: jnp.where(ended.reshape(-1, *(1,) * (old.ndim - 1)), new, old),
-            of_game(starts, number),
-            after,
-        )
         lanes = _Lanes(
             number=number,
             time=jnp.where(ended, 0, lanes.time + 1),
-            states=states,
+            states=jax.vmap(history.restarted)(after, of_game(starts, number), ended),
             came_from=jnp.where(moved & ~ended, lanes.states.position, -1),
             direction=jnp.where(moved & ~ended, actions, -1),
         )
@@ -259,7 +268,8 @@ def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int) -> dict[str
     tallies |= {name: zeros(NUM_ACTIONS) for name in ("valid", "used", "stages_of_use")}
     number = jnp.tile(jnp.arange(width, dtype=jnp.int32), count)
     none = jnp.full(count * width, -1, jnp.int32)
-    lanes = _Lanes(number, jnp.zeros_like(number), of_game(starts, number), none, none)
+    states = jax.vmap(lambda fresh: history.empty(fresh, undo_depth))(of_game(starts, number))
+    lanes = _Lanes(number, jnp.zeros_like(number), states, none, none)
     _, _, tallies = lax.while_loop(unfinished, act, (lanes, jnp.full(count, width, jnp.int32), tallies))
     tallies["won"] = tallies["won"] > 0
     return jax.tree.map(lambda x: x.reshape(count, num_games, *x.shape[1:]), tallies)

@@ -1,5 +1,6 @@
 """The environment in the API of Gymnasium: one game at a time, numpy in and out."""
 
+import functools
 import operator
 from typing import Any, SupportsIndex
 
@@ -8,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core import rendering
-from hackmatrix_core.game import scenario
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game import history, scenario
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
 from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
 
 try:
@@ -20,9 +21,9 @@ except ImportError as error:
 _ENV = HackMatrixGymnax()
 
 
-@jax.jit
-def _reset(key: jax.Array) -> EnvState:
-    return _ENV.reset(key)[1]
+@functools.partial(jax.jit, static_argnames="undo_depth")
+def _reset(key: jax.Array, undo_depth: int) -> EnvState:
+    return HackMatrixGymnax(undo_depth=undo_depth).reset(key)[1]
 
 
 @jax.jit
@@ -56,12 +57,17 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         render_mode: None, "ansi" or "rgb_array".
         max_steps: actions after which an episode is cut.
         reward_weights: (15,), weights of the reward parts in the order of R10; default all 1.
+        undo_depth: how many snapshots the game keeps for UNDO (R8.3), as in `hackmatrix_core.reset`.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - so Gymnasium declares it
 
     def __init__(
-        self, render_mode: str | None = None, max_steps: int = 2000, reward_weights: np.ndarray | None = None
+        self,
+        render_mode: str | None = None,
+        max_steps: int = 2000,
+        reward_weights: np.ndarray | None = None,
+        undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
@@ -71,6 +77,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         space = _ENV.observation_space()
         self.observation_space = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
         self._params = EnvParams(np.int32(max_steps))
+        self._undo_depth = history.checked_depth(undo_depth)
         if reward_weights is not None:
             self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
         self._state: EnvState | None = None
@@ -97,9 +104,11 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
             raise ValueError(f"options has {unknown[0]!r}, expected nothing but 'scenario', a dictionary of R12")
         self._key = jax.random.key(self.np_random.integers(2**32, dtype=np.uint32))
         if "scenario" in options:
-            self._state = EnvState(scenario.from_dict(options["scenario"]), jnp.float32(0), jnp.int32(0))
+            self._state = EnvState(
+                scenario.from_dict(options["scenario"], self._undo_depth), jnp.float32(0), jnp.int32(0)
+            )
         else:
-            self._state = _reset(self._key)
+            self._state = _reset(self._key, self._undo_depth)
         self._over = False
         return self._looked(), {}
 

@@ -13,7 +13,7 @@ from hackmatrix_core.curriculum import with_later_starts
 from hackmatrix_core.game import history, observation, random, stage
 from hackmatrix_core.game.batching import batched
 from hackmatrix_core.game.rewards import REWARD_PARTS, by_name
-from hackmatrix_core.game.state import NUM_ACTIONS, GameState
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS, GameState
 from hackmatrix_core.game.step import (
     Outcome,
     advance,
@@ -76,7 +76,7 @@ class HackMatrixGymnax:
     Action: an integer 0–27, R4; `get_action_mask` tells which are valid. An invalid one ends the episode (R4.2).
     Reward: float32, the 15 parts of R10 weighted by `EnvParams.reward_weights`.
     Termination: the game is won, the player is dead, or the action was invalid. Truncation: after `max_steps` actions.
-    State: an `EnvState`.
+    State: an `EnvState`. Its game keeps `undo_depth` snapshots for UNDO, as `hackmatrix_core.reset` says.
 
     All methods are for one environment and work under `jax.jit` and `jax.vmap`, with typed and old keys:
 
@@ -93,8 +93,9 @@ class HackMatrixGymnax:
     num_actions = NUM_ACTIONS
     obs_shape = (observation.OBSERVATION_SIZE,)
 
-    def __init__(self, compact_observations: bool = False) -> None:
+    def __init__(self, compact_observations: bool = False, undo_depth: int = DEFAULT_UNDO_DEPTH) -> None:
         self.compact_observations = compact_observations
+        self.undo_depth = history.checked_depth(undo_depth)
 
     @property
     def default_params(self) -> EnvParams:
@@ -118,7 +119,7 @@ class HackMatrixGymnax:
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
         """Start an episode with a new game (R2, or `EnvParams.later_starts`): the observation and the state."""
         packed, state = _reset_batch(random.seed_from_key(key), _arrays(params or self.default_params))
-        return self._unpacked(packed), dataclasses.replace(state, game=history.empty(state.game))
+        return self._unpacked(packed), dataclasses.replace(state, game=history.empty(state.game, self.undo_depth))
 
     def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
         """One action, and a new game where it ended the episode.
@@ -179,7 +180,7 @@ class HackMatrixGymnax:
             as_action(action),
             params,
         )
-        game = history.changed(result.state.game, state.game.history, result.change)
+        game = history.changed(result.state.game, state.game, result.change)
         info: dict[str, Any] = result.info | {
             "reward_parts": by_name(result.info["reward_parts"]),
             "final_observation": self._unpacked(result.final_observation),

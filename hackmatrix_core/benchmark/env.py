@@ -84,11 +84,16 @@ def _measure(num_envs: int, repeats: int) -> EnvSpeed:
     env = HackMatrixGymnax()
     keys = jax.device_put(jax.random.split(jax.random.key(0), num_envs), sharding)
     reset = jax.jit(jax.vmap(env.reset), compiler_options=compiler_options())
-    state = jax.device_put(reset(keys)[1], sharding)
 
+    def new_games() -> EnvState:
+        return jax.device_put(reset(keys)[1], sharding)
+
+    state = new_games()
+    state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // num_envs
     with_observation, lowering, compiling = _compiled(env, state, keys, sharding, observes=True)
     speed = _speed(with_observation, state, keys, repeats)
     peak = machine.peak_memory()
+    state = new_games()
     without_observation, *_ = _compiled(env, state, keys, sharding, observes=False)
     return EnvSpeed(
         num_envs=num_envs,
@@ -99,7 +104,7 @@ def _measure(num_envs: int, repeats: int) -> EnvSpeed:
         lowering=lowering,
         compiling=compiling,
         peak_memory=peak,
-        state_bytes=sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // num_envs,
+        state_bytes=state_bytes,
     )
 
 
@@ -127,7 +132,8 @@ def _compiled(
         return lax.scan(one_step, (state, total), jnp.arange(steps, dtype=jnp.int32))[0]
 
     start = time.perf_counter()
-    lowered = jax.jit(rollout, compiler_options=compiler_options()).lower(state, keys)
+    # Donated, as a training loop does it: the histories are most of a state, and would be copied at the start of a run.
+    lowered = jax.jit(rollout, donate_argnums=0, compiler_options=compiler_options()).lower(state, keys)
     middle = time.perf_counter()
     compiled = lowered.compile()
     return compiled, middle - start, time.perf_counter() - middle

@@ -27,12 +27,16 @@ _BLOCK = 256
 or more."""
 
 
-def batched(function: Callable[Given, Returned], *, games_last: bool = True) -> Callable[Given, Returned]:
+def batched(
+    function: Callable[Given, Returned], *, games_last: bool = True, in_blocks: bool = True
+) -> Callable[Given, Returned]:
     """Make the game-wise form of `function`.
 
     Args:
         function: takes and returns pytrees of arrays of shape (…, N), N games along the last axis.
         games_last: otherwise the games are along the first axis, (N, …).
+        in_blocks: whether a large batch may be worked on in blocks that fit a core's cache. Each block is copied out
+            and in, so a function that changes little of a large array in place does without.
 
     Returns:
         The function for one game, arrays of shape (…). Under `jax.vmap`, once or nested, it runs `function` on the
@@ -47,7 +51,7 @@ def batched(function: Callable[Given, Returned], *, games_last: bool = True) -> 
 
     def many(*arguments: Any) -> Any:
         games = jax.tree.leaves(arguments)[0].shape[0]
-        block = _block(games) if on_cpu() else games
+        block = _block(games) if in_blocks and on_cpu() else games
         if block < games:
             return _block_by_block(function, axis, block, arguments)
         results = apart(function)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))

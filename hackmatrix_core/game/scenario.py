@@ -1,7 +1,7 @@
 """States as dictionaries, in and out (R12).
 
 Both directions are loss-free. What is refused is refused with the place and the expectation; nothing is repaired. The
-one thing that does not come back is history beyond `UNDO_DEPTH`: the rules keep the newest snapshots only (R8.3).
+one thing that does not come back is history beyond the undo depth: a state keeps the newest snapshots only (R8.3).
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from hackmatrix_core.game.state import (
     CONTENT,
     DATA_BLOCK,
     DATA_SIPHON,
+    DEFAULT_UNDO_DEPTH,
     EMPTY,
     ENEMY,
     ENEMY_NAMES,
@@ -43,7 +44,6 @@ from hackmatrix_core.game.state import (
     TIMER,
     TRANSMISSION,
     TYPE,
-    UNDO_DEPTH,
     Field,
     GameState,
     Snapshot,
@@ -65,12 +65,13 @@ _STATE_KEYS = (*_SNAPSHOT_KEYS, "stage", "exit", "step", "schedule", "pending_sp
 _FLAG_KEYS = ("from_siphon", "scheduled")
 
 
-def from_dict(scenario: dict[str, Any]) -> GameState:
+def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) -> GameState:
     """The state that a dictionary describes (R12).
 
     Args:
-        scenario: plain dictionaries, lists, numbers, booleans and strings, as JSON gives them. Of a longer history the
-            newest `UNDO_DEPTH` snapshots are kept, as the game does.
+        scenario: plain dictionaries, lists, numbers, booleans and strings, as JSON gives them.
+        undo_depth: how many snapshots the state keeps for UNDO, as in `hackmatrix_core.reset`. Of a longer history the
+            newest are taken, as the game does.
 
     Returns:
         A `GameState` of one game.
@@ -82,12 +83,11 @@ def from_dict(scenario: dict[str, Any]) -> GameState:
     current = _read_snapshot(scenario, "", flags=True)
     schedule = scenario["schedule"]
     _check_keys(schedule, "schedule", ("interval", "next_turn"))
-    entries = _list(scenario["history"], "history")
+    snapshots = np.zeros((history.checked_depth(undo_depth), history.WORDS), np.uint32)
     kept = [
         _read_snapshot(_checked_entry(entry, f"history[{i}]"), f"history[{i}].", flags=False)
-        for i, entry in enumerate(entries)
-    ][::-1][:UNDO_DEPTH]
-    snapshots = np.zeros((UNDO_DEPTH, history.WORDS), np.uint32)
+        for i, entry in enumerate(_list(scenario["history"], "history"))
+    ][-undo_depth:]
     for i, entry in enumerate(kept):
         snapshots[i] = history.pack(Snapshot(**entry))
     arrays: dict[str, Any] = {
@@ -127,7 +127,7 @@ def to_dict(state: GameState) -> dict[str, Any]:
         "step": bool(state.step),
         "schedule": {"interval": int(state.interval), "next_turn": int(state.next_turn)},
         "pending_spawns": int(state.pending_spawns),
-        "history": [_write_snapshot(snapshot, flags=False) for snapshot in reversed(kept)],
+        "history": [_write_snapshot(snapshot, flags=False) for snapshot in kept],
     }
 
 

@@ -35,7 +35,7 @@ def where_needed(
     """
     games = needed.shape[0]
     size = max(games // groups, min(games, _SMALLEST_GROUP))
-    number, find = _finder(needed)
+    number, find = finder(needed)
     given = as_rows(arguments, games)
 
     def unfinished(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -55,7 +55,7 @@ def where_needed(
     return from_rows(results, default)
 
 
-def _finder(member: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+def finder(member: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
     """The number of members of bool (N,), int32 (); and a function from k, int32 (K,), to the index of the k-th one."""
     padded = jnp.pad(member, (0, -member.shape[0] % _WORD)).reshape(-1, _WORD)
     words = jnp.sum(padded.astype(jnp.uint32) << np.arange(_WORD, dtype=np.uint32)[None], axis=1, dtype=jnp.uint32)

@@ -10,7 +10,7 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.reductions import anywhere, last_row, total
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, TIMER, TRANSMISSION, TYPE
+from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, NUM_CELLS, TIMER, TRANSMISSION, TYPE
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
 
@@ -48,7 +48,7 @@ class Spawns(NamedTuple):
     """What is to be spawned, and where."""
 
     entities: jax.Array  # uint32 (36, N) without gaps
-    number: jax.Array  # int32 (N,); those that find no cell or no room are dropped
+    number: jax.Array  # int32 (N,); those for which no cell is found or no room is left are dropped
     first_flags: jax.Array  # uint32 (N,), the flags of the first one, packed
     position: jax.Array  # int32 (N,), the player's cell
     blocks: jax.Array  # bitboard (2, N)
@@ -56,7 +56,7 @@ class Spawns(NamedTuple):
 
 
 def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
-    """Spawn transmissions one after the other (R6.4).
+    """Spawn transmissions one after the other; a search can fail although there are cells (R6.4).
 
     Args:
         spawns: games along the last axis.
@@ -75,28 +75,47 @@ def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
     free = ~(blocks | taken | board.bit(position)) & board.ALL
     new_word = np.uint32(TRANSMISSION | (1 << TIMER.shift))
 
-    def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        return anywhere(number > carry[2])
+    def unfinished(carry: _Spawning) -> jax.Array:
+        return anywhere((number > carry.tried) & (carry.length < MAX_ENTITIES) & ~board.is_empty(carry.free))
 
-    def spawn_one(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        entities, free, done = carry
-        word, free = drawn(free, done)
-        return jnp.where((length[None] + done == SLOTS) & (word != 0)[None], word[None], entities), free, done + 1
+    def spawn_one(carry: _Spawning) -> _Spawning:
+        entities, free, length, tried = carry
+        word, free = drawn(free, length, tried)
+        is_new = word != 0
+        entities = jnp.where((length[None] == SLOTS) & is_new[None], word[None], entities)
+        return _Spawning(entities, free, length + is_new.astype(jnp.int32), tried + 1)
 
     @apart
-    def drawn(free: jax.Array, done: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def drawn(free: jax.Array, length: jax.Array, tried: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The new transmission (0 for none) and the cells that stay free."""
+        which, which_type, first, second = (random.bits(seed, stream, 4 * tried + i) for i in range(4))
         preferred = free & ~in_fire
-        choice = jnp.where(board.is_empty(preferred)[None], free, preferred)
-        which = random.below(random.bits(seed, stream, 2 * done), board.count(choice))
-        cell = board.nth(choice, which)
-        new_type = random.bits(seed, stream, 2 * done + 1) >> 30
-        # One dropped, all later ones are: cells and room only become fewer. So the slot is right in each round.
-        spawns = (done < number) & ~board.is_empty(choice) & (length + done < MAX_ENTITIES)
-        word = (
-            new_word | CELL.put(cell) | (new_type << TYPE.shift) | jnp.where(done == 0, first_flags, np.uint32(flags))
-        )
+        finds_preferred = _finds(first, board.count(preferred))
+        choice = jnp.where(finds_preferred[None], preferred, free)
+        cell = board.nth(choice, random.below(which, board.count(choice)))
+        spawns = (tried < number) & (finds_preferred | _finds(second, board.count(free))) & (length < MAX_ENTITIES)
+        own_flags = jnp.where(tried == 0, first_flags, np.uint32(flags))
+        word = new_word | CELL.put(cell) | ((which_type >> 30) << TYPE.shift) | own_flags
         free = jnp.where(spawns[None], free & ~board.bit(cell), free)
         return jnp.where(spawns, word, np.uint32(0)), free
 
-    return lax.while_loop(unfinished, spawn_one, (entities, free, jnp.int32(0)))[0]
+    return lax.while_loop(unfinished, spawn_one, _Spawning(entities, free, length, jnp.int32(0))).entities
+
+
+class _Spawning(NamedTuple):
+    """Where spawning one after the other has come to."""
+
+    entities: jax.Array  # uint32 (36, N)
+    free: jax.Array  # bitboard (2, N), the open cells
+    length: jax.Array  # int32 (N,), entities so far
+    tried: jax.Array  # int32 (), spawns so far, the dropped ones too
+
+
+_DRAWS = 100
+_MISSED = np.array([round(2**32 * (1 - k / NUM_CELLS) ** _DRAWS) for k in range(1, NUM_CELLS + 1)], np.uint32)
+"""2³² times the probability that 100 cells of the whole board, drawn at random, are none of k: for k from 1 to 36."""
+
+
+def _finds(random_bits: jax.Array, number: jax.Array) -> jax.Array:
+    """Whether the original's search finds one of `number` cells, int32 (N,), one draw for all of its 100: bool (N,)."""
+    return (number > 0) & (random_bits >= jnp.take(_MISSED, number - 1, mode="clip"))

@@ -17,8 +17,8 @@ NUM_STAGES = 8
 MAX_HP = 3
 MAX_ENTITIES = 36
 """Room for enemies and transmissions together (R1.7)."""
-UNDO_DEPTH = 4
-"""Snapshots kept for UNDO (R8.3)."""
+DEFAULT_UNDO_DEPTH = 64
+"""Snapshots kept for UNDO (R8.3), unless a caller wants another number."""
 
 UP, DOWN, LEFT, RIGHT, SIPHON = range(5)
 DIRECTIONS = np.array([[1, 0], [-1, 0], [0, -1], [0, 1]], np.int32)
@@ -173,10 +173,15 @@ class GameState(Snapshot):
     next_turn: jax.Array  # () int32, of the schedule
     pending_spawns: jax.Array  # () int32
     step: jax.Array  # () bool, the flag of the program STEP
-    # (4, 84) uint32, snapshots packed by `history.pack`, newest first; what lies behind `history_length` is 0. Within
-    # the rules the newest alone, (84,), or `SET_ASIDE`.
+    # (D, 84) uint32 with D the undo depth: snapshots packed by `history.pack`, oldest first; what lies behind
+    # `history_length` is 0. Within the rules the newest alone, (84,), or `SET_ASIDE`.
     history: jax.Array
-    history_length: jax.Array  # () int32, 0–4
+    history_length: jax.Array  # () int32, 0–D
+
+    @property
+    def undo_depth(self) -> int:
+        """How many snapshots the history has room for (R8.3)."""
+        return self.history.shape[-2]
 
     def _repr_html_(self) -> str | None:
         from hackmatrix_core.rendering.svg import html  # here, for only a notebook asks for it

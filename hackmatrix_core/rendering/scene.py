@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hackmatrix_core.game import GameState, scenario
-from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES, PROGRAMS, UNDO_DEPTH
+from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES, PROGRAMS
 
 PALETTE = {
     # The colours of Okabe and Ito, which the colour-blind can tell apart; each has a letter or a shape besides.
@@ -248,7 +248,7 @@ def _status(game: dict[str, Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
         (("next spawn", next_spawn),),
         (("interval", str(schedule["interval"])), ("pending", str(game["pending_spawns"]))),
         (("flags", " ".join(flag for flag in ("show", "calm", "step") if game[flag]) or "none"),),
-        (("undo", f"{len(game['history'])}/{UNDO_DEPTH}"), ("programs", str(len(game["programs"])))),
+        (("undo", str(len(game["history"]))), ("programs", str(len(game["programs"])))),
     )
 
 
