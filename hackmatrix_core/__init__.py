@@ -7,22 +7,23 @@ distrax and orbax along, which take longer to import than JAX.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
+from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
 from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
-from hackmatrix_core.gymnax_v1 import HackMatrixGymnaxV1
-from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
 
 if TYPE_CHECKING:
-    from hackmatrix_core import baselines, rendering
-    from hackmatrix_core.config import TrainConfig, auto_tune_for_device, get_device_config
+    from hackmatrix_core.agent import baselines
+    from hackmatrix_core.agent.network import ActorCritic, masked_categorical
+    from hackmatrix_core.agent.policy import load_policy
+    from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
     from hackmatrix_core.evaluation import evaluate
-    from hackmatrix_core.gymnasium_env import HackMatrixGymnasium
-    from hackmatrix_core.masked_ppo import Transition, compute_gae, ppo_loss
-    from hackmatrix_core.network import ActorCritic, masked_categorical
     from hackmatrix_core.playing.notebook import play
-    from hackmatrix_core.policy import load_policy
-    from hackmatrix_core.recording import Episode, record
-    from hackmatrix_core.rendering.replay import Replay, replay
-    from hackmatrix_core.train import Trainer, make_train
+    from hackmatrix_core.training.config import TrainConfig, auto_tune_for_device, get_device_config
+    from hackmatrix_core.training.masked_ppo import Transition, compute_gae, ppo_loss
+    from hackmatrix_core.training.trainer import Trainer, make_train
+    from hackmatrix_core.viewing import rendering
+    from hackmatrix_core.viewing.recording import Episode, record
+    from hackmatrix_core.viewing.replay import Replay, replay
 
 _ON_DEMAND = {
     "ActorCritic": "network",

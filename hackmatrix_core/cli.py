@@ -19,7 +19,8 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core.config import (
+from hackmatrix_core.errors import UsageError, UserError
+from hackmatrix_core.training.config import (
     GIB,
     MAX_SEED,
     PRESETS,
@@ -30,7 +31,6 @@ from hackmatrix_core.config import (
     keep_compiled_programs,
     preset_for_device,
 )
-from hackmatrix_core.errors import UsageError, UserError
 
 _SIGNAL_CODES = {"SIGINT": 130, "SIGTERM": 143}
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "matplotlib")
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
-    from hackmatrix_core.devices import told_by_first
-    from hackmatrix_core.monitoring import default_display
-    from hackmatrix_core.trackers import TensorBoard, WeightsAndBiases
-    from hackmatrix_core.train import Trainer
+    from hackmatrix_core.training.devices import told_by_first
+    from hackmatrix_core.training.monitoring import default_display
+    from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
+    from hackmatrix_core.training.trainer import Trainer
 
     if options.distributed:
         _join_processes(options)
@@ -283,7 +283,7 @@ def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
         raise UsageError("--resume needs --run-dir and takes the config from there, without --preset")
     config = None
     if (run_dir / "checkpoints").is_dir():
-        from hackmatrix_core.checkpointing import Checkpoints
+        from hackmatrix_core.training.checkpointing import Checkpoints
 
         checkpoints = Checkpoints(run_dir / "checkpoints")
         config = checkpoints.stored_config()
@@ -295,7 +295,8 @@ def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
 
 def _evaluate(run_dir: Path, games: int, seed: int) -> None:
     """Play with the run's policy and the baselines, print the table and write it beside the run."""
-    from hackmatrix_core import evaluation, policy
+    from hackmatrix_core import evaluation
+    from hackmatrix_core.agent import policy
 
     policies = {
         "trained, sampled": policy.load_policy(run_dir),
@@ -313,8 +314,9 @@ def _evaluate(run_dir: Path, games: int, seed: int) -> None:
 
 def _write_replay(run: str, seed: int, out: str, *, argmax: bool = False) -> None:
     """Record a game of the run's policy and write it as a page."""
-    from hackmatrix_core import policy, recording
-    from hackmatrix_core.rendering.replay import replay
+    from hackmatrix_core.agent import policy
+    from hackmatrix_core.viewing import recording
+    from hackmatrix_core.viewing.replay import replay
 
     episode = recording.record(policy.load_policy(run, greedy=argmax), jax.random.key(seed))
     try:

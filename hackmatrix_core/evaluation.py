@@ -15,8 +15,8 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core import game
+from hackmatrix_core.agent.policy import Policy, as_pytree
 from hackmatrix_core.game import GameState, history
-from hackmatrix_core.game.backend import compiler_options
 from hackmatrix_core.game.state import (
     ACTION_NAMES,
     DEFAULT_UNDO_DEPTH,
@@ -28,7 +28,7 @@ from hackmatrix_core.game.state import (
     SIPHON,
     UP,
 )
-from hackmatrix_core.policy import Policy, as_pytree
+from hackmatrix_core.game.vectorization.backend import compiler_options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,7 +102,7 @@ def evaluate(policy: Policy, key: jax.Array, num_games: int = 1000, undo_depth: 
     """Play full games with a policy.
 
     Args:
-        policy: see `hackmatrix_core.policy`.
+        policy: see `hackmatrix_core.agent.policy`.
         key: a typed key or an old one; decides all games.
         num_games: how many.
         undo_depth: how many snapshots a game keeps for UNDO (R8.3), as in `hackmatrix_core.reset`.
@@ -163,7 +163,7 @@ def usage_table(evaluation: Evaluation) -> str:
 
 def plot_stages(evaluations: Mapping[str, Evaluation]) -> "Figure":
     """For each policy the share of its games that ended in each stage, 9 for a won game, as bars side by side."""
-    from hackmatrix_core.rendering.plot import Picture  # here, as in `monitoring`
+    from hackmatrix_core.viewing.plot import Picture  # here, as in `monitoring`
 
     figure = Picture(figsize=(8, 3), layout="constrained")
     axes, width = figure.subplots(), 0.8 / len(evaluations)

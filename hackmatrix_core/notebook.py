@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from hackmatrix_core.config import (
+from hackmatrix_core.training.config import (
     GIB,
     TrainConfig,
     devices_of_cores,
@@ -21,7 +21,7 @@ from hackmatrix_core.config import (
     keep_compiled_programs,
     preset_for_device,
 )
-from hackmatrix_core.train import Trainer, TrainResult
+from hackmatrix_core.training.trainer import Trainer, TrainResult
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
 """Whether the notebooks run in a small size, as in tests."""

@@ -6,7 +6,7 @@ import pytest
 
 from hackmatrix_core.benchmark import training
 from hackmatrix_core.cli import main
-from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.training.config import TrainConfig
 
 
 def test_one_row_for_each_size(capsys):

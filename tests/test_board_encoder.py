@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core import board_encoder, game
+from hackmatrix_core.agent import board_encoder
+from hackmatrix_core import game
 from hackmatrix_core.game.state import DIRECTIONS
-from hackmatrix_core.perception import BEHIND, VIEW, oriented, perceive
+from hackmatrix_core.agent.perception import BEHIND, VIEW, oriented, perceive
 
 ALL_POSES = jnp.arange(8 * 36, dtype=jnp.int32)
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from hackmatrix_core.cli import main
-from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.monitoring import read_metrics
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.monitoring import read_metrics
 
 TINY = ["--num-envs", "8", "--num-steps", "4", "--num-minibatches", "2", "--update-epochs", "1", "--hidden-dim", "8"]
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from hackmatrix_core.config import (
+from hackmatrix_core.training.config import (
     GIB,
     PRESETS,
     DeviceConfig,
@@ -16,7 +16,7 @@ from hackmatrix_core.config import (
     estimate_memory,
     get_device_config,
 )
-from hackmatrix_core.perception import VIEW, perceive
+from hackmatrix_core.agent.perception import VIEW, perceive
 
 T4 = DeviceConfig("gpu", "Tesla T4", 1, 15 * GIB)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import hackmatrix_core as hm
-from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.masked_ppo import collect, init_runner, make_agent
-from hackmatrix_core.train import training_environment
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.masked_ppo import collect, init_runner, make_agent
+from hackmatrix_core.training.trainer import training_environment
 
 from . import probe_environments as probes
 

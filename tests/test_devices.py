@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.devices import Crew
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.devices import Crew
 from hackmatrix_core.errors import UserError
-from hackmatrix_core.masked_ppo import make_agent
+from hackmatrix_core.training.masked_ppo import make_agent
 from tests import probe_environments as probes
 
 RUN = """
@@ -25,8 +25,8 @@ if int(count) > 1:
     jax.distributed.initialize(f"localhost:{port}", int(count), int(rank))
 import numpy as np
 
-from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.train import Trainer
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.trainer import Trainer
 from tests.probe_environments import CuedAction
 
 config = TrainConfig(
@@ -61,7 +61,7 @@ def run(run_dir, *, processes: int, devices: int, updates: int = 6, port: int = 
 
 
 def parameters(run_dir):
-    from hackmatrix_core.checkpointing import load_params
+    from hackmatrix_core.training.checkpointing import load_params
 
     params, about = load_params(run_dir)
     return jax.tree.leaves(params), about

@@ -14,8 +14,8 @@ gymnasium = pytest.importorskip(
 )
 from gymnasium.utils.env_checker import check_env
 
-from hackmatrix_core import gymnasium_env
-from hackmatrix_core.gymnasium_env import HackMatrixGymnasium
+from hackmatrix_core.environment import gymnasium_env
+from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
 
 
 def play(env, seed, steps=60):
@@ -33,7 +33,7 @@ def play(env, seed, steps=60):
 
 @pytest.mark.parametrize("render_mode", [None, "ansi", "rgb_array"])
 def test_passes_check_env(render_mode):
-    env = gymnasium.make("hackmatrix_core.gymnasium_env:HackMatrix-v0", render_mode=render_mode)
+    env = gymnasium.make("hackmatrix_core.environment.gymnasium_env:HackMatrix-v0", render_mode=render_mode)
     check_env(env.unwrapped)
 
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from hackmatrix_core.monitoring import (
+from hackmatrix_core.training.monitoring import (
     ConsoleProgress,
     EntropyWatch,
     LiveDisplay,

@@ -10,7 +10,7 @@ import zmq
 from jupyter_client.session import Session
 
 from hackmatrix_core import notebook
-from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.training.config import TrainConfig
 
 
 @pytest.fixture

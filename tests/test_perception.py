@@ -10,8 +10,8 @@ import pytest
 
 from hackmatrix_core import game
 from hackmatrix_core.game.state import NUM_ACTIONS, PROGRAMS
-from hackmatrix_core.network import ActorCritic
-from hackmatrix_core.perception import BEHIND, CELL_SCALE, FACT_SCALE, FAR, VIEW, oriented, perceive
+from hackmatrix_core.agent.network import ActorCritic
+from hackmatrix_core.agent.perception import BEHIND, CELL_SCALE, FACT_SCALE, FAR, VIEW, oriented, perceive
 
 from . import random_states, reference
 from .reference.board import neighbours, on_board

@@ -19,11 +19,11 @@ import pyte
 import pytest
 
 import hackmatrix_core as hm
-from hackmatrix_core import rendering
+from hackmatrix_core.viewing import rendering
 from hackmatrix_core.cli import main
 from hackmatrix_core.game.state import ACTION_NAMES, PROGRAMS
 from hackmatrix_core.playing import terminal
-from hackmatrix_core.playing.actions import ACTIONS
+from hackmatrix_core.viewing.actions import ACTIONS
 from hackmatrix_core.playing.session import PlayError, Session
 
 SIPHON, WAIT, SIPH_PLUS = 4, 10, 16

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.masked_ppo import (
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.masked_ppo import (
     Batch,
     Transition,
     collect,
@@ -17,7 +17,7 @@ from hackmatrix_core.masked_ppo import (
     ppo_loss,
     update_step,
 )
-from hackmatrix_core.train import make_train
+from hackmatrix_core.training.trainer import make_train
 from tests import probe_environments as probes
 
 SMALL = {"num_envs": 16, "num_steps": 8, "hidden_dim": 16, "num_layers": 1, "num_minibatches": 2}

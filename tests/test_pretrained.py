@@ -5,8 +5,8 @@ import dataclasses
 import jax
 
 import hackmatrix_core as hm
-from hackmatrix_core import pretrained
-from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.agent import pretrained
+from hackmatrix_core.training.config import TrainConfig
 
 GAMES = 200
 

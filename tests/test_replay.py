@@ -11,10 +11,10 @@ import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
-from hackmatrix_core.masked_ppo import ActorCritic
-from hackmatrix_core.policy import NetworkPolicy
-from hackmatrix_core.rendering.drawing import ground, legend
-from hackmatrix_core.rendering.svg import elements
+from hackmatrix_core.training.masked_ppo import ActorCritic
+from hackmatrix_core.agent.policy import NetworkPolicy
+from hackmatrix_core.viewing.drawing import ground, legend
+from hackmatrix_core.viewing.svg import elements
 
 KEY = jax.random.key(5)
 

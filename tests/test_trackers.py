@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from hackmatrix_core.cli import main
-from hackmatrix_core.monitoring import read_metrics
-from hackmatrix_core.trackers import TensorBoard, WeightsAndBiases
+from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
 from tests.test_train import config_of, trainer
 
 

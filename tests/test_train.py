@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hackmatrix_core.checkpointing import CheckpointError, load_params
-from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.monitoring import read_metrics
-from hackmatrix_core.train import Trainer
+from hackmatrix_core.training.checkpointing import CheckpointError, load_params
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.trainer import Trainer
 from tests import probe_environments as probes
 
 SIZES = {"num_envs": 4, "num_steps": 4, "num_minibatches": 2, "update_epochs": 2, "hidden_dim": 8, "num_layers": 1}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import hackmatrix_core as hm
-from hackmatrix_core import spaces
+from hackmatrix_core.environment import spaces
 from hackmatrix_core.game.rewards import REWARD_PARTS
-from hackmatrix_core.gymnax_v1 import HackMatrixGymnaxV1
+from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
 
 NUM_ENVS = 64
 ENV = hm.HackMatrixGymnax()

@@ -18,11 +18,11 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hackmatrix_core import baselines
+from hackmatrix_core.agent import baselines
 from hackmatrix_core.benchmark import machine
-from hackmatrix_core.config import devices_of_cores
-from hackmatrix_core.game.backend import compiler_options
-from hackmatrix_core.wrapper import EnvState, HackMatrixGymnax
+from hackmatrix_core.environment.gymnax_env import EnvState, HackMatrixGymnax
+from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.training.config import devices_of_cores
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
 _STEPS = 262_144  # environment steps of one timed run

@@ -20,11 +20,11 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from hackmatrix_core.benchmark import machine
-from hackmatrix_core.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores, return_free_memory
-from hackmatrix_core.devices import Crew
-from hackmatrix_core.game.backend import compiler_options
-from hackmatrix_core.masked_ppo import make_agent
-from hackmatrix_core.train import training_environment
+from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores, return_free_memory
+from hackmatrix_core.training.devices import Crew
+from hackmatrix_core.training.masked_ppo import make_agent
+from hackmatrix_core.training.trainer import training_environment
 
 MEMORY_SIZES = (256, 1024, 4096)
 

@@ -8,12 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game import board, history
-from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.combat import fight, line_of_sight
 from hackmatrix_core.game.mask import CREDITS, ENERGY
-from hackmatrix_core.game.reductions import total
 from hackmatrix_core.game.siphon import Loot, missed_by_siphon, siphoned
-from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import compacted
 from hackmatrix_core.game.state import (
     ANTI_V,
@@ -54,6 +51,9 @@ from hackmatrix_core.game.state import (
     WARP,
     GameState,
 )
+from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.reductions import total
+from hackmatrix_core.game.vectorization.sparse import where_needed
 from hackmatrix_core.game.view import View, view
 
 MIN_INTERVAL = 4

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import reductions
-from hackmatrix_core.game.sparse import nth_bit
 from hackmatrix_core.game.state import BOARD_SIZE, CONTENT, DATA_BLOCK, DIRECTIONS, NUM_CELLS, PROGRAM_BLOCK
+from hackmatrix_core.game.vectorization import reductions
+from hackmatrix_core.game.vectorization.sparse import nth_bit
 
 Cells = TypeVar("Cells", jax.Array, np.ndarray)
 WORD_CELLS = NUM_CELLS // 2

@@ -12,9 +12,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, random
-from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.reductions import last_row, least, total
 from hackmatrix_core.game.spawning import SLOTS
 from hackmatrix_core.game.state import (
     ANTI_V,
@@ -43,6 +41,8 @@ from hackmatrix_core.game.state import (
     VIRUS,
     WARP,
 )
+from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.reductions import last_row, least, total
 from hackmatrix_core.game.view import View
 
 _FAR = np.int32(1 << 20)

@@ -9,10 +9,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, random
-from hackmatrix_core.game.batching import apart
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.reductions import any_of, anywhere, least, total
-from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import SLOTS, Spawns, compacted, spawn
 from hackmatrix_core.game.state import (
     CELL,
@@ -33,6 +30,9 @@ from hackmatrix_core.game.state import (
     VIRUS,
     GameState,
 )
+from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.reductions import any_of, anywhere, least, total
+from hackmatrix_core.game.vectorization.sparse import where_needed
 
 _SLOT_BITS = np.uint32(63)
 _SECOND_ROUND = np.uint32(1 << 31)

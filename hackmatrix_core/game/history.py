@@ -15,9 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.batching import batched
-from hackmatrix_core.game.rows import stacked
-from hackmatrix_core.game.sparse import finder
 from hackmatrix_core.game.state import (
     DEFAULT_UNDO_DEPTH,
     MAX_ENTITIES,
@@ -28,6 +25,9 @@ from hackmatrix_core.game.state import (
     GameState,
     Snapshot,
 )
+from hackmatrix_core.game.vectorization.batching import batched
+from hackmatrix_core.game.vectorization.rows import stacked
+from hackmatrix_core.game.vectorization.sparse import finder
 
 _NUMBERS = tuple(name for name in SNAPSHOT_FIELDS if name not in ("cells", "entities"))
 _FLAGS = ("show", "calm")

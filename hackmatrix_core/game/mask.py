@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import board, reductions
+from hackmatrix_core.game import board
 from hackmatrix_core.game.state import (
     ANTI_V,
     ATK_PLUS,
@@ -40,6 +40,7 @@ from hackmatrix_core.game.state import (
     WARP,
     GameState,
 )
+from hackmatrix_core.game.vectorization import reductions
 from hackmatrix_core.game.view import View
 
 CREDITS = np.array([program.credits for program in PROGRAMS], np.int32)

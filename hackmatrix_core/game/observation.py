@@ -19,9 +19,6 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board
-from hackmatrix_core.game.batching import apart, batched
-from hackmatrix_core.game.reductions import last_row
-from hackmatrix_core.game.rows import stacked
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -49,6 +46,9 @@ from hackmatrix_core.game.state import (
     TYPE,
     GameState,
 )
+from hackmatrix_core.game.vectorization.batching import apart, batched
+from hackmatrix_core.game.vectorization.reductions import last_row
+from hackmatrix_core.game.vectorization.rows import stacked
 
 PLAYER_VALUES = 10
 CELL_VALUES = 42

@@ -7,9 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game import board
-from hackmatrix_core.game.batching import apart
-from hackmatrix_core.game.reductions import any_of
-from hackmatrix_core.game.rows import stacked
 from hackmatrix_core.game.state import (
     CELL,
     ENEMY,
@@ -19,6 +16,9 @@ from hackmatrix_core.game.state import (
     SIPHON,
     GameState,
 )
+from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.reductions import any_of
+from hackmatrix_core.game.vectorization.rows import stacked
 from hackmatrix_core.game.view import View
 
 REWARD_PARTS = (

@@ -9,7 +9,6 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board
-from hackmatrix_core.game.reductions import largest, total, union
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -22,6 +21,7 @@ from hackmatrix_core.game.state import (
     SIPHON_CENTER,
     SIPHONED,
 )
+from hackmatrix_core.game.vectorization.reductions import largest, total, union
 from hackmatrix_core.game.view import View
 
 

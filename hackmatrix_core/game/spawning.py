@@ -8,9 +8,9 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, random
-from hackmatrix_core.game.batching import apart
-from hackmatrix_core.game.reductions import anywhere, last_row, total
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, NUM_CELLS, TIMER, TRANSMISSION, TYPE
+from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.reductions import anywhere, last_row, total
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
 

@@ -14,8 +14,6 @@ from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.reductions import anywhere
-from hackmatrix_core.game.sparse import where_needed
 from hackmatrix_core.game.spawning import Spawns, spawn
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
@@ -41,6 +39,8 @@ from hackmatrix_core.game.state import (
     GameState,
     Snapshot,
 )
+from hackmatrix_core.game.vectorization.reductions import anywhere
+from hackmatrix_core.game.vectorization.sparse import where_needed
 
 MIN_BLOCKS, MAX_BLOCKS = 5, 11
 MAX_LAYOUTS = 100

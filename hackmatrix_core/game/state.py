@@ -184,7 +184,7 @@ class GameState(Snapshot):
         return self.history.shape[-2]
 
     def _repr_html_(self) -> str | None:
-        from hackmatrix_core.rendering.svg import html  # here, for only a notebook asks for it
+        from hackmatrix_core.viewing.svg import html  # here, for only a notebook asks for it
 
         return html(self)
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from hackmatrix_core.game import board, history, mask, observation, random, stage
 from hackmatrix_core.game.actions import perform
-from hackmatrix_core.game.batching import apart, batched
 from hackmatrix_core.game.enemies import enemy_turn
 from hackmatrix_core.game.rewards import Transition, by_name, reward_parts
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_HP, NUM_ACTIONS, NUM_STAGES, SET_ASIDE, UNDO, GameState
+from hackmatrix_core.game.vectorization.batching import apart, batched
 from hackmatrix_core.game.view import view
 
 Parts = TypeVar("Parts")

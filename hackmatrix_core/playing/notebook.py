@@ -4,10 +4,10 @@ import html
 from collections.abc import Callable
 from pathlib import Path
 
-from hackmatrix_core import rendering
 from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION
-from hackmatrix_core.playing.actions import ACTIONS
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
+from hackmatrix_core.viewing import rendering
+from hackmatrix_core.viewing.actions import ACTIONS
 
 try:
     import ipywidgets as widgets

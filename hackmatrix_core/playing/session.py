@@ -7,10 +7,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hackmatrix_core.config import MAX_SEED
 from hackmatrix_core.game import GameState, Outcome, get_valid_actions, reset, scenario, step
 from hackmatrix_core.game.state import NUM_ACTIONS
-from hackmatrix_core.playing.actions import ACTIONS
+from hackmatrix_core.training.config import MAX_SEED
+from hackmatrix_core.viewing.actions import ACTIONS
 
 
 class PlayError(ValueError):

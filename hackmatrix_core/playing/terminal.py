@@ -16,9 +16,9 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.widgets import TextArea
 
-from hackmatrix_core import rendering
-from hackmatrix_core.playing.actions import ACTIONS
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
+from hackmatrix_core.viewing import rendering
+from hackmatrix_core.viewing.actions import ACTIONS
 
 KEYS = {
     "up": "up", "down": "down", "left": "left", "right": "right", "siphon": " ",

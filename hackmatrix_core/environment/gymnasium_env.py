@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core import rendering
+from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
-from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
+from hackmatrix_core.viewing import rendering
 
 try:
     import gymnasium
@@ -47,7 +47,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
     Termination: the game is won, the player is dead, or the action was invalid. Truncation: after `max_steps` actions.
     Rendering: "ansi", coloured text; "rgb_array", uint8 (height, width, 3).
 
-        env = HackMatrixGymnasium()  # or gymnasium.make("hackmatrix_core.gymnasium_env:HackMatrix-v0")
+        env = HackMatrixGymnasium()  # or gymnasium.make("hackmatrix_core.environment.gymnasium_env:HackMatrix-v0")
         obs, info = env.reset(seed=0)
         obs, reward, terminated, truncated, info = env.step(int(np.argmax(env.action_masks())))
 

@@ -23,10 +23,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.errors import UserError
-from hackmatrix_core.keys import as_plain, from_plain
-from hackmatrix_core.masked_ppo import RunnerState
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.keys import as_plain, from_plain
+from hackmatrix_core.training.masked_ppo import RunnerState
 
 _BEST = "episode_return"
 _MAY_CHANGE = {"total_timesteps"}

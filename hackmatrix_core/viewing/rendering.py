@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from hackmatrix_core.rendering.replay import Replay, replay
-from hackmatrix_core.rendering.svg import svg
-from hackmatrix_core.rendering.text import text
+from hackmatrix_core.viewing.replay import Replay, replay
+from hackmatrix_core.viewing.svg import svg
+from hackmatrix_core.viewing.text import text
 
 if TYPE_CHECKING:
-    from hackmatrix_core.rendering.plot import picture, rgb_array
+    from hackmatrix_core.viewing.plot import picture, rgb_array
 
 __all__ = ["Replay", "picture", "replay", "rgb_array", "svg", "text"]
 
@@ -15,6 +15,6 @@ __all__ = ["Replay", "picture", "replay", "rgb_array", "svg", "text"]
 def __getattr__(name: str) -> object:
     if name not in ("picture", "rgb_array"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from hackmatrix_core.rendering import plot  # brings matplotlib along, which takes a second
+    from hackmatrix_core.viewing.rendering import plot  # brings matplotlib along, which takes a second
 
     return getattr(plot, name)

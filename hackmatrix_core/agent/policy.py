@@ -19,12 +19,12 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from hackmatrix_core import baselines, pretrained
-from hackmatrix_core.checkpointing import load_params
-from hackmatrix_core.config import TrainConfig
+from hackmatrix_core.agent import baselines, pretrained
+from hackmatrix_core.agent.network import ActorCritic, masked_categorical
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import NUM_ACTIONS
-from hackmatrix_core.network import ActorCritic, masked_categorical
+from hackmatrix_core.training.checkpointing import load_params
+from hackmatrix_core.training.config import TrainConfig
 
 
 class Policy(Protocol):

@@ -18,9 +18,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Lowered
 
 from hackmatrix_core.errors import UserError
-from hackmatrix_core.game.backend import compiler_options
-from hackmatrix_core.keys import as_plain, from_plain
-from hackmatrix_core.masked_ppo import Agent, RunnerState, init_runner, update_step
+from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.training.keys import as_plain, from_plain
+from hackmatrix_core.training.masked_ppo import Agent, RunnerState, init_runner, update_step
 
 _AXIS = "device"
 # Any, for in `_SPECS` they stand for arrays.

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.rendering.drawing import HEIGHT, WIDTH, Circle, Polygon, Shape, Words, drawing
-from hackmatrix_core.rendering.scene import PALETTE, scene
+from hackmatrix_core.viewing.drawing import HEIGHT, WIDTH, Circle, Polygon, Shape, Words, drawing
+from hackmatrix_core.viewing.scene import PALETTE, scene
 
 _DPI = 100
 _POINTS = 72 / _DPI  # a pixel in points

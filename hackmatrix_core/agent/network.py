@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.board_encoder import BoardEncoder, on_real_board
-from hackmatrix_core.perception import Percept, perceive
+from hackmatrix_core.agent.board_encoder import BoardEncoder, on_real_board
+from hackmatrix_core.agent.perception import Percept, perceive
 
 _FORBIDDEN = -1e9
 

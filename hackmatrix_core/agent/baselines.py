@@ -6,10 +6,10 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import GameState, board
-from hackmatrix_core.game.batching import batched
 from hackmatrix_core.game.random import below
-from hackmatrix_core.game.sparse import nth_bit
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, NUM_ACTIONS, RESET
+from hackmatrix_core.game.vectorization.batching import batched
+from hackmatrix_core.game.vectorization.sparse import nth_bit
 
 _FAR = 1000
 _ACTIONS = np.arange(NUM_ACTIONS, dtype=np.uint32)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.backend import on_cpu
-from hackmatrix_core.game.batching import apart
-from hackmatrix_core.game.rows import as_rows, from_rows
+from hackmatrix_core.game.vectorization.backend import on_cpu
+from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.rows import as_rows, from_rows
 
 Returned = TypeVar("Returned")
 _SMALLEST_GROUP = 8

@@ -1,4 +1,4 @@
-"""`python -m hackmatrix_core.pretrained RUN` makes the agent of an evaluated run that which comes with the package."""
+"""`python -m hackmatrix_core.agent.pretrained RUN` makes the agent of an evaluated run that which comes with the package."""
 
 import json
 import sys
@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from flax import serialization
 
-from hackmatrix_core.checkpointing import load_params
-from hackmatrix_core.monitoring import read_metrics
-from hackmatrix_core.pretrained import FOLDER
+from hackmatrix_core.agent.pretrained import FOLDER
+from hackmatrix_core.training.checkpointing import load_params
+from hackmatrix_core.training.monitoring import read_metrics
 
 
 def keep(run_dir: Path) -> None:

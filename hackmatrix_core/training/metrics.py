@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game.rows import FUSED
+from hackmatrix_core.game.vectorization.rows import FUSED
 
 
 @jax.tree_util.register_dataclass

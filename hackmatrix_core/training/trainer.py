@@ -14,11 +14,12 @@ from typing import NamedTuple
 import jax
 from jax import lax
 
-from hackmatrix_core.checkpointing import CheckpointError, Checkpoints
-from hackmatrix_core.config import TrainConfig, return_free_memory
-from hackmatrix_core.devices import Crew
-from hackmatrix_core.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent, update_step
-from hackmatrix_core.monitoring import (
+from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
+from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.training.config import TrainConfig, return_free_memory
+from hackmatrix_core.training.devices import Crew
+from hackmatrix_core.training.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent, update_step
+from hackmatrix_core.training.monitoring import (
     Callback,
     EntropyWatch,
     MetricsFile,
@@ -29,7 +30,6 @@ from hackmatrix_core.monitoring import (
     make_record,
     save_curves,
 )
-from hackmatrix_core.wrapper import HackMatrixGymnax
 
 
 def training_environment() -> HackMatrixGymnax:

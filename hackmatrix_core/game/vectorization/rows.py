@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from hackmatrix_core.game.backend import on_cpu
+from hackmatrix_core.game.vectorization.backend import on_cpu
 
 Tree = TypeVar("Tree")
 FUSED = 8

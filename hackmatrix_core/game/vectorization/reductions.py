@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.backend import on_cpu
+from hackmatrix_core.game.vectorization.backend import on_cpu
 
 _LONGEST = 32
 """So many numbers XLA for the CPU reduces in one kernel."""

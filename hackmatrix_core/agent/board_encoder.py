@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, PLACE, SOURCE, Percept
 from hackmatrix_core.game.state import DOWN, LEFT, NUM_CELLS, RIGHT, UP
-from hackmatrix_core.perception import CELL_SCALE, FACT_SCALE, PLACE, SOURCE, Percept
 
 
 class BoardEncoder(nn.Module):

@@ -10,13 +10,13 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game.state import NUM_ACTIONS
-from hackmatrix_core.playing.actions import ACTIONS
-from hackmatrix_core.rendering.drawing import HEIGHT, LEGEND_LEFT, WIDTH, ground, legend, pieces
-from hackmatrix_core.rendering.scene import scene
-from hackmatrix_core.rendering.svg import elements
+from hackmatrix_core.viewing.actions import ACTIONS
+from hackmatrix_core.viewing.drawing import HEIGHT, LEGEND_LEFT, WIDTH, ground, legend, pieces
+from hackmatrix_core.viewing.scene import scene
+from hackmatrix_core.viewing.svg import elements
 
 if TYPE_CHECKING:
-    from hackmatrix_core.recording import Episode
+    from hackmatrix_core.viewing.recording import Episode
 
 _PAGE = Path(__file__).with_name("player.html")
 _DIGITS = 4

@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import BOARD_SIZE
-from hackmatrix_core.rendering.scene import LEGEND, PALETTE, Being, Cell, Scene, scene
+from hackmatrix_core.viewing.scene import LEGEND, PALETTE, Being, Cell, Scene, scene
 
 _WIDTH = 8  # of a cell
 _PANEL_COLUMN = 11

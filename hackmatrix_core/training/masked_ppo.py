@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from hackmatrix_core.config import TrainConfig
-from hackmatrix_core.game.reductions import anywhere
-from hackmatrix_core.network import ActorCritic, masked_categorical
-from hackmatrix_core.perception import Percept, perceive
-from hackmatrix_core.rollout_metrics import Metrics, rollout_metrics, rollout_sums
+from hackmatrix_core.agent.network import ActorCritic, masked_categorical
+from hackmatrix_core.agent.perception import Percept, perceive
+from hackmatrix_core.game.vectorization.reductions import anywhere
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.metrics import Metrics, rollout_metrics, rollout_sums
 
 
 class Environment(Protocol):

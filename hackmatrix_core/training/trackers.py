@@ -6,9 +6,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hackmatrix_core.config import TrainConfig
 from hackmatrix_core.errors import UserError
-from hackmatrix_core.monitoring import Progress
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.monitoring import Progress
 
 
 class TensorBoard:

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core import spaces
-from hackmatrix_core.curriculum import with_later_starts
+from hackmatrix_core.environment import spaces
+from hackmatrix_core.environment.curriculum import with_later_starts
 from hackmatrix_core.game import history, observation, random, stage
-from hackmatrix_core.game.batching import batched
 from hackmatrix_core.game.rewards import REWARD_PARTS, by_name
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS, GameState
 from hackmatrix_core.game.step import (
@@ -23,6 +22,7 @@ from hackmatrix_core.game.step import (
     get_valid_actions,
     observe,
 )
+from hackmatrix_core.game.vectorization.batching import batched
 
 
 @jax.tree_util.register_dataclass

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.rendering.drawing import HEIGHT, WIDTH, Circle, Polygon, Rect, Shape, Words, drawing
-from hackmatrix_core.rendering.scene import scene
+from hackmatrix_core.viewing.drawing import HEIGHT, WIDTH, Circle, Polygon, Rect, Shape, Words, drawing
+from hackmatrix_core.viewing.scene import scene
 
 _SHOWN = 4  # games of a batch
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from hackmatrix_core.wrapper import EnvParams, EnvState, HackMatrixGymnax
+from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 
 Step = tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, Any]]
 

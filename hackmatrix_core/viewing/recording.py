@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from hackmatrix_core import game
+from hackmatrix_core.agent.policy import Policy, as_pytree
 from hackmatrix_core.evaluation import MAX_ACTIONS
 from hackmatrix_core.game import GameState, Outcome
-from hackmatrix_core.policy import Policy, as_pytree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Ep
     """Play a game with a policy, from a new game (R2) to its end.
 
     Args:
-        policy: see `hackmatrix_core.policy`. A `NetworkPolicy` leaves its probabilities and values too.
+        policy: see `hackmatrix_core.agent.policy`. A `NetworkPolicy` leaves its probabilities and values too.
         key: a typed key or an old one; decides the game.
         max_actions: the game is cut off after this many.
 

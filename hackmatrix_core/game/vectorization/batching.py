@@ -17,8 +17,8 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import batching, mlir
 
-from hackmatrix_core.game.backend import on_cpu
-from hackmatrix_core.game.rows import as_rows, from_rows
+from hackmatrix_core.game.vectorization.backend import on_cpu
+from hackmatrix_core.game.vectorization.rows import as_rows, from_rows
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hackmatrix_core.game.state import BOARD_SIZE
-from hackmatrix_core.rendering.scene import LEGEND, PALETTE, Being, Cell, Scene
+from hackmatrix_core.viewing.scene import LEGEND, PALETTE, Being, Cell, Scene
 
 CELL = 84  # side of a cell; all lengths are pixels of the SVG
 _LEFT, _TOP = 34, 16
