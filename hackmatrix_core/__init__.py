@@ -7,6 +7,7 @@ distrax and orbax along, which take longer to import than JAX.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
 from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
@@ -14,11 +15,11 @@ from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe,
 if TYPE_CHECKING:
     from hackmatrix_core.agent import baselines
     from hackmatrix_core.agent.network import ActorCritic, masked_categorical
-    from hackmatrix_core.agent.policy import load_policy
     from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
     from hackmatrix_core.evaluation import evaluate
     from hackmatrix_core.playing.notebook import play
     from hackmatrix_core.training.config import TrainConfig, auto_tune_for_device, get_device_config
+    from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.training.masked_ppo import Transition, compute_gae, ppo_loss
     from hackmatrix_core.training.trainer import Trainer, make_train
     from hackmatrix_core.viewing import rendering
@@ -26,26 +27,26 @@ if TYPE_CHECKING:
     from hackmatrix_core.viewing.replay import Replay, replay
 
 _ON_DEMAND = {
-    "ActorCritic": "network",
-    "Episode": "recording",
-    "HackMatrixGymnasium": "gymnasium_env",
-    "Replay": "rendering.replay",
-    "TrainConfig": "config",
-    "Trainer": "train",
-    "Transition": "masked_ppo",
-    "auto_tune_for_device": "config",
-    "baselines": None,
-    "compute_gae": "masked_ppo",
+    "ActorCritic": "agent.network",
+    "Episode": "viewing.recording",
+    "HackMatrixGymnasium": "environment.gymnasium_env",
+    "Replay": "viewing.replay",
+    "TrainConfig": "training.config",
+    "Trainer": "training.trainer",
+    "Transition": "training.masked_ppo",
+    "auto_tune_for_device": "training.config",
+    "baselines": "agent",
+    "compute_gae": "training.masked_ppo",
     "evaluate": "evaluation",
-    "get_device_config": "config",
-    "load_policy": "policy",
-    "make_train": "train",
-    "masked_categorical": "network",
+    "get_device_config": "training.config",
+    "load_policy": "training.loading",
+    "make_train": "training.trainer",
+    "masked_categorical": "agent.network",
     "play": "playing.notebook",
-    "ppo_loss": "masked_ppo",
-    "record": "recording",
-    "rendering": None,
-    "replay": "rendering.replay",
+    "ppo_loss": "training.masked_ppo",
+    "record": "viewing.recording",
+    "rendering": "viewing",
+    "replay": "viewing.replay",
 }
 
 __all__ = [
@@ -86,9 +87,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _ON_DEMAND[name]
-    module = importlib.import_module(f"{__name__}.{home or name}")
-    value = module if home is None else getattr(module, name)
+    home = importlib.import_module(f"{__name__}.{_ON_DEMAND[name]}")
+    value = getattr(home, name) if hasattr(home, name) else importlib.import_module(f"{home.__name__}.{name}")
     globals()[name] = value
     return value
 

@@ -16,6 +16,7 @@ from jax import lax
 
 from hackmatrix_core import game
 from hackmatrix_core.agent.policy import Policy, as_pytree
+from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, history
 from hackmatrix_core.game.state import (
     ACTION_NAMES,
@@ -33,7 +34,6 @@ from hackmatrix_core.game.vectorization.backend import compiler_options
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_ACTIONS = 2000
 _LANES = {"cpu": 128}
 _MANY_LANES = 1024
 """Games that a policy plays at a time, by backend. More would wait for the longest, of 2,000 actions, where most have

@@ -11,7 +11,6 @@ A policy is a function of one game, `policy(state, observation, action_mask, key
 It has to work under `jax.jit` and `jax.vmap`. A policy with arrays of its own is a pytree.
 """
 
-import os
 from typing import Any, Protocol
 
 import distrax
@@ -19,12 +18,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from hackmatrix_core.agent import baselines, pretrained
+from hackmatrix_core.agent import baselines
 from hackmatrix_core.agent.network import ActorCritic, masked_categorical
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import NUM_ACTIONS
-from hackmatrix_core.training.checkpointing import load_params
-from hackmatrix_core.training.config import TrainConfig
 
 
 class Policy(Protocol):
@@ -56,24 +53,6 @@ class NetworkPolicy:
         outputs: Any = network.apply(self.params, jnp.asarray(observation))
         logits, value = outputs
         return masked_categorical(logits, action_mask), value
-
-
-def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:
-    """The policy of a run, the pretrained agent, or a baseline by its name.
-
-    Args:
-        path_or_name: `pretrained`, `random`, `greedy`, or a path: a run directory (its newest checkpoint), or one
-            checkpoint in it.
-        greedy: for a network: the likeliest action instead of a sampled one.
-
-    Raises:
-        CheckpointError: no checkpoint there, or it can not be read.
-    """
-    if path_or_name in BASELINES:
-        return BASELINES[path_or_name]
-    params, about = pretrained.load() if path_or_name == "pretrained" else load_params(path_or_name)
-    config = TrainConfig.from_dict(about["config"])
-    return NetworkPolicy(params, config.hidden_dim, config.num_layers, greedy, config.cell_dim)
 
 
 def as_pytree(policy: Policy) -> Policy:

@@ -24,13 +24,16 @@ from hackmatrix_core.game.step import (
 )
 from hackmatrix_core.game.vectorization.batching import batched
 
+MAX_ACTIONS = 2000
+"""Actions after which an episode is cut, unless a caller wants another number."""
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class EnvParams:
     """The parameters of an environment; they may be traced."""
 
-    max_steps: int | np.integer | jax.Array = 2000
+    max_steps: int | np.integer | jax.Array = MAX_ACTIONS
     """() int32, actions after which an episode is cut (truncated, not terminated)."""
     reward_weights: jax.Array | np.ndarray = dataclasses.field(
         default_factory=lambda: np.ones(len(REWARD_PARTS), np.float32)
@@ -52,7 +55,7 @@ class EnvParams:
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class EnvState:
     """A game and the account of its episode."""
 
@@ -60,6 +63,10 @@ class EnvState:
     episode_return: jax.Array  # () float32, weighted rewards so far
     episode_length: jax.Array  # () int32, actions so far
     full_game: jax.Array | None = None  # () bool: it began by R2. None where all do, without `EnvParams.later_starts`
+
+    def __repr__(self) -> str:
+        account = f"episode_return={self.episode_return}, episode_length={self.episode_length}"
+        return f"EnvState({account}, game=\n{self.game!r})"
 
     def _repr_html_(self) -> str | None:
         return self.game._repr_html_()

@@ -5,6 +5,7 @@ the state small (memory traffic is what a step costs most) and lets a loop carry
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -160,7 +161,7 @@ class Snapshot:
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class GameState(Snapshot):
     """The state of one game (R1): a pytree of arrays, in the canonical form that `scenario.to_dict` exports.
 
@@ -183,10 +184,25 @@ class GameState(Snapshot):
         """How many snapshots the history has room for (R8.3)."""
         return self.history.shape[-2]
 
-    def _repr_html_(self) -> str | None:
-        from hackmatrix_core.viewing.svg import html  # here, for only a notebook asks for it
+    def __repr__(self) -> str:
+        return self._formatted("text/plain") or f"GameState(stage={self.stage}, hp={self.hp}, …)"
 
-        return html(self)
+    def _repr_html_(self) -> str | None:
+        return self._formatted("text/html")
+
+    def _formatted(self, mime_type: str) -> str | None:
+        formatter = _FORMATTERS.get(mime_type)
+        return formatter(self) if formatter else None
+
+
+Formatter = Callable[[GameState], str | None]
+"""Draws a state, of one game or of a batch; None where it can not."""
+_FORMATTERS: dict[str, Formatter] = {}
+
+
+def register_formatter(mime_type: str, formatter: Formatter) -> None:
+    """Let a state be drawn by `formatter` where Python or a notebook shows it: as "text/plain" or as "text/html"."""
+    _FORMATTERS[mime_type] = formatter
 
 
 SET_ASIDE: Any = None

@@ -8,7 +8,7 @@ import numpy as np
 
 from hackmatrix_core import game
 from hackmatrix_core.agent.policy import Policy, as_pytree
-from hackmatrix_core.evaluation import MAX_ACTIONS
+from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, Outcome
 
 

@@ -15,6 +15,6 @@ __all__ = ["Replay", "picture", "replay", "rgb_array", "svg", "text"]
 def __getattr__(name: str) -> object:
     if name not in ("picture", "rgb_array"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from hackmatrix_core.viewing.rendering import plot  # brings matplotlib along, which takes a second
+    from hackmatrix_core.viewing import plot  # brings matplotlib along, which takes a second
 
     return getattr(plot, name)

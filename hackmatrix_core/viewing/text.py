@@ -4,6 +4,9 @@ import functools
 import textwrap
 from itertools import zip_longest
 
+import jax
+import numpy as np
+
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import BOARD_SIZE
 from hackmatrix_core.viewing.scene import LEGEND, PALETTE, Being, Cell, Scene, scene
@@ -38,6 +41,15 @@ def text(state: GameState, color: bool = True, legend: bool = True) -> str:
     if legend:
         lines += _legend(width)
     return "\n".join(_painted(line, width) if color else _plain(line) for line in lines)
+
+
+def summary(state: GameState) -> str:
+    """What `repr` shows of a state: its board without colours, and of a batch, or while it is traced, its shape."""
+    shape = np.shape(state.hp)
+    if shape or isinstance(state.hp, jax.core.Tracer) or not isinstance(state.hp, jax.Array | np.ndarray | np.generic):
+        batch = f"a batch of shape {shape}" if shape else "one game, traced"
+        return f"GameState({batch})"
+    return text(state, color=False, legend=False)
 
 
 def _board(shown: Scene) -> list[list[Token]]:

@@ -2,7 +2,7 @@
 
 `params.msgpack` holds the network, `about.json` the config (with seed), the steps it was trained for, and its
 evaluation.
-`python -m hackmatrix_core.agent.pretrained RUN` makes both from a run that was evaluated.
+`python -m hackmatrix_core.training.shipping RUN` makes both from a run that was evaluated.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""`python -m hackmatrix_core.agent.pretrained RUN` makes the agent of an evaluated run that which comes with the package."""
+"""`python -m hackmatrix_core.training.shipping RUN` makes the agent of an evaluated run the pretrained one."""
 
 import json
 import sys

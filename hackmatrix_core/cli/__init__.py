@@ -1,0 +1,49 @@
+"""The command `hackmatrix`: one file a command, and here what they have in common.
+
+Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 130 and 143 stopped by Ctrl-C and SIGTERM (a training run has
+saved by then and can be resumed).
+
+The learning side takes seconds to import, so each command imports what it needs when it runs.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from hackmatrix_core.cli import benchmark, doctor, evaluate, play, train, watch
+from hackmatrix_core.errors import UserError
+from hackmatrix_core.training.config import keep_compiled_programs
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (default: those of the process) and return its exit code."""
+    warnings.showwarning = _show_warning
+    options = make_parser().parse_args(arguments)
+    try:
+        keep_compiled_programs()
+        return options.command(options)
+    except UserError as error:
+        return _fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; `options.command(options)` carries one out."""
+    parser = argparse.ArgumentParser(
+        prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (train, evaluate, watch, play, benchmark, doctor):
+        command.add(commands)
+    return parser
+
+
+def _fail(message: object, code: int) -> int:
+    print(f"hackmatrix: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"\nwarning: {message}", file=sys.stderr)

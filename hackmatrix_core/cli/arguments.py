@@ -1,0 +1,44 @@
+"""What the commands' parsers share: types of arguments, which name what is wrong with a value."""
+
+import argparse
+from collections.abc import Callable
+
+from hackmatrix_core.training.config import MAX_SEED
+
+Commands = argparse._SubParsersAction
+"""What the commands are added to."""
+
+
+def purpose(command: Callable[[argparse.Namespace], int]) -> str:
+    """What a command does, as the docstring of its `run` says it."""
+    return (command.__doc__ or "").partition(": ")[2]
+
+
+def positive(text: str) -> float:
+    """A time above 0."""
+    value = float(text)
+    if not value > 0 or value == float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a time above 0")
+    return value
+
+
+def count(text: str) -> int:
+    """An integer of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def seed(text: str) -> int:
+    """A seed."""
+    if count(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is above {MAX_SEED}")
+    return int(text)
+
+
+def at_least_one(text: str) -> int:
+    """An integer of at least 1."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return int(text)

@@ -1,0 +1,68 @@
+"""The command `hackmatrix benchmark`."""
+
+import argparse
+
+from hackmatrix_core.cli.arguments import Commands, at_least_one, purpose
+from hackmatrix_core.errors import UsageError
+from hackmatrix_core.training.config import TrainConfig
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser("benchmark", help="measure the speed of this machine", description=purpose(run))
+    command.set_defaults(command=run)
+    command.add_argument("what", choices=["env", "train"], help="env: random valid actions; train: updates of PPO")
+    command.add_argument(
+        "--num-envs",
+        type=at_least_one,
+        nargs="+",
+        metavar="N",
+        help="numbers of environments (default: 64 to 8,192, 256 to train with)",
+    )
+    command.add_argument(
+        "--repeats", type=at_least_one, default=5, metavar="N", help="timed runs; the median counts (default: 5)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """`hackmatrix benchmark`: how fast this machine steps the environment (env) or trains (train)."""
+    return _benchmark_env(options) if options.what == "env" else _benchmark_train(options)
+
+
+def _benchmark_env(options: argparse.Namespace) -> int:
+    from hackmatrix_core.benchmark import env
+
+    rows = []
+    for row in env.measure_env(options.num_envs or env.SIZES, options.repeats):
+        rows.append(row)
+        print(f"{row.num_envs:,} environments: {row.steps_per_second:,.0f} steps/s", flush=True)
+    print(f"\n{rows[0].num_devices} × {rows[0].platform}, medians of {options.repeats}\n{env.table(rows)}")
+    return 0
+
+
+def _benchmark_train(options: argparse.Namespace) -> int:
+    from hackmatrix_core.benchmark import training
+
+    try:
+        config = TrainConfig(num_envs=(options.num_envs or [TrainConfig().num_envs])[0])
+    except ValueError as error:
+        raise UsageError(error) from error
+    print(f"{config.num_envs} environments × {config.num_steps} steps, preset plan, medians of {options.repeats}")
+    for one_device in (False, True):
+        row = training.measure(config, options.repeats, one_device=one_device)
+        print(
+            f"{row.num_devices} × {row.platform}: {row.steps_per_second:,.0f} steps/s, {row.of_floor:.2f} of the "
+            f"{row.floor:,.0f} that the matrix products alone allow; lowering {row.lowering:.1f} s, compiling "
+            f"{row.compiling:.1f} s, peak memory {row.peak_memory / 2**20:,.0f} MiB",
+            flush=True,
+        )
+        if row.num_devices == 1:
+            break
+    lowering, compiling = training.measure_second_start(config)
+    print(f"with the compilation cache: lowering {lowering:.1f} s, compiling {compiling:.1f} s", flush=True)
+    for size in training.measure_memory(config, options.num_envs or training.MEMORY_SIZES):
+        state, temporary = (amount / 2**20 for amount in (size.state, size.temporary))
+        print(
+            f"device memory of {size.num_envs:,}: {state:,.0f} MiB kept, {temporary:,.0f} MiB in an update", flush=True
+        )
+    return 0

@@ -1,0 +1,142 @@
+"""The command `hackmatrix train`."""
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import jax
+
+from hackmatrix_core.cli.arguments import Commands, at_least_one, count, positive, purpose
+from hackmatrix_core.cli.evaluate import evaluate_run
+from hackmatrix_core.cli.watch import write_replay
+from hackmatrix_core.errors import UsageError, UserError
+from hackmatrix_core.training.config import (
+    PRESETS,
+    TrainConfig,
+    devices_of_cores,
+    get_device_config,
+    preset_for_device,
+)
+
+SIGNAL_CODES = {"SIGINT": 130, "SIGTERM": 143}
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser("train", help="train an agent", description=purpose(run))
+    command.set_defaults(command=run)
+    command.add_argument(
+        "--preset", choices=["auto", *PRESETS], help="where the config starts from (default: auto, by the device)"
+    )
+    command.add_argument("--run-dir", metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument("--minutes", type=positive, metavar="M", help="stop after training this long")
+    command.add_argument(
+        "--evaluate-games",
+        type=count,
+        default=200,
+        metavar="N",
+        help="games of the evaluation at the end (default: 200, 0 for none)",
+    )
+    command.add_argument("--tensorboard", action="store_true", help="write event files for TensorBoard, too")
+    command.add_argument("--wandb", action="store_true", help="log to Weights & Biases, too")
+    processes = command.add_argument_group("several machines (see the README)")
+    processes.add_argument("--distributed", action="store_true", help="be one process of a run on several machines")
+    processes.add_argument("--coordinator", metavar="HOST:PORT", help="the first process (default: of the cluster)")
+    processes.add_argument("--num-processes", type=at_least_one, metavar="N", help="default: of the cluster")
+    processes.add_argument("--process-id", type=count, metavar="I", help="default: of the cluster")
+    fields = command.add_argument_group("config (defaults are those of the preset)")
+    for field in dataclasses.fields(TrainConfig):
+        flag = "--" + field.name.replace("_", "-")
+        fields.add_argument(
+            flag,
+            dest=field.name,
+            type=field.type,
+            metavar="N" if field.type is int else "X",
+            help=f"{field.metadata['help']} (plan: {field.default:g})"
+            if field.type is float
+            else f"{field.metadata['help']} (plan: {field.default})",
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """`hackmatrix train`: train, save, and evaluate against the baselines."""
+    from hackmatrix_core.training.devices import told_by_first
+    from hackmatrix_core.training.monitoring import default_display
+    from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
+    from hackmatrix_core.training.trainer import Trainer
+
+    if options.distributed:
+        _join_processes(options)
+    devices_of_cores()
+    run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
+    is_first = jax.process_index() == 0
+    # The first process alone has the run that may be resumed, and chooses for its device.
+    chosen = _train_config(options, run_dir).to_dict() if is_first else {}
+    config = TrainConfig.from_dict(json.loads(told_by_first(json.dumps(chosen))))
+    callbacks = [default_display()]
+    if options.tensorboard and is_first:
+        callbacks.append(TensorBoard(run_dir))
+    if options.wandb and is_first:
+        callbacks.append(WeightsAndBiases(run_dir, config))
+    trainer = Trainer(config, run_dir, callbacks=callbacks, resume=options.resume, minutes=options.minutes)
+    if is_first:
+        print(f"run directory {run_dir}")
+    result = trainer.run()
+    if not is_first:
+        return SIGNAL_CODES.get(result.stopped_by or "", 0)
+    if result.stopped_by in SIGNAL_CODES:
+        print(f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {run_dir}")
+        return SIGNAL_CODES[result.stopped_by]
+    if result.stopped_by == "time":
+        print(f"time is up. Go on with: hackmatrix train --resume --run-dir {run_dir}")
+    if options.evaluate_games:
+        evaluate_run(run_dir, options.evaluate_games, config.seed)
+        write_replay(str(run_dir), config.seed, str(run_dir / "replay.html"))
+    for name in ("curves.png", "metrics.jsonl", "checkpoints"):
+        print(f"{name.partition('.')[0]} {run_dir / name}")
+    return 0
+
+
+def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
+    """The config of the stored run when it is resumed, else of the preset; with the given fields changed."""
+    changes = {
+        f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
+    }
+    try:
+        if options.resume:
+            return dataclasses.replace(_stored_config(options, run_dir), **changes)
+        device = get_device_config()
+        if options.preset in (None, "auto"):
+            return preset_for_device(device, **changes)
+        return TrainConfig.preset(options.preset, **changes)
+    except ValueError as error:
+        raise UsageError(error) from error
+
+
+def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
+    if options.run_dir is None or options.preset is not None:
+        raise UsageError("--resume needs --run-dir and takes the config from there, without --preset")
+    config = None
+    if (run_dir / "checkpoints").is_dir():
+        from hackmatrix_core.training.checkpointing import Checkpoints
+
+        checkpoints = Checkpoints(run_dir / "checkpoints")
+        config = checkpoints.stored_config()
+        checkpoints.close()
+    if config is None:
+        raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave --resume out to start a run there")
+    return config
+
+
+def _join_processes(options: argparse.Namespace) -> None:
+    """Make this process one of a run on several machines."""
+    try:
+        jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"the processes did not find each other: {error}. Outside of a TPU pod, Slurm or MPI give --coordinator "
+            "HOST:PORT, --num-processes and --process-id"
+        ) from error

@@ -1,0 +1,39 @@
+"""The command `hackmatrix watch`."""
+
+import argparse
+
+import jax
+
+from hackmatrix_core.cli.arguments import Commands, purpose, seed
+from hackmatrix_core.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser("watch", help="see a game of an agent", description=purpose(run))
+    command.set_defaults(command=run)
+    command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, random or greedy")
+    command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the game (default: 0)")
+    command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
+    command.add_argument("--out", default="replay.html", metavar="FILE", help="the page (default: replay.html)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """`hackmatrix watch`: record a game of an agent and write it as a page that plays it in any browser."""
+    write_replay(options.run, options.seed, options.out, argmax=options.argmax)
+    return 0
+
+
+def write_replay(run: str, seed: int, out: str, *, argmax: bool = False) -> None:
+    """Record a game of the run's policy and write it as a page."""
+    from hackmatrix_core.training.loading import load_policy
+    from hackmatrix_core.viewing import recording
+    from hackmatrix_core.viewing.replay import replay
+
+    episode = recording.record(load_policy(run, greedy=argmax), jax.random.key(seed))
+    try:
+        target = replay(episode, f"{run}, seed {seed}").save(out)
+    except OSError as error:
+        raise UsageError(f"--out {out} can not be written: {error.strerror}") from error
+    print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
+    print(f"replay {target}")

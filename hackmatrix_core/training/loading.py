@@ -1,0 +1,26 @@
+"""Trained agents, and the baselines, as policies: by the directory of a run or by name."""
+
+import os
+
+from hackmatrix_core.agent import pretrained
+from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
+from hackmatrix_core.training.checkpointing import load_params
+from hackmatrix_core.training.config import TrainConfig
+
+
+def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:
+    """The policy of a run, the pretrained agent, or a baseline by its name.
+
+    Args:
+        path_or_name: `pretrained`, `random`, `greedy`, or a path: a run directory (its newest checkpoint), or one
+            checkpoint in it.
+        greedy: for a network: the likeliest action instead of a sampled one.
+
+    Raises:
+        CheckpointError: no checkpoint there, or it can not be read.
+    """
+    if path_or_name in BASELINES:
+        return BASELINES[path_or_name]
+    params, about = pretrained.load() if path_or_name == "pretrained" else load_params(path_or_name)
+    config = TrainConfig.from_dict(about["config"])
+    return NetworkPolicy(params, config.hidden_dim, config.num_layers, greedy, config.cell_dim)
