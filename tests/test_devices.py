@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.devices import Crew
+from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.masked_ppo import make_agent
 from tests import probe_environments as probes
@@ -108,7 +108,7 @@ def test_devices_that_can_not_share_equally(monkeypatch):
     devices = jax.devices() * 3
     monkeypatch.setattr(jax, "devices", lambda: devices)
     agent = make_agent(TrainConfig(num_envs=8, num_minibatches=4), probes.CuedAction())
-    assert len(Crew.of(agent).devices) == 2
+    assert len(DeviceGroup.of(agent).devices) == 2
     monkeypatch.setattr(jax, "process_count", lambda: 3)
     with pytest.raises(UserError, match=r"num_envs is 8, which 3 devices .* Set num_envs to a multiple of 12"):
-        Crew.of(agent)
+        DeviceGroup.of(agent)

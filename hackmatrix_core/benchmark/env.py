@@ -54,7 +54,7 @@ def measure_env(sizes: Sequence[int] = SIZES, repeats: int = 5) -> Iterator[EnvS
         One `EnvSpeed` a size, as soon as it is measured.
     """
     for size in sizes:
-        yield machine.apart(_measure, size, repeats)
+        yield machine.in_own_process(_measure, size, repeats)
 
 
 def table(rows: Sequence[EnvSpeed]) -> str:

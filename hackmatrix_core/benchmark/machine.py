@@ -9,7 +9,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def apart(function: Callable[..., Result], *arguments: object) -> Result:
+def in_own_process(function: Callable[..., Result], *arguments: object) -> Result:
     """What the function returns in a fresh process, so that memory and compilation are those of this call alone."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)

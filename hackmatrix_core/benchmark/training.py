@@ -22,7 +22,7 @@ from jax.sharding import Mesh, PartitionSpec
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.game.vectorization.backend import compiler_options
 from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores, return_free_memory
-from hackmatrix_core.training.devices import Crew
+from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.masked_ppo import make_agent
 from hackmatrix_core.training.trainer import training_environment
 
@@ -54,14 +54,14 @@ class DeviceMemory:
 
 def measure(config: TrainConfig, repeats: int, *, one_device: bool = False) -> TrainSpeed:
     """Time updates of training and their floor in turn, on all devices (cores, on a CPU) or on one."""
-    return machine.apart(_measure, config, repeats, one_device)
+    return machine.in_own_process(_measure, config, repeats, one_device)
 
 
 def measure_second_start(config: TrainConfig) -> tuple[float, float]:
     """Seconds of lowering and of compiling in a process that finds the program in the compilation cache."""
     with tempfile.TemporaryDirectory() as cache:
-        machine.apart(_start, config, cache)
-        return machine.apart(_start, config, cache)
+        machine.in_own_process(_start, config, cache)
+        return machine.in_own_process(_start, config, cache)
 
 
 def measure_memory(config: TrainConfig, sizes: Sequence[int] = MEMORY_SIZES) -> Iterator[DeviceMemory]:
@@ -70,32 +70,32 @@ def measure_memory(config: TrainConfig, sizes: Sequence[int] = MEMORY_SIZES) -> 
         changed = dataclasses.replace(
             config, num_envs=size, total_timesteps=max(config.total_timesteps, size * config.num_steps)
         )
-        yield machine.apart(_memory, changed)
+        yield machine.in_own_process(_memory, changed)
 
 
-def _crew(config: TrainConfig, *, one_device: bool = False) -> Crew:
+def _group(config: TrainConfig, *, one_device: bool = False) -> DeviceGroup:
     if not one_device:
         devices_of_cores()
-    return Crew.of(make_agent(config, training_environment()))
+    return DeviceGroup.of(make_agent(config, training_environment()))
 
 
-def _compiled(crew: Crew) -> tuple[Any, float, float]:
+def _compiled(group: DeviceGroup) -> tuple[Any, float, float]:
     """The compiled update, the seconds that it took to lower and to compile it."""
-    template = jax.eval_shape(crew.init())
+    template = jax.eval_shape(group.init())
     start = time.perf_counter()
-    lowered = crew.update(template)
+    lowered = group.update(template)
     middle = time.perf_counter()
     return lowered.compile(), middle - start, time.perf_counter() - middle
 
 
 def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
     jax.config.update("jax_enable_compilation_cache", False)
-    crew = _crew(config, one_device=one_device)
-    update, lowering, compiling = _compiled(crew)
+    group = _group(config, one_device=one_device)
+    update, lowering, compiling = _compiled(group)
     return_free_memory()
-    runner, _ = jax.block_until_ready(update(crew.init()()))
+    runner, _ = jax.block_until_ready(update(group.init()()))
     peak = machine.peak_memory()
-    floor, arguments = _floor(crew)
+    floor, arguments = _floor(group)
 
     speeds, floors = [], []
     for _ in range(repeats):
@@ -106,8 +106,8 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
         speeds.append(config.batch_size / (middle - start))
         floors.append(config.batch_size / (time.perf_counter() - middle))
     return TrainSpeed(
-        num_devices=len(crew.devices),
-        platform=crew.devices[0].platform,
+        num_devices=len(group.devices),
+        platform=group.devices[0].platform,
         steps_per_second=statistics.median(speeds),
         floor=statistics.median(floors),
         of_floor=statistics.median(speed / most for speed, most in zip(speeds, floors, strict=True)),
@@ -117,15 +117,15 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
     )
 
 
-def _floor(crew: Crew) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def _floor(group: DeviceGroup) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The compiled matrix products of one update, and what they are applied to."""
-    agent, config, count = crew.agent, crew.agent.config, len(crew.devices)
+    agent, config, count = group.agent, group.agent.config, len(group.devices)
     envs = config.num_envs // count
     minibatch = envs * config.num_steps // config.num_minibatches
 
     @functools.partial(
         jax.shard_map,
-        mesh=Mesh(np.array(crew.devices), "device"),
+        mesh=Mesh(np.array(group.devices), "device"),
         in_specs=(PartitionSpec(), PartitionSpec("device")),
         out_specs=PartitionSpec(),
         check_vma=False,
@@ -159,11 +159,11 @@ def _floor(crew: Crew) -> tuple[Callable[..., Any], tuple[Any, ...]]:
 
 def _start(config: TrainConfig, cache: str) -> tuple[float, float]:
     jax.config.update("jax_compilation_cache_dir", cache)
-    _, lowering, compiling = _compiled(_crew(config))
+    _, lowering, compiling = _compiled(_group(config))
     return lowering, compiling
 
 
 def _memory(config: TrainConfig) -> DeviceMemory:
-    compiled, _, _ = _compiled(_crew(config, one_device=True))
+    compiled, _, _ = _compiled(_group(config, one_device=True))
     sizes = compiled.memory_analysis()
     return DeviceMemory(config.num_envs, sizes.argument_size_in_bytes, sizes.temp_size_in_bytes)

@@ -63,7 +63,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
-    from hackmatrix_core.training.devices import told_by_first
+    from hackmatrix_core.training.devices import broadcast_from_first
     from hackmatrix_core.training.monitoring import default_display
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     is_first = jax.process_index() == 0
     # The first process alone has the run that may be resumed, and chooses for its device.
     chosen = _train_config(options, run_dir).to_dict() if is_first else {}
-    config = TrainConfig.from_dict(json.loads(told_by_first(json.dumps(chosen))))
+    config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
     callbacks = [default_display()]
     if options.tensorboard and is_first:
         callbacks.append(TensorBoard(run_dir))

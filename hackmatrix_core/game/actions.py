@@ -10,6 +10,7 @@ import numpy as np
 from hackmatrix_core.game import board, history
 from hackmatrix_core.game.combat import fight, line_of_sight
 from hackmatrix_core.game.mask import CREDITS, ENERGY
+from hackmatrix_core.game.occupancy import Occupancy, occupancy_of
 from hackmatrix_core.game.siphon import Loot, missed_by_siphon, siphoned
 from hackmatrix_core.game.spawning import compacted
 from hackmatrix_core.game.state import (
@@ -51,10 +52,9 @@ from hackmatrix_core.game.state import (
     WARP,
     GameState,
 )
-from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import total
-from hackmatrix_core.game.vectorization.sparse import where_needed
-from hackmatrix_core.game.view import View, view
+from hackmatrix_core.game.vectorization.sparse import apply_where
 
 MIN_INTERVAL = 4
 _CELL_INDEX = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
@@ -72,21 +72,21 @@ class Effect(NamedTuple):
     ends_turn: jax.Array  # bool: the enemies move next (R4.4)
 
 
-def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) -> tuple[GameState, Effect]:
+def perform(state: GameState, occupancy: Occupancy, action: jax.Array, seed: jax.Array) -> tuple[GameState, Effect]:
     """Carry out the player's action.
 
     Args:
         state: games along the last axis, with their newest snapshots, packed, in place of the histories.
-        seen: the view of `state`.
+        occupancy: the occupancy of `state`.
         action: int32 (N,), a valid action, or −1 to do nothing.
         seed: uint32 (2, N).
 
     Returns:
         The state and the effect. An undo has not been taken off the history yet.
     """
-    hits = ~board.is_empty(line_of_sight(seen, action) & (seen.enemies | seen.transmissions))
+    hits = ~board.is_empty(line_of_sight(occupancy, action) & (occupancy.enemies | occupancy.transmissions))
     newest = history.unpack(state.history)
-    work = Work(
+    inputs = BoardAction(
         cells=state.cells,
         entities=state.entities,
         newest_cells=newest.cells,
@@ -98,36 +98,38 @@ def perform(state: GameState, seen: View, action: jax.Array, seed: jax.Array) ->
         seed=seed,
     )
     zero = jnp.zeros_like(action)
-    nothing = Done(state.cells, state.entities, zero, zero, zero - 1, Loot(zero, zero, zero, zero, state.programs))
+    nothing = BoardChange(
+        state.cells, state.entities, zero, zero, zero - 1, Loot(zero, zero, zero, zero, state.programs)
+    )
     changes_board = (_CHANGES_BOARD >> action.astype(jnp.uint32)) & 1 != 0
-    done = where_needed(_worked, hits | changes_board, (work,), nothing, groups=8)
+    change = apply_where(_change_board, hits | changes_board, (inputs,), nothing, groups=8)
 
     is_direction = (action >= 0) & (action < SIPHON)
     walks = is_direction & ~hits
-    warps = done.warp_cell >= 0
+    warps = change.warp_cell >= 0
     goal = board.neighbour_cells(state.position)
     goal = jnp.sum(jnp.where(action[None] == np.arange(4, dtype=np.int32)[:, None], goal, 0), axis=0)
-    position = jnp.where(walks, goal, jnp.where(warps, done.warp_cell, state.position))
+    position = jnp.where(walks, goal, jnp.where(warps, change.warp_cell, state.position))
 
     here = _CELL_INDEX == position[None]
-    content = total(jnp.where(here, CONTENT.get(done.cells), 0))
+    content = total(jnp.where(here, CONTENT.get(change.cells), 0))
     picked_up = walks & (content == DATA_SIPHON)
     completed = (walks & (content == EXIT)) | (warps & (position == state.exit))
-    cells = jnp.where(here & picked_up[None], done.cells & ~np.uint32(BLOCK), done.cells)
+    cells = jnp.where(here & picked_up[None], change.cells & ~np.uint32(BLOCK), change.cells)
 
     state = dataclasses.replace(state, position=position)
-    state = _settle_accounts(state, action, done.loot, picked_up)
+    state = _settle_accounts(state, action, change.loot, picked_up)
     undone = {
         name: jnp.where(action == UNDO, getattr(newest, name), getattr(state, name))
         for name in SNAPSHOT_FIELDS
         if name not in ("cells", "entities")
     }
-    state = dataclasses.replace(state, **undone, cells=cells, entities=done.entities)
+    state = dataclasses.replace(state, **undone, cells=cells, entities=change.entities)
     ends_turn = (is_direction | (action == SIPHON) | (action == WAIT)) & ~completed
-    return state, Effect(done.kills, done.missed, picked_up, completed, ends_turn)
+    return state, Effect(change.kills, change.missed, picked_up, completed, ends_turn)
 
 
-class Work(NamedTuple):
+class BoardAction(NamedTuple):
     """What the actions that change the board depend on; games along the last axis."""
 
     cells: jax.Array  # uint32 (36, N)
@@ -141,7 +143,7 @@ class Work(NamedTuple):
     seed: jax.Array  # uint32 (2, N)
 
 
-class Done(NamedTuple):
+class BoardChange(NamedTuple):
     """What these actions did."""
 
     cells: jax.Array  # uint32 (36, N)
@@ -152,17 +154,17 @@ class Done(NamedTuple):
     loot: Loot
 
 
-def _worked(work: Work) -> Done:
-    seen = apart(view)(work)
-    siphons, undoes = work.action == SIPHON, (work.action == UNDO)[None]
-    missed = jnp.where(siphons, apart(missed_by_siphon)(work, seen), 0)
-    combat = fight(work, seen)
-    cells = _crash_and_reduce(work.cells, seen, work.action)
-    cells, loot = apart(siphoned)(cells, seen, work.programs, siphons)
+def _change_board(inputs: BoardAction) -> BoardChange:
+    occupancy = uninlined(occupancy_of)(inputs)
+    siphons, undoes = inputs.action == SIPHON, (inputs.action == UNDO)[None]
+    missed = jnp.where(siphons, uninlined(missed_by_siphon)(inputs, occupancy), 0)
+    combat = fight(inputs, occupancy)
+    cells = _crash_and_reduce(inputs.cells, occupancy, inputs.action)
+    cells, loot = uninlined(siphoned)(cells, occupancy, inputs.programs, siphons)
     entities = compacted(combat.entities, jnp.where(KIND.get(combat.entities) == ENEMY, 0, 1))
-    return Done(
-        cells=jnp.where(undoes, work.newest_cells, cells),
-        entities=jnp.where(undoes, work.newest_entities, entities),
+    return BoardChange(
+        cells=jnp.where(undoes, inputs.newest_cells, cells),
+        entities=jnp.where(undoes, inputs.newest_entities, entities),
         kills=combat.kills,
         missed=missed,
         warp_cell=combat.warp_cell,
@@ -170,11 +172,11 @@ def _worked(work: Work) -> Done:
     )
 
 
-def _crash_and_reduce(cells: jax.Array, seen: View, action: jax.Array) -> jax.Array:
-    near = board.around(seen.player) & ~seen.player
-    crashed = jnp.where((action == CRASH)[None], near & seen.blocks, np.uint32(0))
+def _crash_and_reduce(cells: jax.Array, occupancy: Occupancy, action: jax.Array) -> jax.Array:
+    near = board.around(occupancy.player) & ~occupancy.player
+    crashed = jnp.where((action == CRASH)[None], near & occupancy.blocks, np.uint32(0))
     cells = jnp.where(board.to_mask(crashed), cells & ~np.uint32(BLOCK), cells)
-    reduced = jnp.where((action == REDUC)[None], seen.blocks & ~seen.siphoned, np.uint32(0))
+    reduced = jnp.where((action == REDUC)[None], occupancy.blocks & ~occupancy.siphoned, np.uint32(0))
     reduced = board.to_mask(reduced) & BLOCK_SPAWN.test(cells)
     return jnp.where(reduced, cells - np.uint32(1 << BLOCK_SPAWN.shift), cells)
 

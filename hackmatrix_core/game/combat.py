@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board, random
+from hackmatrix_core.game.occupancy import Occupancy
 from hackmatrix_core.game.random import Stream
 from hackmatrix_core.game.spawning import SLOTS
 from hackmatrix_core.game.state import (
@@ -41,9 +42,8 @@ from hackmatrix_core.game.state import (
     VIRUS,
     WARP,
 )
-from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import last_row, least, total
-from hackmatrix_core.game.view import View
 
 _FAR = np.int32(1 << 20)
 _CELL_INDEX = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
@@ -81,7 +81,7 @@ class Fighter(Protocol):
         """uint32 (2, N)."""
 
 
-def line_of_sight(seen: View, action: jax.Array) -> jax.Array:
+def line_of_sight(occupancy: Occupancy, action: jax.Array) -> jax.Array:
     """The cells from the player along a direction to the first block: bitboard (2, N), empty for other actions."""
 
     def shift(cells: jax.Array) -> jax.Array:
@@ -90,48 +90,51 @@ def line_of_sight(seen: View, action: jax.Array) -> jax.Array:
             shifted = jnp.where((action == direction)[None], by(cells), shifted)
         return shifted
 
-    ray = shift(seen.player)
+    ray = shift(occupancy.player)
     line = ray
     for _ in range(BOARD_SIZE - 2):
-        ray = shift(ray & ~seen.blocks)
+        ray = shift(ray & ~occupancy.blocks)
         line = line | ray
     return line
 
 
-def fight(state: Fighter, seen: View) -> Combat:
-    """The action's effect on the entities; `seen` is the view of the state that the fighter is of."""
+def fight(state: Fighter, occupancy: Occupancy) -> Combat:
+    """The action's effect on the entities; `occupancy` is the occupancy of the state that the fighter is of."""
     action = state.action
-    target, meets_transmission = apart(_look_ahead)(state, seen)
-    bombed = _nearest_daemon(state, seen)
-    warped = _warp_target(state, seen)
-    warp_cell, warp_kind_is_enemy = _at(seen.cell, warped, -1), _at(seen.is_enemy.astype(jnp.int32), warped, 0) != 0
+    target, meets_transmission = uninlined(_look_ahead)(state, occupancy)
+    bombed = _nearest_daemon(state, occupancy)
+    warped = _warp_target(state, occupancy)
+    warp_cell, warp_kind_is_enemy = (
+        _at(occupancy.cell, warped, -1),
+        _at(occupancy.is_enemy.astype(jnp.int32), warped, 0) != 0,
+    )
 
-    near = board.contains(board.around(seen.player) & ~seen.player, seen.cell)
-    removed = (seen.is_enemy | seen.is_transmission) & (
+    near = board.contains(board.around(occupancy.player) & ~occupancy.player, occupancy.cell)
+    removed = (occupancy.is_enemy | occupancy.is_transmission) & (
         ((SLOTS == target[None]) & meets_transmission[None])
         | (SLOTS == bombed[None])
         | ((action == CRASH)[None] & near)
-        | ((seen.cell == warp_cell[None]) & (seen.is_enemy == warp_kind_is_enemy[None]))
+        | ((occupancy.cell == warp_cell[None]) & (occupancy.is_enemy == warp_kind_is_enemy[None]))
     )
-    harmed = apart(_harmed)(state, seen, target, bombed) & ~removed
+    harmed = uninlined(_harmed)(state, occupancy, target, bombed) & ~removed
     damage = jnp.where((action == D_BOM) | (action == ANTI_V), 1, state.attack)
 
-    transformed = (action == POLY)[None] & seen.is_enemy
+    transformed = (action == POLY)[None] & occupancy.is_enemy
     turn_by = 1 + random.below(random.bits(state.seed, Stream.POLY, SLOTS), jnp.int32(3))
-    new_type = jnp.where(transformed, (seen.type + turn_by) & 3, seen.type)
-    more_hp = jnp.where(transformed, _full_hp(new_type) - _full_hp(seen.type), 0)
+    new_type = jnp.where(transformed, (occupancy.type + turn_by) & 3, occupancy.type)
+    more_hp = jnp.where(transformed, _full_hp(new_type) - _full_hp(occupancy.type), 0)
     hp = HP.get(state.entities) + more_hp - jnp.where(harmed, damage[None], 0)
     dead = (harmed | transformed) & (hp <= 0)
 
     entities = HP.replace(TYPE.replace(state.entities, new_type), jnp.clip(hp, 0, MAX_HP))
     entities = jnp.where(harmed, entities | np.uint32(STUNNED.mask), entities)
-    delayed = (action == DELAY)[None] & seen.is_transmission
+    delayed = (action == DELAY)[None] & occupancy.is_transmission
     entities = jnp.where(delayed, entities + np.uint32(3 << TIMER.shift), entities)
     entities = jnp.where(removed | dead, np.uint32(0), entities)
-    entities = CELL.replace(entities, apart(_shoved)(state, seen)) * (entities != 0).astype(jnp.uint32)
+    entities = CELL.replace(entities, uninlined(_shoved)(state, occupancy)) * (entities != 0).astype(jnp.uint32)
 
     scheduled = SCHEDULED.test(state.entities)
-    kills = total((dead & ~scheduled).astype(jnp.int32)) + _removal_kills(seen, removed, scheduled)
+    kills = total((dead & ~scheduled).astype(jnp.int32)) + _removal_kills(occupancy, removed, scheduled)
     return Combat(entities, kills, warp_cell)
 
 
@@ -145,7 +148,7 @@ def _full_hp(enemy_type: jax.Array) -> jax.Array:
     return jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
 
 
-def _look_ahead(state: Fighter, seen: View) -> tuple[jax.Array, jax.Array]:
+def _look_ahead(state: Fighter, occupancy: Occupancy) -> tuple[jax.Array, jax.Array]:
     """What the look along a direction meets (R4.3): its slot, −1 for nothing; and whether it is a transmission."""
     is_direction = state.action[None] == np.arange(len(DIRECTIONS), dtype=np.int32)[:, None]
     d_row = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, :1], 0), axis=0)
@@ -157,77 +160,77 @@ def _look_ahead(state: Fighter, seen: View) -> tuple[jax.Array, jax.Array]:
         along, across = rows * d_row[None] + cols * d_col[None], rows * d_col[None] + cols * d_row[None]
         return jnp.where((along > 0) & (across == 0), along, _FAR)
 
-    wall = least(jnp.where(board.to_mask(seen.blocks), steps_ahead(_CELL_INDEX), _FAR))
-    steps = steps_ahead(seen.cell)
-    is_candidate = (seen.is_enemy | seen.is_transmission) & (steps < BOARD_SIZE) & (steps <= wall[None])
+    wall = least(jnp.where(board.to_mask(occupancy.blocks), steps_ahead(_CELL_INDEX), _FAR))
+    steps = steps_ahead(occupancy.cell)
+    is_candidate = (occupancy.is_enemy | occupancy.is_transmission) & (steps < BOARD_SIZE) & (steps <= wall[None])
     # The nearest; on one cell transmissions before enemies, then the order of the list.
-    order = steps * 128 + jnp.where(seen.is_enemy, 64, 0) + SLOTS
+    order = steps * 128 + jnp.where(occupancy.is_enemy, 64, 0) + SLOTS
     best = least(jnp.where(is_candidate, order, _FAR))
     found = jnp.any(is_direction, axis=0) & (best < _FAR)
     return jnp.where(found, best & 63, -1), found & (best & 64 == 0)
 
 
-def _nearest_daemon(state: Fighter, seen: View) -> jax.Array:
+def _nearest_daemon(state: Fighter, occupancy: Occupancy) -> jax.Array:
     """The slot that D_BOM removes (R8.2), −1 for other actions."""
-    is_daemon = seen.is_enemy & (seen.type == DAEMON)
-    order = board.manhattan(seen.cell, state.position[None]) * 64 + SLOTS
+    is_daemon = occupancy.is_enemy & (occupancy.type == DAEMON)
+    order = board.manhattan(occupancy.cell, state.position[None]) * 64 + SLOTS
     nearest = least(jnp.where(is_daemon, order, _FAR))
     return jnp.where((state.action == D_BOM) & (nearest < _FAR), nearest & 63, -1)
 
 
-def _warp_target(state: Fighter, seen: View) -> jax.Array:
+def _warp_target(state: Fighter, occupancy: Occupancy) -> jax.Array:
     """The slot of a uniformly random entity for WARP, −1 for other actions."""
-    length = total((seen.is_enemy | seen.is_transmission).astype(jnp.int32))
+    length = total((occupancy.is_enemy | occupancy.is_transmission).astype(jnp.int32))
     return jnp.where(state.action == WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
 
 
-def _harmed(state: Fighter, seen: View, target: jax.Array, bombed: jax.Array) -> jax.Array:
+def _harmed(state: Fighter, occupancy: Occupancy, target: jax.Array, bombed: jax.Array) -> jax.Array:
     """The enemies that the action damages: bool (36, N)."""
-    action, bomb = state.action, board.bit(_at(seen.cell, bombed, -1))
-    region = jnp.where((action == DEBUG)[None], seen.blocks, np.uint32(0))
-    region = jnp.where((action == HACK)[None], seen.siphoned, region)
+    action, bomb = state.action, board.bit(_at(occupancy.cell, bombed, -1))
+    region = jnp.where((action == DEBUG)[None], occupancy.blocks, np.uint32(0))
+    region = jnp.where((action == HACK)[None], occupancy.siphoned, region)
     region = jnp.where((action == D_BOM)[None], board.around(bomb) & ~bomb, region)
-    same_row = board.row_of(seen.cell) == board.row_of(state.position)[None]
-    same_col = board.col_of(seen.cell) == board.col_of(state.position)[None]
-    return seen.is_enemy & (
+    same_row = board.row_of(occupancy.cell) == board.row_of(state.position)[None]
+    same_col = board.col_of(occupancy.cell) == board.col_of(state.position)[None]
+    return occupancy.is_enemy & (
         (SLOTS == target[None])
-        | board.contains(region, seen.cell)
+        | board.contains(region, occupancy.cell)
         | ((action == ROW)[None] & same_row)
         | ((action == COL)[None] & same_col)
-        | ((action == ANTI_V)[None] & (seen.type == VIRUS))
+        | ((action == ANTI_V)[None] & (occupancy.type == VIRUS))
     )
 
 
-def _removal_kills(seen: View, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
+def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
     """Kills by removal without damage: one a cell and kind, by the first in the list, none if that is scheduled."""
     last = last_row(removed)
 
     def count(slot: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
         kills, enemies, transmissions = carry
         row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
-        here = jnp.where(row(removed)[None], board.bit(row(seen.cell)), np.uint32(0))
-        is_enemy = row(seen.is_enemy)
+        here = jnp.where(row(removed)[None], board.bit(row(occupancy.cell)), np.uint32(0))
+        is_enemy = row(occupancy.is_enemy)
         earlier = jnp.where(is_enemy[None], enemies, transmissions)
         kill = ~board.is_empty(here & ~earlier) & ~row(scheduled)
         enemies = jnp.where(is_enemy[None], enemies | here, enemies)
         transmissions = jnp.where(is_enemy[None], transmissions, transmissions | here)
         return kills + kill.astype(jnp.int32), enemies, transmissions
 
-    nowhere = jnp.zeros_like(seen.player)
+    nowhere = jnp.zeros_like(occupancy.player)
     init = (jnp.zeros(removed.shape[1:], jnp.int32), nowhere, nowhere)
     return lax.fori_loop(0, last + 1, count, init)[0]
 
 
-def _shoved(state: Fighter, seen: View) -> jax.Array:
+def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
     """The cell of each entity after PUSH or PULL (R8.1), unchanged after other actions: int32 (36, N)."""
     shoves = (state.action == PUSH) | (state.action == PULL)
     pulls = (state.action == PULL)[None]
-    row, col = board.row_of(seen.cell), board.col_of(seen.cell)
+    row, col = board.row_of(occupancy.cell), board.col_of(occupancy.cell)
     away_row = jnp.sign(row - board.row_of(state.position)[None])
     away_col = jnp.sign(col - board.col_of(state.position)[None])
     d_row, d_col = jnp.where(pulls, -away_row, away_row), jnp.where(pulls, -away_col, away_col)
-    goal = jnp.full_like(seen.cell, -1)
-    best = jnp.full_like(seen.cell, _FAR)
+    goal = jnp.full_like(occupancy.cell, -1)
+    best = jnp.full_like(occupancy.cell, _FAR)
     for row_step, col_step, exists in (
         (d_row, d_col, True),
         (d_row, jnp.zeros_like(d_col), d_row != 0),
@@ -239,7 +242,7 @@ def _shoved(state: Fighter, seen: View) -> jax.Array:
         cost = jnp.where(pulls, distance, -distance)
         better = is_candidate & (cost < best)
         goal, best = jnp.where(better, cell, goal), jnp.where(better, cost, best)
-    goes = seen.is_enemy & shoves[None] & (goal >= 0) & (goal != seen.cell)
+    goes = occupancy.is_enemy & shoves[None] & (goal >= 0) & (goal != occupancy.cell)
     last = last_row(goes)
 
     def move(slot: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -250,4 +253,4 @@ def _shoved(state: Fighter, seen: View) -> jax.Array:
         cells = jnp.where((SLOTS == slot) & moves[None], row(goal)[None], cells)
         return cells, claimed | here
 
-    return lax.fori_loop(0, last + 1, move, (seen.cell, jnp.zeros_like(seen.player)))[0]
+    return lax.fori_loop(0, last + 1, move, (occupancy.cell, jnp.zeros_like(occupancy.player)))[0]

@@ -30,9 +30,9 @@ from hackmatrix_core.game.state import (
     VIRUS,
     GameState,
 )
-from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import any_of, anywhere, least, total
-from hackmatrix_core.game.vectorization.sparse import where_needed
+from hackmatrix_core.game.vectorization.sparse import apply_where
 
 _SLOT_BITS = np.uint32(63)
 _SECOND_ROUND = np.uint32(1 << 31)
@@ -64,7 +64,7 @@ def enemy_turn(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.
     spawns = jnp.minimum(pending, MAX_ENTITIES) + due.astype(jnp.int32)  # there is room for no more
     first_flags = jnp.where(due, np.uint32(SCHEDULED.mask), np.uint32(FROM_SIPHON.mask))
     has_entities = state.entities[0] != 0
-    entities, hp = where_needed(
+    entities, hp = apply_where(
         _turn,
         moves & (has_entities | (spawns > 0)),
         (Turn(state.entities, state.hp, state.position, blocks, spawns, first_flags, seed),),
@@ -84,7 +84,7 @@ def enemy_turn(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.
 
 def _turn(turn: Turn) -> tuple[jax.Array, jax.Array]:
     """The entities and the player's hp after the turn."""
-    entities = apart(_arrived)(turn.entities)
+    entities = uninlined(_arrived)(turn.entities)
     entities, hp = _moved(turn._replace(entities=entities))
     spawns = Spawns(entities, turn.spawns, turn.first_flags, turn.position, turn.blocks, turn.seed)
     entities = spawn(spawns, flags=FROM_SIPHON.mask, stream=Stream.SPAWN)
@@ -138,7 +138,7 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
         word, next_key, occupied, hp = decide(key, word, shares_cell, occupied, hp)
         return jnp.where(chosen, next_key[None], keys), jnp.where(chosen, word[None], entities), occupied, hp
 
-    @apart
+    @uninlined
     def decide(
         key: jax.Array, word: jax.Array, shares_cell: jax.Array, occupied: jax.Array, hp: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game import board
+from hackmatrix_core.game.occupancy import Occupancy
 from hackmatrix_core.game.state import (
     ANTI_V,
     ATK_PLUS,
@@ -41,7 +42,6 @@ from hackmatrix_core.game.state import (
     GameState,
 )
 from hackmatrix_core.game.vectorization import reductions
-from hackmatrix_core.game.view import View
 
 CREDITS = np.array([program.credits for program in PROGRAMS], np.int32)
 ENERGY = np.array([program.energy for program in PROGRAMS], np.int32)
@@ -49,11 +49,15 @@ _DIRECTION_BITS = np.arange(4, dtype=np.uint32)[:, None]
 _ACTION_BITS = np.arange(NUM_ACTIONS, dtype=np.uint32)[:, None]
 
 
-def valid_actions(state: GameState, seen: View) -> jax.Array:
+def valid_actions(state: GameState, occupancy: Occupancy) -> jax.Array:
     """The valid actions as a set, by R4.1: uint32 (N,), bit i is action i."""
     owned = state.programs << FIRST_PROGRAM_ACTION
     paid = _paid(state.credits, CREDITS) & _paid(state.energy, ENERGY)
-    return _directions(state, seen) | _where(state.data_siphons > 0, SIPHON) | (owned & paid & _applicable(state, seen))
+    return (
+        _directions(state, occupancy)
+        | _where(state.data_siphons > 0, SIPHON)
+        | (owned & paid & _applicable(state, occupancy))
+    )
 
 
 def as_mask(actions: jax.Array) -> jax.Array:
@@ -70,9 +74,9 @@ def _where(condition: jax.Array, *actions: int) -> jax.Array:
     return jnp.where(condition, _set_of(*actions), np.uint32(0))
 
 
-def _directions(state: GameState, seen: View) -> jax.Array:
+def _directions(state: GameState, occupancy: Occupancy) -> jax.Array:
     cell = board.neighbour_cells(state.position)
-    is_open = (cell >= 0) & (~board.contains(seen.blocks, cell) | board.contains(seen.enemies, cell))
+    is_open = (cell >= 0) & (~board.contains(occupancy.blocks, cell) | board.contains(occupancy.enemies, cell))
     return jnp.sum(is_open.astype(jnp.uint32) << _DIRECTION_BITS, axis=0, dtype=jnp.uint32)
 
 
@@ -84,20 +88,20 @@ def _paid(amount: jax.Array, prices: np.ndarray) -> jax.Array:
     return paid
 
 
-def _applicable(state: GameState, seen: View) -> jax.Array:
+def _applicable(state: GameState, occupancy: Occupancy) -> jax.Array:
     """The programs that could be run if they were owned and paid for."""
 
     def any_in(cells: jax.Array) -> jax.Array:
         return ~board.is_empty(cells)
 
-    near = board.around(seen.player) & ~seen.player
-    to_reduce = seen.blocks & ~seen.siphoned & board.from_mask(BLOCK_SPAWN.test(state.cells))
+    near = board.around(occupancy.player) & ~occupancy.player
+    to_reduce = occupancy.blocks & ~occupancy.siphoned & board.from_mask(BLOCK_SPAWN.test(state.cells))
     return (
         _set_of(WAIT, STEP, SIPH_PLUS, EXCH)  # always: the cost of exch is its condition
-        | _where(any_in(seen.enemies), PUSH, PULL, WARP, POLY)
-        | _where(any_in(seen.transmissions), WARP, DELAY)
-        | _where(any_in(near & (seen.blocks | seen.enemies | seen.transmissions)), CRASH)
-        | _where(any_in(seen.enemies & seen.blocks), DEBUG)
+        | _where(any_in(occupancy.enemies), PUSH, PULL, WARP, POLY)
+        | _where(any_in(occupancy.transmissions), WARP, DELAY)
+        | _where(any_in(near & (occupancy.blocks | occupancy.enemies | occupancy.transmissions)), CRASH)
+        | _where(any_in(occupancy.enemies & occupancy.blocks), DEBUG)
         | _where(state.history_length > 0, UNDO)
         | _where(~state.show, SHOW)
         | _where(state.hp < MAX_HP, RESET)
@@ -105,14 +109,14 @@ def _applicable(state: GameState, seen: View) -> jax.Array:
         | _where(state.stage < NUM_STAGES, SCORE)
         | _where(any_in(to_reduce), REDUC)
         | _where(state.atk_plus_uses < 2, ATK_PLUS)
-        | _where(any_in(seen.siphoned), HACK)
-        | reductions.union(jnp.where(seen.is_enemy, _aimed_at(state, seen), np.uint32(0)))
+        | _where(any_in(occupancy.siphoned), HACK)
+        | reductions.union(jnp.where(occupancy.is_enemy, _aimed_at(state, occupancy), np.uint32(0)))
     )
 
 
-def _aimed_at(state: GameState, seen: View) -> jax.Array:
+def _aimed_at(state: GameState, occupancy: Occupancy) -> jax.Array:
     """The programs that each enemy alone makes applicable: a set (36, N)."""
-    in_row = board.row_of(seen.cell) == board.row_of(state.position)[None]
-    in_col = board.col_of(seen.cell) == board.col_of(state.position)[None]
-    by_type = _where(seen.type == DAEMON, D_BOM) | _where(seen.type == VIRUS, ANTI_V)
+    in_row = board.row_of(occupancy.cell) == board.row_of(state.position)[None]
+    in_col = board.col_of(occupancy.cell) == board.col_of(state.position)[None]
+    by_type = _where(occupancy.type == DAEMON, D_BOM) | _where(occupancy.type == VIRUS, ANTI_V)
     return _where(in_row, ROW) | _where(in_col, COL) | by_type

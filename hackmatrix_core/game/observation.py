@@ -46,7 +46,7 @@ from hackmatrix_core.game.state import (
     TYPE,
     GameState,
 )
-from hackmatrix_core.game.vectorization.batching import apart, batched
+from hackmatrix_core.game.vectorization.batching import batched, uninlined
 from hackmatrix_core.game.vectorization.reductions import last_row
 from hackmatrix_core.game.vectorization.rows import stacked
 
@@ -85,14 +85,14 @@ class Packed(NamedTuple):
 
 def packed(state: GameState) -> Packed:
     """The packed observation: arrays (…, N) for games along the last axis. Counts above 255 read as 255."""
-    return Packed(_player_values(state), state.programs, apart(_cell_words)(state))
+    return Packed(_player_values(state), state.programs, uninlined(_cell_words)(state))
 
 
 @functools.partial(batched, games_last=False)
 def compact(observation: Packed) -> jax.Array:
     """The compact observation of one game: uint8 (1545,)."""
     owned = ((observation.programs[:, None] >> np.arange(NUM_PROGRAMS, dtype=np.uint32)[None]) & 1).astype(jnp.uint8)
-    cells = apart(_cell_values)(*observation.cells)
+    cells = uninlined(_cell_values)(*observation.cells)
     return jnp.concatenate([observation.player, owned, cells.reshape(cells.shape[0], -1)], axis=1)
 
 

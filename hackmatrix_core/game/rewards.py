@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game import board
+from hackmatrix_core.game.occupancy import Occupancy
 from hackmatrix_core.game.state import (
     CELL,
     ENEMY,
@@ -16,10 +17,9 @@ from hackmatrix_core.game.state import (
     SIPHON,
     GameState,
 )
-from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import any_of
 from hackmatrix_core.game.vectorization.rows import stacked
-from hackmatrix_core.game.view import View
 
 REWARD_PARTS = (
     "step_penalty",
@@ -58,8 +58,8 @@ class Transition(NamedTuple):
     died: jax.Array  # bool
 
 
-def reward_parts(happened: Transition, seen: View) -> jax.Array:
-    """The parts: float32 (15, N), in the order of `REWARD_PARTS`; `seen` is the view of the old state."""
+def reward_parts(happened: Transition, occupancy: Occupancy) -> jax.Array:
+    """The parts: float32 (15, N), in the order of `REWARD_PARTS`; `occupancy` is the occupancy of the old state."""
     old, new, completed, died = happened.old, happened.new, happened.completed, happened.died
 
     def number(value: jax.Array) -> jax.Array:
@@ -68,7 +68,7 @@ def reward_parts(happened: Transition, seen: View) -> jax.Array:
     def if_true(condition: jax.Array, value: jax.Array | float) -> jax.Array:
         return jnp.where(condition, jnp.float32(value), jnp.float32(0))
 
-    nearer = number(jnp.maximum(apart(_distance_gain)(happened, seen), 0))
+    nearer = number(jnp.maximum(uninlined(_distance_gain)(happened, occupancy), 0))
     killer_near = any_of(
         (KIND.get(new.entities) == ENEMY)
         & FROM_SIPHON.test(new.entities)
@@ -101,7 +101,7 @@ def by_name(parts: jax.Array) -> dict[str, jax.Array]:
     return dict(zip(REWARD_PARTS, parts, strict=True))
 
 
-def _distance_gain(happened: Transition, seen: View) -> jax.Array:
+def _distance_gain(happened: Transition, occupancy: Occupancy) -> jax.Array:
     """Old less new walking distance to the exit; the new one is 0 where the stage was completed. int32 (N,)."""
     old, new = happened.old, happened.new
 
@@ -109,6 +109,6 @@ def _distance_gain(happened: Transition, seen: View) -> jax.Array:
         return jnp.concatenate([before, after], axis=-1)
 
     exits, players = both(old.exit, new.exit), both(old.position, new.position)
-    walls = both(seen.blocks, happened.new_blocks)
+    walls = both(occupancy.blocks, happened.new_blocks)
     before, after = jnp.split(board.walking_distance(board.bit(exits), board.bit(players), walls), 2)
     return before - jnp.where(happened.completed, 0, after)

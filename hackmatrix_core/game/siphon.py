@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import board
+from hackmatrix_core.game.occupancy import Occupancy
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -22,7 +23,6 @@ from hackmatrix_core.game.state import (
     SIPHONED,
 )
 from hackmatrix_core.game.vectorization.reductions import largest, total, union
-from hackmatrix_core.game.view import View
 
 
 class Loot(NamedTuple):
@@ -35,21 +35,21 @@ class Loot(NamedTuple):
     programs: jax.Array  # uint32 (N,)
 
 
-def siphoned(cells: jax.Array, seen: View, programs: jax.Array, siphons: jax.Array) -> tuple[jax.Array, Loot]:
+def siphoned(cells: jax.Array, occupancy: Occupancy, programs: jax.Array, siphons: jax.Array) -> tuple[jax.Array, Loot]:
     """R5 on the board.
 
     Args:
         cells: uint32 (36, N).
-        seen: the view of the state.
+        occupancy: the occupancy of the state.
         programs: uint32 (N,), those owned.
         siphons: bool (N,), the games in which there is a siphon.
 
     Returns:
         The new cells and what the siphoned ones gave; 0 where there was no siphon.
     """
-    centre = jnp.where(siphons[None], seen.player, np.uint32(0))
-    fresh = board.to_mask((centre | board.neighbours(centre)) & ~seen.siphoned)
-    is_block, content = board.to_mask(seen.blocks), CONTENT.get(cells)
+    centre = jnp.where(siphons[None], occupancy.player, np.uint32(0))
+    fresh = board.to_mask((centre | board.neighbours(centre)) & ~occupancy.siphoned)
+    is_block, content = board.to_mask(occupancy.blocks), CONTENT.get(cells)
     opened, drained = fresh & is_block, fresh & ~is_block
 
     def gain(where: jax.Array, amount: jax.Array) -> jax.Array:
@@ -86,9 +86,9 @@ class Siphon(Protocol):
         """uint32 (N,), those owned."""
 
 
-def missed_by_siphon(state: Siphon, seen: View) -> jax.Array:
+def missed_by_siphon(state: Siphon, occupancy: Occupancy) -> jax.Array:
     """Credits plus energy that a better siphon cell would have given more than the player's (R10.1): int32 (N,)."""
-    cells, is_block, is_fresh = state.cells, board.to_mask(seen.blocks), ~board.to_mask(seen.siphoned)
+    cells, is_block, is_fresh = state.cells, board.to_mask(occupancy.blocks), ~board.to_mask(occupancy.siphoned)
     value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
     content = CONTENT.get(cells)
     open_fresh = is_fresh & ~is_block
@@ -108,7 +108,7 @@ def missed_by_siphon(state: Siphon, seen: View) -> jax.Array:
 
     my_resources, my_data, my_programs = map(at_player, (resources, data, programs))
     credits, energy = (resources & 0xFFFF) - (my_resources & 0xFFFF), (resources >> 16) - (my_resources >> 16)
-    must_cover = board.neighbours(seen.player) & seen.blocks & ~seen.siphoned
+    must_cover = board.neighbours(occupancy.player) & occupancy.blocks & ~occupancy.siphoned
     covered = _plus_sum(board.to_mask(must_cover).astype(jnp.int32)) == board.count(must_cover)[None]
     wants_blocks = (my_data != 0) | (my_programs != 0)
     candidate = ~is_block & (covered | ~wants_blocks)

@@ -9,7 +9,7 @@ from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, NUM_CELLS, TIMER, TRANSMISSION, TYPE
-from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import anywhere, last_row, total
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
@@ -85,7 +85,7 @@ def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
         entities = jnp.where((length[None] == SLOTS) & is_new[None], word[None], entities)
         return _Spawning(entities, free, length + is_new.astype(jnp.int32), tried + 1)
 
-    @apart
+    @uninlined
     def drawn(free: jax.Array, length: jax.Array, tried: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The new transmission (0 for none) and the cells that stay free."""
         which, which_type, first, second = (random.bits(seed, stream, 4 * tried + i) for i in range(4))

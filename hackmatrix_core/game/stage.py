@@ -40,7 +40,7 @@ from hackmatrix_core.game.state import (
     Snapshot,
 )
 from hackmatrix_core.game.vectorization.reductions import anywhere
-from hackmatrix_core.game.vectorization.sparse import where_needed
+from hackmatrix_core.game.vectorization.sparse import apply_where
 
 MIN_BLOCKS, MAX_BLOCKS = 5, 11
 MAX_LAYOUTS = 100
@@ -111,7 +111,7 @@ def generate(
         seed: uint32 (2, N).
     """
     blank = (jnp.zeros_like(entities), entities, jnp.zeros_like(position))
-    return where_needed(_generate, needed, (position, stage, entities, seed), blank, groups=_GROUPS)
+    return apply_where(_generate, needed, (position, stage, entities, seed), blank, groups=_GROUPS)
 
 
 def entered(state: GameState, needed: jax.Array, generated: Generated) -> GameState:

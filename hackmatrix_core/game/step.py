@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from hackmatrix_core.game import board, history, mask, observation, random, stage
 from hackmatrix_core.game.actions import perform
 from hackmatrix_core.game.enemies import enemy_turn
+from hackmatrix_core.game.occupancy import occupancy_of
 from hackmatrix_core.game.rewards import Transition, by_name, reward_parts
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_HP, NUM_ACTIONS, NUM_STAGES, SET_ASIDE, UNDO, GameState
-from hackmatrix_core.game.vectorization.batching import apart, batched
-from hackmatrix_core.game.view import view
+from hackmatrix_core.game.vectorization.batching import batched, uninlined
 
 Parts = TypeVar("Parts")
 
@@ -103,12 +103,12 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         The states, their histories set aside and the lengths of these as before; the outcomes, their reward parts as
         one array, float32 (15, N); how the histories change, int32 (N,).
     """
-    seen = apart(view)(state)
-    chosen = (apart(mask.valid_actions)(state, seen) >> (action & 31).astype(jnp.uint32)) & 1
+    occupancy = uninlined(occupancy_of)(state)
+    chosen = (uninlined(mask.valid_actions)(state, occupancy) >> (action & 31).astype(jnp.uint32)) & 1
     is_valid = (chosen != 0) & (action >= 0) & (action < NUM_ACTIONS)
     action = jnp.where(is_valid, action, -1)
 
-    new, effect = perform(state, seen, action, seed)
+    new, effect = perform(state, occupancy, action, seed)
     moves = effect.ends_turn & ~new.step
     blocks = board.blocks(new.cells)
     new = enemy_turn(new, effect.ends_turn, blocks, seed)
@@ -131,7 +131,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         won=won,
         died=died,
     )
-    parts = jnp.where(is_valid[None], reward_parts(happened, seen), 0)
+    parts = jnp.where(is_valid[None], reward_parts(happened, occupancy), 0)
     enters = effect.completed & ~won
     next_stage = jnp.where(enters, state.stage + 1, state.stage)
     new = dataclasses.replace(
@@ -167,7 +167,7 @@ def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
 
 @batched
 def _get_valid_actions(state: GameState) -> jax.Array:
-    return mask.as_mask(mask.valid_actions(state, view(state)))
+    return mask.as_mask(mask.valid_actions(state, occupancy_of(state)))
 
 
 _packed_observation = batched(observation.packed)

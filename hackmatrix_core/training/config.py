@@ -242,7 +242,7 @@ def estimate_memory(config: TrainConfig) -> int:
     activations = 4 * config.hidden_dim * config.num_layers + 6 * ACTION_COUNT + 4 * view
     minibatch = config.batch_size // config.num_minibatches * (5 * numbers + 4 * activations)
     weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
-    environments = config.num_envs * 16 * 1024
+    environments = config.num_envs * 48 * 1024
     return rollout + minibatch + 6 * 4 * weights + environments
 
 

@@ -30,7 +30,7 @@ _SPECS = RunnerState(params=_SHARED, opt_state=_SHARED, env_state=_SPREAD, obs=_
 
 
 @dataclasses.dataclass(frozen=True)
-class Crew:
+class DeviceGroup:
     """The devices of a run, and an agent that works on all of them.
 
     Args:
@@ -67,7 +67,7 @@ class Crew:
     def init(self) -> Callable[[], RunnerState]:
         """A function that makes the runner before the first update, spread over the devices."""
         seed = self.agent.config.seed
-        init = self._mapped(lambda: init_runner(self._member, jax.random.key(seed)), (), _SPECS)
+        init = self._mapped(lambda: init_runner(self._agent_on_device, jax.random.key(seed)), (), _SPECS)
         return jax.jit(init, compiler_options=compiler_options())
 
     def update(self, template: RunnerState) -> Lowered:
@@ -75,7 +75,7 @@ class Crew:
 
         The compiled function takes over the buffers of the runner that it is given.
         """
-        update = self._mapped(functools.partial(update_step, self._member), (_SPECS,), (_SPECS, _SHARED))
+        update = self._mapped(functools.partial(update_step, self._agent_on_device), (_SPECS,), (_SPECS, _SHARED))
         return jax.jit(update, donate_argnums=0, compiler_options=compiler_options()).lower(template)
 
     def place(self, runner: RunnerState | None, template: RunnerState) -> RunnerState:
@@ -107,7 +107,7 @@ class Crew:
         return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
     @property
-    def _member(self) -> Agent:
+    def _agent_on_device(self) -> Agent:
         """The agent as each device has it."""
         return self.agent if self._is_alone else self.agent._replace(axis=_AXIS)
 
@@ -128,7 +128,7 @@ class Crew:
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
-def told_by_first(text: str) -> str:
+def broadcast_from_first(text: str) -> str:
     """The text of the first process, in each process. All processes have to call it."""
     if jax.process_count() == 1:
         return text

@@ -64,7 +64,7 @@ class Transition(NamedTuple):
     Observation, mask, log-probability and value all belong to the state *before* the action.
     """
 
-    obs: jax.Array | Percept  # as `Agent.seen` gives it: small integers where it can
+    obs: jax.Array | Percept  # as `Agent.network_input` gives it: small integers where it can
     action: jax.Array  # int32
     reward: jax.Array  # float32, as it is learned from (`TrainConfig.symlog_rewards`)
     done: jax.Array  # bool, the episode ended here, for either reason
@@ -105,17 +105,17 @@ class Agent(NamedTuple):
     axis: str | None = None
     """Name of the axis of devices that the environments are spread over; None on one device."""
 
-    def apply(self, params: Any, seen: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
-        """Logits and values of what was seen."""
-        outputs: Any = self.network.apply(params, seen if isinstance(seen, Percept) else self._decode(seen))
+    def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
+        """Logits and values of network inputs."""
+        outputs: Any = self.network.apply(params, inputs if isinstance(inputs, Percept) else self._decode(inputs))
         return outputs
 
     def init(self, key: jax.Array, obs: jax.Array) -> Any:
         """Fresh parameters for observations like these."""
-        seen = self.seen(obs)
-        return self.network.init(key, seen if isinstance(seen, Percept) else self._decode(seen))
+        inputs = self.network_input(obs)
+        return self.network.init(key, inputs if isinstance(inputs, Percept) else self._decode(inputs))
 
-    def seen(self, obs: jax.Array) -> jax.Array | Percept:
+    def network_input(self, obs: jax.Array) -> jax.Array | Percept:
         """What a rollout remembers of observations, (N, D): themselves, or what the network perceives of them."""
         return perceive(obs) if self.config.cell_dim else obs
 
@@ -194,8 +194,8 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         env_state, obs = carry
         action_keys, step_keys = keys
         mask = get_action_mask(env_state)
-        seen = agent.seen(obs)
-        logits, value = agent.apply(params, seen)
+        inputs = agent.network_input(obs)
+        logits, value = agent.apply(params, inputs)
         policy = masked_categorical(logits, mask)
         action = jax.vmap(jax.random.categorical)(action_keys, policy.logits)
         next_obs, env_state, reward, done, info = step(step_keys, env_state, action, agent.env_params)
@@ -203,12 +203,12 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
         final_value = lax.cond(
             anywhere(truncated),
-            lambda: jnp.where(truncated, agent.apply(params, agent.seen(info["final_observation"]))[1], 0.0),
+            lambda: jnp.where(truncated, agent.apply(params, agent.network_input(info["final_observation"]))[1], 0.0),
             lambda: jnp.zeros_like(value),
         )
         learned = jnp.sign(reward) * jnp.log1p(jnp.abs(reward)) if config.symlog_rewards else reward
         transition = Transition(
-            seen, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
+            inputs, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
         )
         return (env_state, next_obs), (transition, rollout_sums(info, action, env.num_actions))
 
@@ -336,7 +336,7 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     """
     config = agent.config
     runner, transitions, metrics = collect(agent, runner)
-    _, last_value = agent.apply(runner.params, agent.seen(runner.obs))
+    _, last_value = agent.apply(runner.params, agent.network_input(runner.obs))
     advantages, targets = compute_gae(transitions, last_value, config.gamma, config.gae_lambda)
     rollout = Batch(transitions, advantages, targets)
     exploration = 1.0 - (1.0 - config.anneal_to) * runner.update.astype(jnp.float32) / config.num_updates

@@ -17,7 +17,7 @@ from jax import lax
 from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
 from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig, return_free_memory
-from hackmatrix_core.training.devices import Crew
+from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent, update_step
 from hackmatrix_core.training.monitoring import (
     Callback,
@@ -109,13 +109,13 @@ class Trainer:
     ) -> None:
         self.config = config
         self.run_dir = Path(run_dir).expanduser().absolute()
-        self._crew = Crew.of(make_agent(config, env or training_environment()))
+        self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
         shown = callbacks if callbacks is not None else [default_display()]
-        self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._crew.is_first else []
+        self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
         self._limit = float("inf") if minutes is None else 60 * minutes
         self._save_every = save_every
         self._stopped_by: str | None = None
-        self._checkpoints = Checkpoints(self.run_dir / "checkpoints") if self._crew.is_first else None
+        self._checkpoints = Checkpoints(self.run_dir / "checkpoints") if self._group.is_first else None
         if self._checkpoints and self._checkpoints.updates and not resume:
             raise CheckpointError(f"{self.run_dir} holds a run already. Resume it, or choose another run directory")
 
@@ -131,7 +131,7 @@ class Trainer:
 
     def _run(self) -> TrainResult:
         started = time.monotonic()
-        init = self._crew.init()
+        init = self._group.init()
         template = jax.eval_shape(init)
         runner = self._restored(template)
         update = 0 if runner is None else int(runner.update)
@@ -139,7 +139,7 @@ class Trainer:
         history = metrics_file.history if metrics_file else []
 
         self._tell("compiling", update, 0.0, float("nan"), history)
-        compiled = self._crew.update(template).compile()
+        compiled = self._group.update(template).compile()
         return_free_memory()
         runner = init() if runner is None else runner
         now = saved = training_since = time.monotonic()
@@ -162,7 +162,7 @@ class Trainer:
             self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
             if spent >= self._limit:
                 self.stop("time")
-            if self._crew.agree(now - saved >= self._save_every):
+            if self._group.agree(now - saved >= self._save_every):
                 self._save(runner, history)
                 saved = time.monotonic()
 
@@ -174,7 +174,7 @@ class Trainer:
 
     def _stops(self) -> bool:
         """Whether any process was asked to stop."""
-        stops = self._crew.agree(self._stopped_by is not None)
+        stops = self._group.agree(self._stopped_by is not None)
         if stops:
             self.stop()
         return stops
@@ -185,16 +185,16 @@ class Trainer:
         if self._checkpoints:
             self._checkpoints.check_space(template)
             runner = self._checkpoints.restore_newest(template, self.config)
-        return self._crew.place(runner, template) if self._crew.agree(runner is not None) else None
+        return self._group.place(runner, template) if self._group.agree(runner is not None) else None
 
     def _metrics_file(self, update: int) -> MetricsFile | None:
-        if not self._crew.is_first:
+        if not self._group.is_first:
             return None
         (self.run_dir / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
         return MetricsFile(self.run_dir / "metrics.jsonl", update)
 
     def _save(self, runner: RunnerState, history: Sequence[Record]) -> None:
-        whole = self._crew.gather(runner)
+        whole = self._group.gather(runner)
         if self._checkpoints:
             self._checkpoints.save(whole, self.config, history[-1] if history else {})
             save_curves(history, self.run_dir / "curves.png")

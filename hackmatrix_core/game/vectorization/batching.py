@@ -54,7 +54,7 @@ def batched(
         block = _block(games) if in_blocks and on_cpu() else games
         if block < games:
             return _block_by_block(function, axis, block, arguments)
-        results = apart(function)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))
+        results = uninlined(function)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), arguments))
         return jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), results)
 
     def merged(*arguments: Any) -> Any:
@@ -145,8 +145,8 @@ def _block_by_block(function: Callable[..., Any], axis: int, block: int, argumen
     def run(one_block: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
         rows, arrays = one_block
         # Turning the arrays apart from the rules keeps the loops of the rules on contiguous lanes.
-        turned = apart(lambda *arrays: [jnp.moveaxis(x, 0, axis) for x in arrays])(*arrays) if arrays else []
-        results = apart(function)(*_joined(shapes, from_rows(rows, numbers_like), turned))
+        turned = uninlined(lambda *arrays: [jnp.moveaxis(x, 0, axis) for x in arrays])(*arrays) if arrays else []
+        results = uninlined(function)(*_joined(shapes, from_rows(rows, numbers_like), turned))
         numbers, arrays = _numbers_and_arrays(results)
         return as_rows(numbers, block), [jnp.moveaxis(x, axis, 0) for x in arrays]
 
@@ -175,7 +175,7 @@ def _joined(like: Any, numbers: list[jax.Array], arrays: list[jax.Array]) -> Any
     return jax.tree.map(lambda leaf: next(number) if leaf.ndim == 1 else next(array), like)
 
 
-def apart(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
+def uninlined(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """Compute what `function` returns once, in a computation of its own.
 
     XLA for the CPU fuses a value into everything that uses it and computes it again there: for each of 36 rows that a

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game.vectorization.backend import on_cpu
-from hackmatrix_core.game.vectorization.batching import apart
+from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.rows import as_rows, from_rows
 
 Returned = TypeVar("Returned")
@@ -21,7 +21,7 @@ _SMALLEST_GROUP = 8
 _WORD = 32
 
 
-def where_needed(
+def apply_where(
     function: Callable[..., Returned], needed: jax.Array, arguments: Any, default: Returned, *, groups: int
 ) -> Returned:
     """What `function` returns in the games that need it, elsewhere `default`.
@@ -48,7 +48,7 @@ def where_needed(
         served, results = carry
         rank = served + np.arange(size, dtype=np.int32)
         chosen = jnp.where(rank < number, find(rank), games)
-        group = apart(on_rows)(jnp.take(given, chosen, axis=1, mode="clip"))
+        group = uninlined(on_rows)(jnp.take(given, chosen, axis=1, mode="clip"))
         return served + size, results.at[:, chosen].set(group, mode="drop")
 
     _, results = lax.while_loop(unfinished, serve, (jnp.int32(0), as_rows(default, games)))

@@ -8,7 +8,7 @@ from hackmatrix_core.game import board
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, SIPHONED, TRANSMISSION, TYPE
 
 
-class View(NamedTuple):
+class Occupancy(NamedTuple):
     """Sets of cells (bitboards (2, N)) and the entities' fields (36, N), for N games."""
 
     player: jax.Array  # (2, N) uint32, the player's cell
@@ -23,7 +23,7 @@ class View(NamedTuple):
 
 
 class Board(Protocol):
-    """What a view is of: a state, or as much of it."""
+    """What an occupancy is computed from: a state, or as much of it."""
 
     @property
     def cells(self) -> jax.Array:
@@ -38,11 +38,11 @@ class Board(Protocol):
         """(N,) int32."""
 
 
-def view(state: Board) -> View:
-    """The view of a batch of states, games along the last axis."""
+def occupancy_of(state: Board) -> Occupancy:
+    """The occupancy of a batch of states, games along the last axis."""
     kind, cell = KIND.get(state.entities), CELL.get(state.entities)
     is_enemy, is_transmission = kind == ENEMY, kind == TRANSMISSION
-    return View(
+    return Occupancy(
         player=board.bit(state.position),
         blocks=board.blocks(state.cells),
         siphoned=board.from_mask(SIPHONED.test(state.cells)),
