@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
-from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
+from hackmatrix_core.game import (
+    ACTION_NAMES,
+    ENEMY_NAMES,
+    PROGRAM_NAMES,
+    REWARD_PARTS,
+    GameState,
+    Outcome,
+    get_valid_actions,
+    observe,
+    reset,
+    scenario,
+    split_observation,
+    step,
+)
 
 if TYPE_CHECKING:
     from hackmatrix_core.agent import baselines
@@ -50,6 +63,10 @@ _ON_DEMAND = {
 }
 
 __all__ = [
+    "ACTION_NAMES",
+    "ENEMY_NAMES",
+    "PROGRAM_NAMES",
+    "REWARD_PARTS",
     "ActorCritic",
     "EnvParams",
     "EnvState",
@@ -80,6 +97,7 @@ __all__ = [
     "replay",
     "reset",
     "scenario",
+    "split_observation",
     "step",
 ]
 

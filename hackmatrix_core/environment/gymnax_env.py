@@ -1,22 +1,24 @@
 """The game as a reinforcement learning environment in the API of gymnax: parameters, time limit, auto-reset."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from hackmatrix_core.environment import spaces
 from hackmatrix_core.environment.curriculum import with_later_starts
 from hackmatrix_core.game import history, observation, random, stage
+from hackmatrix_core.game.arguments import as_action, check_key, check_state
 from hackmatrix_core.game.rewards import REWARD_PARTS, by_name
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS, GameState
 from hackmatrix_core.game.step import (
     Outcome,
     advance,
-    as_action,
     compact_observation,
     complete,
     get_valid_actions,
@@ -125,8 +127,8 @@ class HackMatrixGymnax:
 
     def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, EnvState]:
         """Start an episode with a new game (R2, or `EnvParams.later_starts`): the observation and the state."""
-        packed, state = _reset_batch(random.seed_from_key(key), _arrays(params or self.default_params))
-        return self._unpacked(packed), dataclasses.replace(state, game=history.empty(state.game, self.undo_depth))
+        check_key(key, "env.reset")
+        return _reset(key, _arrays(params or self.default_params), self.undo_depth, self.compact_observations)
 
     def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
         """One action, and a new game where it ended the episode.
@@ -143,8 +145,8 @@ class HackMatrixGymnax:
             reward: () float32.
             done: () bool, terminated or truncated.
             info: the same keys in every step. `reward_parts` (15 × () float32, not weighted), `stage`, `score`, `hp`
-                (() int32, before the auto-reset), `terminated`, `truncated`, `won` (() bool), `final_observation`
-                (before the auto-reset), and `returned_episode` (() bool, an episode ended here) with
+                (() int32, before the auto-reset), `terminated`, `truncated`, `won`, `died` (() bool),
+                `final_observation` (before the auto-reset), and `returned_episode` (() bool, an episode ended here) with
                 `episode_return` (() float32) and `episode_length` (() int32), running totals until it does. With
                 `EnvParams.later_starts` also `full_game` (() bool, the episode began by R2).
         """
@@ -171,38 +173,56 @@ class HackMatrixGymnax:
         rules: Callable[..., "_Result"],
         key: jax.Array,
         state: EnvState,
-        action: jax.Array,
+        action: ArrayLike,
         params: EnvParams | None,
     ) -> Step:
-        """One step by these rules, with what they leave out: the history of a game, the unpacked observations."""
+        """One step by these rules, its arguments checked."""
+        check_state(state, "env.step", EnvState)
+        check_key(key, "env.step")
         params = _arrays(params or self.default_params)
         if (params.later_starts is None) != (state.full_game is None):
             raise ValueError(
                 f"later_starts is {'not ' * (params.later_starts is not None)}None in these parameters, and the state "
                 "was made with others. Give reset and step the same parameters"
             )
-        result = rules(
-            random.seed_from_key(key),
-            dataclasses.replace(state, game=history.with_newest(state.game)),
-            as_action(action),
-            params,
-        )
-        game = history.changed(result.state.game, state.game, result.change)
-        info: dict[str, Any] = result.info | {
-            "reward_parts": by_name(result.info["reward_parts"]),
-            "final_observation": self._unpacked(result.final_observation),
-        }
-        return (
-            self._unpacked(result.observation),
-            dataclasses.replace(result.state, game=game),
-            result.reward,
-            info["returned_episode"],
-            info,
-        )
+        return _step(rules, self.compact_observations, key, state, as_action(action, "env.step"), params)
 
-    def _unpacked(self, packed: observation.Packed) -> jax.Array:
-        compact = observation.compact(packed)
-        return compact if self.compact_observations else observation.decode(compact)
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _reset(key: jax.Array, params: EnvParams, undo_depth: int, is_compact: bool) -> tuple[jax.Array, EnvState]:
+    packed, state = _reset_batch(random.seed_from_key(key), params)
+    return _unpacked(packed, is_compact), dataclasses.replace(state, game=history.empty(state.game, undo_depth))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _step(
+    rules: Callable[..., "_Result"],
+    is_compact: bool,
+    key: jax.Array,
+    state: EnvState,
+    action: jax.Array,
+    params: EnvParams,
+) -> Step:
+    """One step by these rules, with what they leave out: the history of a game, the unpacked observations."""
+    before = dataclasses.replace(state, game=history.with_newest(state.game))
+    result = rules(random.seed_from_key(key), before, action, params)
+    game = history.changed(result.state.game, state.game, result.change)
+    info: dict[str, Any] = result.info | {
+        "reward_parts": by_name(result.info["reward_parts"]),
+        "final_observation": _unpacked(result.final_observation, is_compact),
+    }
+    return (
+        _unpacked(result.observation, is_compact),
+        dataclasses.replace(result.state, game=game),
+        result.reward,
+        info["returned_episode"],
+        info,
+    )
+
+
+def _unpacked(packed: observation.Packed, is_compact: bool) -> jax.Array:
+    compact = observation.compact(packed)
+    return compact if is_compact else observation.decode(compact)
 
 
 class _Result(NamedTuple):
@@ -294,6 +314,7 @@ def _advanced(
         "terminated": outcome.terminated,
         "truncated": truncated,
         "won": outcome.won,
+        "died": outcome.died,
         "episode_return": ended.episode_return,
         "episode_length": ended.episode_length,
         "returned_episode": outcome.terminated | truncated,

@@ -1,7 +1,26 @@
-"""The rules of HackMatrix as pure functions on one `GameState`; see RULES.md beside this file."""
+"""The rules of HackMatrix as pure functions on one `GameState`; see RULES.md beside this file.
+
+`step.py` puts them together: the player's `actions`, the `enemies`' turn, `rewards`, and the next `stage`. What makes
+them fast is in `vectorization`.
+"""
 
 from hackmatrix_core.game import scenario
-from hackmatrix_core.game.state import GameState
+from hackmatrix_core.game.observation import split_observation
+from hackmatrix_core.game.rewards import REWARD_PARTS
+from hackmatrix_core.game.state import ACTION_NAMES, ENEMY_NAMES, PROGRAM_NAMES, GameState
 from hackmatrix_core.game.step import Outcome, get_valid_actions, observe, reset, step
 
-__all__ = ["GameState", "Outcome", "get_valid_actions", "observe", "reset", "scenario", "step"]
+__all__ = [
+    "ACTION_NAMES",
+    "ENEMY_NAMES",
+    "PROGRAM_NAMES",
+    "REWARD_PARTS",
+    "GameState",
+    "Outcome",
+    "get_valid_actions",
+    "observe",
+    "reset",
+    "scenario",
+    "split_observation",
+    "step",
+]

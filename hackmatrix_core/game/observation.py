@@ -7,7 +7,7 @@ integers: a quarter of the memory, and what a rollout should store.
 |---|---|
 | 0–9 | player: row, col, hp, credits, energy, stage, data_siphons, attack, show, calm |
 | 10–32 | owned programs |
-| 33 + 42 × cell + k | k as in R11, cells row by row from (0,0) |
+| 33 + 42 × cell + k | channel k of `CHANNEL_NAMES`, cells row by row from (0,0) |
 """
 
 import functools
@@ -22,12 +22,14 @@ from hackmatrix_core.game import board
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
+    BOARD_SIZE,
     CELL,
     CONTENT,
     CRYPTOG,
     DATA_BLOCK,
     DATA_SIPHON,
     ENEMY,
+    ENEMY_NAMES,
     EXIT,
     FROM_SIPHON,
     HIDDEN,
@@ -37,6 +39,7 @@ from hackmatrix_core.game.state import (
     NUM_CELLS,
     NUM_PROGRAMS,
     PROGRAM_BLOCK,
+    PROGRAM_NAMES,
     RESOURCE,
     SIPHON_CENTER,
     SIPHONED,
@@ -53,6 +56,12 @@ from hackmatrix_core.game.vectorization.rows import stacked
 PLAYER_VALUES = 10
 CELL_VALUES = 42
 OBSERVATION_SIZE = PLAYER_VALUES + NUM_PROGRAMS + NUM_CELLS * CELL_VALUES
+PLAYER_NAMES = ("row", "col", "hp", "credits", "energy", "stage", "data_siphons", "attack", "show", "calm")
+CHANNEL_NAMES = (
+    *ENEMY_NAMES, "hp", "stunned", "from_siphon", "data_block", "program_block", "hidden_block", "points", "siphoned",
+    *PROGRAM_NAMES, "spawn", "transmission", "credits", "energy", "data_siphon", "exit", "siphon_center",
+)  # fmt: skip
+"""The 42 values of a cell, in their order (R11). `hp`, `stunned` and `from_siphon` are those of the enemy there."""
 _CELL_DIVISOR = np.ones(CELL_VALUES, np.float32)
 _CELL_DIVISOR[[4, 10, 35, 36, 37, 38]] = [3, 9, 9, 4, 3, 3]
 _PLAYER_DIVISOR = np.array([5, 5, 3, 50, 50, 7, 10, 2, 1, 1], np.float32)
@@ -100,6 +109,48 @@ def decode(observation: jax.Array) -> jax.Array:
     """The observation of a compact one: uint8 (…, 1545) to float32 (…, 1545)."""
     scale = OBSERVATION_SCALE.reshape((1,) * (observation.ndim - 1) + (OBSERVATION_SIZE,))
     return observation.astype(jnp.float32) * scale
+
+
+class ObservationParts(NamedTuple):
+    """An observation by its parts, with the leading axes and the dtype of the observation."""
+
+    player: dict[str, jax.Array]
+    """10 × (…): row, col, hp, credits, energy, stage, data_siphons, attack, show, calm, as R11 scales them."""
+    programs: dict[str, jax.Array]
+    """23 × (…), by the names of R7: 1 for those owned."""
+    grid: jax.Array
+    """(…, 6, 6, 42): row, col, channel."""
+    channel_names: tuple[str, ...] = CHANNEL_NAMES
+    """The names of the 42 channels, in their order."""
+
+    def channel(self, name: str) -> jax.Array:
+        """One channel of the grid by its name: (…, 6, 6).
+
+        Raises:
+            ValueError: no channel has this name.
+        """
+        if name not in self.channel_names:
+            raise ValueError(f"no channel is named {name!r}, expected one of {', '.join(self.channel_names)}")
+        return self.grid[..., self.channel_names.index(name)]
+
+
+def split_observation(obs: jax.Array) -> ObservationParts:
+    """The parts of an observation by their names (R11).
+
+    Args:
+        obs: (…, 1545), float32 or compact (uint8), JAX's or numpy's; any leading axes.
+
+    Raises:
+        ValueError: the last axis is not 1545 long.
+    """
+    if not np.shape(obs) or np.shape(obs)[-1] != OBSERVATION_SIZE:
+        raise ValueError(f"obs has shape {np.shape(obs)}, expected (…, {OBSERVATION_SIZE})")
+    grid = obs[..., PLAYER_VALUES + NUM_PROGRAMS :].reshape(*obs.shape[:-1], BOARD_SIZE, BOARD_SIZE, CELL_VALUES)
+    return ObservationParts(
+        player={name: obs[..., i] for i, name in enumerate(PLAYER_NAMES)},
+        programs={name: obs[..., PLAYER_VALUES + i] for i, name in enumerate(PROGRAM_NAMES)},
+        grid=grid,
+    )
 
 
 def _cell_values(*words: jax.Array) -> jax.Array:

@@ -1,13 +1,16 @@
 """The four functions of a game, put together from the rooms beside this file (R2, R4, R9)."""
 
 import dataclasses
+import functools
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from hackmatrix_core.game import board, history, mask, observation, random, stage
 from hackmatrix_core.game.actions import perform
+from hackmatrix_core.game.arguments import as_action, check_key, check_state
 from hackmatrix_core.game.enemies import enemy_turn
 from hackmatrix_core.game.occupancy import occupancy_of
 from hackmatrix_core.game.rewards import Transition, by_name, reward_parts
@@ -41,12 +44,22 @@ def reset(key: jax.Array, undo_depth: int = DEFAULT_UNDO_DEPTH) -> GameState:
         A `GameState` at stage 1.
 
     Raises:
-        ValueError: `undo_depth` is no integer of at least 1.
+        TypeError: `key` is not a random key.
+        ValueError: `undo_depth` is not an integer of at least 1, or `key` is a batch.
     """
+    check_key(key, "hm.reset")
+    return _new_game(key, history.checked_depth(undo_depth))
+
+
+@functools.partial(jax.jit, static_argnames="undo_depth")
+def _new_game(key: jax.Array, undo_depth: int) -> GameState:
     return history.empty(_reset(random.seed_from_key(key)), undo_depth)
 
 
-def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState, Outcome[dict[str, jax.Array]]]:
+NamedOutcome = Outcome[dict[str, jax.Array]]
+
+
+def step(state: GameState, action: ArrayLike, key: jax.Array) -> tuple[GameState, NamedOutcome]:
     """Carry out one action by the rules; nothing is reset when the game ends.
 
     Args:
@@ -58,34 +71,46 @@ def step(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState
         The new state and an `Outcome`.
 
     Raises:
-        TypeError: the action is no integer.
+        TypeError: the action is not an integer, or another argument is not what it should be.
+        ValueError: an argument is a batch; use `jax.vmap`.
     """
-    new, outcome, change = _step(history.with_newest(state), as_action(action), random.seed_from_key(key))
+    check_state(state, "hm.step")
+    check_key(key, "hm.step")
+    return _step_game(state, as_action(action), key)
+
+
+@jax.jit
+def _step_game(state: GameState, action: jax.Array, key: jax.Array) -> tuple[GameState, NamedOutcome]:
+    new, outcome, change = _step(history.with_newest(state), action, random.seed_from_key(key))
     named: dict[str, Any] = outcome._asdict() | {"reward_parts": by_name(outcome.reward_parts)}
     return history.changed(new, state, change), Outcome(**named)
 
 
 def get_valid_actions(state: GameState) -> jax.Array:
-    """The action mask: bool (28,), by R4.1. It can be all False."""
+    """The action mask: bool (28,), by R4.1. It can be all False.
+
+    Raises:
+        TypeError: `state` is not a `GameState`.
+        ValueError: it is a batch; use `jax.vmap`.
+    """
+    check_state(state, "hm.get_valid_actions")
     return _get_valid_actions(history.set_aside(state))
 
 
 def observe(state: GameState) -> jax.Array:
-    """The observation: float32 (1545,), by R11."""
+    """The observation: float32 (1545,), by R11; `split_observation` names its parts. Errors as `get_valid_actions`."""
+    check_state(state, "hm.observe")
+    return _observe(state)
+
+
+@jax.jit
+def _observe(state: GameState) -> jax.Array:
     return observation.decode(compact_observation(state))
 
 
 def compact_observation(state: GameState) -> jax.Array:
     """The observation as small integers: uint8 (1545,); `observation.decode` makes it what `observe` gives."""
     return observation.compact(_packed_observation(history.set_aside(state)))
-
-
-def as_action(action: jax.Array) -> jax.Array:
-    """The action as int32; refuses what is no integer."""
-    action = jnp.asarray(action)
-    if not jnp.issubdtype(action.dtype, jnp.integer):
-        raise TypeError(f"action has dtype {action.dtype}, expected an integer from 0 to {NUM_ACTIONS - 1}")
-    return action.astype(jnp.int32)
 
 
 def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome[jax.Array], jax.Array]:

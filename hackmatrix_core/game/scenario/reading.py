@@ -1,8 +1,4 @@
-"""States as dictionaries, in and out (R12).
-
-Both directions are loss-free. What is refused is refused with the place and the expectation; nothing is repaired. The
-one thing that does not come back is history beyond the undo depth: a state keeps the newest snapshots only (R8.3).
-"""
+"""A dictionary becomes a state (R12). What is refused is refused with its place and the expectation; no repair."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +7,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import history
+from hackmatrix_core.game.scenario.ranges import MANY, PLAYER_RANGES
 from hackmatrix_core.game.state import (
     BLOCK_SPAWN,
     BLOCK_VALUE,
@@ -31,8 +28,6 @@ from hackmatrix_core.game.state import (
     IS_ENERGY,
     KIND,
     MAX_ENTITIES,
-    MAX_HP,
-    NUM_CELLS,
     NUM_STAGES,
     PROGRAM_BLOCK,
     PROGRAM_NAMES,
@@ -49,17 +44,6 @@ from hackmatrix_core.game.state import (
     Snapshot,
 )
 
-_MANY = 2**31 - 1
-_PLAYER_RANGES = {
-    "row": (0, BOARD_SIZE - 1),
-    "col": (0, BOARD_SIZE - 1),
-    "hp": (0, MAX_HP),
-    "credits": (0, _MANY),
-    "energy": (0, _MANY),
-    "data_siphons": (0, _MANY),
-    "attack": (1, _MANY),
-    "score": (0, _MANY),
-}
 _SNAPSHOT_KEYS = ("turn", "player", "programs", "enemies", "transmissions", "cells", "show", "calm", "atk_plus_uses")
 _STATE_KEYS = (*_SNAPSHOT_KEYS, "stage", "exit", "step", "schedule", "pending_spawns", "history")
 _FLAG_KEYS = ("from_siphon", "scheduled")
@@ -94,44 +78,14 @@ def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) ->
         **current,
         "stage": np.int32(_integer(scenario["stage"], "stage", 1, NUM_STAGES)),
         "exit": np.int32(_position(scenario["exit"], "exit")),
-        "interval": np.int32(_integer(schedule["interval"], "schedule.interval", 0, _MANY)),
-        "next_turn": np.int32(_integer(schedule["next_turn"], "schedule.next_turn", -_MANY, _MANY)),
-        "pending_spawns": np.int32(_integer(scenario["pending_spawns"], "pending_spawns", 0, _MANY)),
+        "interval": np.int32(_integer(schedule["interval"], "schedule.interval", 0, MANY)),
+        "next_turn": np.int32(_integer(schedule["next_turn"], "schedule.next_turn", -MANY, MANY)),
+        "pending_spawns": np.int32(_integer(scenario["pending_spawns"], "pending_spawns", 0, MANY)),
         "step": np.bool_(_boolean(scenario["step"], "step")),
         "history": snapshots,
         "history_length": np.int32(len(kept)),
     }
     return jax.device_put(GameState(**arrays))
-
-
-def to_dict(state: GameState) -> dict[str, Any]:
-    """The dictionary of a state (R12), ready for JSON.
-
-    Args:
-        state: of one game; for a batch take one game of it first, `jax.tree.map(lambda x: x[i], states)`.
-
-    Raises:
-        ValueError: the state is a batch.
-    """
-    if np.shape(state.stage):
-        raise ValueError(
-            f"the state is a batch of shape {np.shape(state.stage)}, expected one game: "
-            "take one by jax.tree.map(lambda x: x[i], states)"
-        )
-    state = jax.tree.map(np.asarray, state)
-    kept = [history.unpack(words) for words in state.history[: int(state.history_length)]]
-    return {
-        **_write_snapshot(state, flags=True),
-        "stage": int(state.stage),
-        "exit": list(divmod(int(state.exit), BOARD_SIZE)),
-        "step": bool(state.step),
-        "schedule": {"interval": int(state.interval), "next_turn": int(state.next_turn)},
-        "pending_spawns": int(state.pending_spawns),
-        "history": [_write_snapshot(snapshot, flags=False) for snapshot in kept],
-    }
-
-
-# --- reading -------------------------------------------------------------------------------------------------------
 
 
 def _checked_entry(entry: Any, place: str) -> dict[str, Any]:
@@ -141,15 +95,15 @@ def _checked_entry(entry: Any, place: str) -> dict[str, Any]:
 
 def _read_snapshot(source: dict[str, Any], at: str, *, flags: bool) -> dict[str, Any]:
     player = source["player"]
-    _check_keys(player, f"{at}player", tuple(_PLAYER_RANGES))
-    number = {name: _integer(player[name], f"{at}player.{name}", *limits) for name, limits in _PLAYER_RANGES.items()}
-    values = {name: np.int32(number[name]) for name in _PLAYER_RANGES if name not in ("row", "col")}
+    _check_keys(player, f"{at}player", tuple(PLAYER_RANGES))
+    number = {name: _integer(player[name], f"{at}player.{name}", *limits) for name, limits in PLAYER_RANGES.items()}
+    values = {name: np.int32(number[name]) for name in PLAYER_RANGES if name not in ("row", "col")}
     return {
         **values,
         "position": np.int32(number["row"] * BOARD_SIZE + number["col"]),
         "cells": _read_cells(source["cells"], f"{at}cells"),
         "entities": _read_entities(source, at, flags=flags),
-        "turn": np.int32(_integer(source["turn"], f"{at}turn", 0, _MANY)),
+        "turn": np.int32(_integer(source["turn"], f"{at}turn", 0, MANY)),
         "programs": _read_programs(source["programs"], f"{at}programs"),
         "show": np.bool_(_boolean(source["show"], f"{at}show")),
         "calm": np.bool_(_boolean(source["calm"], f"{at}calm")),
@@ -262,7 +216,7 @@ def _list(value: Any, place: str, length: int | None = None) -> Sequence[Any]:
 
 def _integer(value: Any, place: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        if high != _MANY:
+        if high != MANY:
             expected = f"{low} to {high}"
         else:
             expected = "an integer" if low < 0 else f"an integer of at least {low}"
@@ -286,68 +240,3 @@ def _position(value: Any, place: str) -> int:
     row, col = _list(value, place, 2)
     row, col = (_integer(part, f"{place}.{name}", 0, BOARD_SIZE - 1) for part, name in ((row, "row"), (col, "col")))
     return row * BOARD_SIZE + col
-
-
-# --- writing -------------------------------------------------------------------------------------------------------
-
-
-def _write_snapshot(source: Snapshot, *, flags: bool) -> dict[str, Any]:
-    words = [int(word) for word in source.entities if word]
-    row, col = divmod(int(source.position), BOARD_SIZE)
-    values = {name: int(getattr(source, name)) for name in _PLAYER_RANGES if name not in ("row", "col")}
-    cells = [_write_cell(int(word)) for word in source.cells]
-    return {
-        "turn": int(source.turn),
-        "player": {"row": row, "col": col, **values},
-        "programs": [name for i, name in enumerate(PROGRAM_NAMES) if int(source.programs) >> i & 1],
-        "enemies": [_write_entity(word, flags=flags) for word in words if _value(KIND, word) == ENEMY],
-        "transmissions": [_write_entity(word, flags=flags) for word in words if _value(KIND, word) == TRANSMISSION],
-        "cells": [cells[start : start + BOARD_SIZE] for start in range(0, NUM_CELLS, BOARD_SIZE)],
-        "show": bool(source.show),
-        "calm": bool(source.calm),
-        "atk_plus_uses": int(source.atk_plus_uses),
-    }
-
-
-def _write_cell(word: int) -> dict[str, Any]:
-    cell: dict[str, Any] = {}
-    content = _value(CONTENT, word)
-    if content in (DATA_BLOCK, PROGRAM_BLOCK):
-        value, is_data = _value(BLOCK_VALUE, word), content == DATA_BLOCK
-        cell["block"] = {
-            "kind": "data" if is_data else "program",
-            **({"points": value} if is_data else {"program": PROGRAM_NAMES[value]}),
-            "spawn": _value(BLOCK_SPAWN, word),
-            "hidden": bool(_value(HIDDEN, word)),
-        }
-    if content == EXIT:
-        cell["exit"] = True
-    if content == DATA_SIPHON:
-        cell["data_siphon"] = True
-    if amount := _value(RESOURCE, word):
-        cell["energy" if _value(IS_ENERGY, word) else "credits"] = amount
-    if _value(SIPHONED, word):
-        cell["siphoned"] = True
-    if _value(SIPHON_CENTER, word):
-        cell["siphon_center"] = True
-    return cell
-
-
-def _write_entity(word: int, *, flags: bool) -> dict[str, Any]:
-    row, col = divmod(_value(CELL, word), BOARD_SIZE)
-    entity: dict[str, Any] = {"type": ENEMY_NAMES[_value(TYPE, word)], "row": row, "col": col}
-    if _value(KIND, word) == ENEMY:
-        entity |= {
-            "hp": _value(HP, word),
-            "disabled": _value(TIMER, word),
-            "stunned": bool(_value(STUNNED, word)),
-        }
-    else:
-        entity["turns"] = _value(TIMER, word)
-    if flags:
-        entity |= {"from_siphon": bool(_value(FROM_SIPHON, word)), "scheduled": bool(_value(SCHEDULED, word))}
-    return entity
-
-
-def _value(field: Field, word: int) -> int:
-    return (word >> field.shift) & field.limit
