@@ -146,8 +146,8 @@ class HackMatrixGymnax:
             done: () bool, terminated or truncated.
             info: the same keys in every step. `reward_parts` (15 × () float32, not weighted), `stage`, `score`, `hp`
                 (() int32, before the auto-reset), `terminated`, `truncated`, `won`, `died` (() bool),
-                `final_observation` (before the auto-reset), and `returned_episode` (() bool, an episode ended here) with
-                `episode_return` (() float32) and `episode_length` (() int32), running totals until it does. With
+                `final_observation` (before the auto-reset), and `returned_episode` (() bool, an episode ended here)
+                with `episode_return` (() float32) and `episode_length` (() int32), running totals until it does. With
                 `EnvParams.later_starts` also `full_game` (() bool, the episode began by R2).
         """
         return self._run(_step_batch, key, state, action, params)

@@ -22,11 +22,11 @@ def check_state(state: Any, function: str, kind: type = GameState) -> None:
         ValueError: it is a batch.
     """
     if isinstance(state, dict):
-        raise TypeError(f"{function}: state is a dict, expected a {kind.__name__}: hm.scenario.from_dict(state)")
+        raise TypeError(f"{function}: state is a dict, expected {_a(kind)}: hm.scenario.from_dict(state)")
     if not isinstance(state, kind):
         hint = " The key and the state may be swapped." if _is_key(state) else ""
         hint = " Its field game is one." if hasattr(state, "game") else hint
-        raise TypeError(f"{function}: state is a {type(state).__name__}, expected a {kind.__name__}.{hint}")
+        raise TypeError(f"{function}: state is {_a(type(state))}, expected {_a(kind)}.{hint}")
     if shape := np.shape(jax.tree.leaves(state)[-1]):
         raise ValueError(
             f"{function}: state has a batch axis of {shape[0]}, expected one game: use jax.vmap({function})"
@@ -71,6 +71,10 @@ def _is_key(key: Any) -> bool:
     return isinstance(key, jax.Array | np.ndarray) and (
         jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or (key.dtype == np.uint32 and key.ndim > 0)
     )
+
+
+def _a(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 def _short(value: Any) -> str:
