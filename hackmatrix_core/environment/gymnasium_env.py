@@ -10,8 +10,7 @@ import numpy as np
 
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
-from hackmatrix_core.viewing import rendering
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS, draw
 
 try:
     import gymnasium
@@ -156,9 +155,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
             return None
         if self._state is None:
             raise gymnasium.error.ResetNeeded("render needs an episode: call reset first")
-        if self.render_mode == "ansi":
-            return rendering.text(self._state.game)
-        return rendering.rgb_array(self._state.game)
+        return draw(self._state.game, self.render_mode)
 
     def _looked(self) -> np.ndarray:
         observation, mask = jax.device_get(_look(self._state))

@@ -185,24 +185,25 @@ class GameState(Snapshot):
         return self.history.shape[-2]
 
     def __repr__(self) -> str:
-        return self._formatted("text/plain") or f"GameState(stage={self.stage}, hp={self.hp}, …)"
+        return draw(self, "repr") or super().__repr__()
 
     def _repr_html_(self) -> str | None:
-        return self._formatted("text/html")
-
-    def _formatted(self, mime_type: str) -> str | None:
-        formatter = _FORMATTERS.get(mime_type)
-        return formatter(self) if formatter else None
+        return draw(self, "html")
 
 
-Formatter = Callable[[GameState], str | None]
-"""Draws a state, of one game or of a batch; None where it can not."""
-_FORMATTERS: dict[str, Formatter] = {}
+Drawer = Callable[[GameState], Any]
+"""Draws a state, of one game or of a batch; None where it cannot."""
+_DRAWERS: dict[str, Drawer] = {}
 
 
-def register_formatter(mime_type: str, formatter: Formatter) -> None:
-    """Let a state be drawn by `formatter` where Python or a notebook shows it: as "text/plain" or as "text/html"."""
-    _FORMATTERS[mime_type] = formatter
+def register_drawer(form: str, drawer: Drawer) -> None:
+    """Let states be drawn in this form: "repr", "html" (in notebooks), "ansi" or "rgb_array" (for Gymnasium)."""
+    _DRAWERS[form] = drawer
+
+
+def draw(state: GameState, form: str) -> Any:
+    """The state in this form; None without a drawer for it. The game itself knows none: who draws registers one."""
+    return _DRAWERS[form](state) if form in _DRAWERS else None
 
 
 SET_ASIDE: Any = None

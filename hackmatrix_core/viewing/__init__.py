@@ -4,21 +4,22 @@ The game knows none of this. A state draws itself, as the last line of a noteboo
 registers here how it is drawn.
 """
 
+import importlib
+from typing import Any
+
 from hackmatrix_core.game import GameState
-from hackmatrix_core.game.state import register_formatter
+from hackmatrix_core.game.state import register_drawer
 
 
-def _as_text(state: GameState) -> str | None:
-    from hackmatrix_core.viewing import text  # when it is asked for: every import of the package comes by here
+def _register(form: str, module: str, function: str) -> None:
+    def draw(state: GameState) -> Any:
+        # Imported when something is drawn: every import of the package comes by here.
+        return getattr(importlib.import_module(f"hackmatrix_core.viewing.{module}"), function)(state)
 
-    return text.summary(state)
-
-
-def _as_html(state: GameState) -> str | None:
-    from hackmatrix_core.viewing import svg
-
-    return svg.html(state)
+    register_drawer(form, draw)
 
 
-register_formatter("text/plain", _as_text)
-register_formatter("text/html", _as_html)
+_register("repr", "text", "summary")
+_register("html", "svg", "html")
+_register("ansi", "text", "text")
+_register("rgb_array", "plot", "rgb_array")
