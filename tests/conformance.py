@@ -64,10 +64,12 @@ def outcome_of(state: dict[str, Any], result: Any) -> Outcome:
     }
 
 
-def reference_outcome(state: dict[str, Any], actions: Sequence[int], rng: Random) -> Outcome:
-    """Carry out actions in the reference simulator, stopping when done."""
+def reference_outcome(
+    state: dict[str, Any], actions: Sequence[int], rng: Random, undo_depth: int | None = None
+) -> Outcome:
+    """Carry out actions in the reference simulator, stopping when done; its history is unlimited without a depth."""
     for action in actions:
-        state, result = reference.step(state, action, rng)
+        state, result = reference.step(state, action, rng, undo_depth)
         if result.terminated:
             break
     return outcome_of(state, result)
