@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import hackmatrix_core as hm
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 
 from .conformance import Outcome, outcome_of
 
@@ -17,9 +18,9 @@ MAX_ACTIONS = 3
 NO_ACTION = -2  # not -1 nor 28, which a step takes for invalid actions
 
 
-def stack(scenarios: Iterable[dict[str, Any]]) -> hm.GameState:
+def stack(scenarios: Iterable[dict[str, Any]], undo_depth: int = DEFAULT_UNDO_DEPTH) -> hm.GameState:
     """A batch of states, with NumPy arrays as leaves."""
-    states = [hm.scenario.from_dict(scenario) for scenario in scenarios]
+    states = [hm.scenario.from_dict(scenario, undo_depth) for scenario in scenarios]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
 

@@ -7,25 +7,32 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
+
 from . import reference
-from .reference.board import State, clone
+from .reference.board import State, clone, neighbours, position
 from .reference.tables import CELLS, ENEMY_TYPES, FULL_HP, PROGRAM_NAMES, SIPHON
-from .reference.turn import snapshot
+from .reference.turn import kept, snapshot
 
 
-def visited(rng: Random) -> Iterator[State]:
-    """Endless random play: the states of games, up to 60 of each; in most games some of them are enriched."""
+def visited(rng: Random, undo_depth: int = DEFAULT_UNDO_DEPTH) -> Iterator[State]:
+    """Endless random play: the states of games, up to 60 of each; in most games some of them are enriched.
+
+    No history is longer than the depth, and in most games it is shorter still: long ones make tests slow.
+    """
     while True:
         state = reference.reset(rng)
         richness = rng.choice([0, 0.1, 0.3, 0.6])
+        longest = min(undo_depth, rng.choice([4, 4, undo_depth]))
         for _ in range(60):
             if rng.random() < richness:
                 state = enriched(state, rng)
+            state["history"] = kept(state["history"], longest)
             yield state
             actions = reference.valid_actions(state)
             if not actions:
                 break
-            state, outcome = reference.step(state, likely_action(actions, rng), rng)
+            state, outcome = reference.step(state, likely_action(actions, rng), rng, undo_depth)
             if outcome.terminated:
                 break
 
@@ -130,6 +137,19 @@ def _add_blocks(state: State, rng: Random) -> None:
             cell["block"] = block
 
 
+def _leave_few_cells(state: State, rng: Random) -> None:
+    """Blocks all over the board but for a few cells, and something to spawn there: a search can fail (R6.4)."""
+    here = position(state["player"])
+    left = {here, *rng.sample(neighbours(here), 1), *rng.sample(CELLS, rng.randrange(4))}
+    for at in CELLS:
+        cell = state["cells"][at[0]][at[1]]
+        if at not in left and "block" not in cell:
+            for name in ("exit", "data_siphon", "credits", "energy"):
+                cell.pop(name, None)
+            cell["block"] = {"kind": "data", "points": rng.randint(1, 9), "spawn": rng.randrange(4), "hidden": False}
+    state["pending_spawns"] = rng.choice([1, 1, 2])
+
+
 def _set_flags(state: State, rng: Random) -> None:
     for flag in ("show", "calm", "step"):
         state[flag] = rng.random() < 0.5
@@ -141,11 +161,14 @@ def _hurry(state: State, rng: Random) -> None:
 
 
 def _remember(state: State, rng: Random) -> None:
-    """Snapshots that differ from now."""
+    """Snapshots that differ from now and from each other: one, or so many that the history may be full."""
     remembered = clone(state)
     for change in rng.sample([_add_enemies, _stand_elsewhere, _siphon_cells, _fare, _be_equipped, _set_flags], 2):
         change(remembered, rng)
-    state["history"] = [*state["history"], snapshot(remembered)][-reference.UNDO_DEPTH :]
+    like = snapshot(remembered)
+    for _ in range(rng.choice([1, 1, rng.randint(2, 2 * DEFAULT_UNDO_DEPTH)])):
+        player = like["player"] | {"credits": rng.randrange(61), "score": rng.randrange(30)}
+        state["history"] = [*state["history"], like | {"turn": rng.randrange(100), "player": player}]
 
 
 def _displace_exit(state: State, rng: Random) -> None:
@@ -168,6 +191,7 @@ CHANGES = [
     _few_entities,
     _siphon_cells,
     _add_blocks,
+    _leave_few_cells,
     _set_flags,
     _hurry,
     _remember,

@@ -74,6 +74,20 @@ def test_scenario_reset_mask_and_truncation():
         env.step(0)
 
 
+def test_a_scenario_is_cut_to_the_undo_depth():
+    scenario = hm.scenario.to_dict(hm.reset(jax.random.key(8)))
+    names = ("turn", "player", "programs", "enemies", "transmissions", "cells", "show", "calm", "atk_plus_uses")
+    taken = {name: scenario[name] for name in names} | {"transmissions": []}
+    scenario["history"] = [taken | {"turn": turn} for turn in range(5)]
+    env = HackMatrixGymnasium(undo_depth=2)
+    env.reset(seed=0, options={"scenario": scenario})
+    game = env._state.game
+    assert (game.undo_depth, int(game.history_length)) == (2, 2)
+    assert [one["turn"] for one in hm.scenario.to_dict(game)["history"]] == [3, 4]
+    with pytest.raises(ValueError, match="undo_depth is 0, expected how many snapshots to keep for UNDO"):
+        HackMatrixGymnasium(undo_depth=0)
+
+
 @pytest.mark.parametrize("action", [-1, 28, 2**40, np.int64(99)])
 def test_action_outside_the_range_ends_the_episode(action):
     env = HackMatrixGymnasium()

@@ -1,5 +1,6 @@
 """What holds in every state: over a million random steps, and whatever way the functions are called."""
 
+import dataclasses
 import json
 from collections import Counter
 from itertools import islice
@@ -12,12 +13,15 @@ import numpy as np
 import pytest
 
 import hackmatrix_core as hm
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 
-from . import bulk, random_states, reference
+from . import bulk, conformance, random_states, reference
+from .reference.turn import snapshot
 
 GAMES, STEPS, LAPS = 512, 500, 4  # 1,024,000 steps; the states after each lap are looked at one by one
 UNBOUNDED = [6, 7]  # observed values without an upper limit: data siphons and attack (R11)
 START_STATES = 256
+WAIT = 10
 GRID, GRID_WIDTH = 64, 32  # so many states with so many actions or keys each, stepped together
 
 
@@ -25,7 +29,7 @@ class Extremes(NamedTuple):
     """The least and the greatest value of everything, over all games and steps."""
 
     observation: tuple[jax.Array, jax.Array]
-    state: tuple[hm.GameState, hm.GameState]
+    state: tuple[hm.GameState, hm.GameState]  # without their histories
     reward: tuple[jax.Array, jax.Array]
 
 
@@ -78,7 +82,7 @@ def random_step(states, start_states, key):
         return jnp.where(terminated, picked, stepped)
 
     states = jax.tree.map(after_end, picked, stepped)
-    return states, (extremes_of(observations, stepped, outcome.reward), counts)
+    return states, (extremes_of(observations, dataclasses.replace(stepped, history=None), outcome.reward), counts)
 
 
 @jax.jit
@@ -127,6 +131,7 @@ def test_the_walk_goes_everywhere(played):
     assert played.counts.died > 1000
     assert played.counts.completed > 1000
     assert {int(stage) for stage in played.states.stage} == set(range(1, 9))
+    assert set(range(20)) | {DEFAULT_UNDO_DEPTH} <= {int(length) for length in played.states.history_length}
 
 
 def test_observations_are_finite_and_in_range(played):
@@ -139,7 +144,7 @@ def test_observations_are_finite_and_in_range(played):
 
 def test_nothing_is_negative_and_all_is_in_range(played):
     limits = {"stage": (1, 8), "hp": (0, 3), "interval": (4, 12), "atk_plus_uses": (0, 2), "exit": (0, 35)}
-    limits |= {"position": (0, 35), "history_length": (0, reference.UNDO_DEPTH)}
+    limits |= {"position": (0, 35), "history_length": (0, DEFAULT_UNDO_DEPTH)}
     at_least = {"credits": 0, "energy": 0, "data_siphons": 0, "attack": 1, "score": 0, "turn": 0, "pending_spawns": 0}
     limits |= {name: (least, 10_000) for name, least in at_least.items()}
     for extremes in played.extremes:
@@ -195,6 +200,56 @@ def test_states_survive_a_round_trip(played):
         assert reference.valid_actions(scenario) == np.flatnonzero(mask).tolist()
 
 
+def test_what_is_free_of_a_history_is_zero(played):
+    assert_free_rows_are_zero(played.states)
+
+
+def assert_free_rows_are_zero(states):
+    """And no others: a snapshot has an attack of at least 1."""
+    is_free = np.arange(states.history.shape[1])[None] >= states.history_length[:, None]
+    np.testing.assert_array_equal(is_free, ~states.history.any(axis=2))
+
+
+@pytest.mark.parametrize("undo_depth", [1, 4, DEFAULT_UNDO_DEPTH])
+def test_histories_at_any_depth(undo_depth):
+    """Pushed onto, also where they are full, and popped: the other rows stay, and JSON brings all back bit for bit."""
+    states = jax.tree.map(np.asarray, bulk.stack(full_and_other_histories(undo_depth), undo_depth))
+    forgotten = undone = 0
+    for number, key in enumerate(jax.random.split(jax.random.key(18), 8)):
+        masks = np.asarray(bulk.masks(states))
+        undoes = masks[:, conformance.UNDO] & (np.arange(GRID) % 4 < number % 4)
+        actions = np.where(undoes, conformance.UNDO, np.where(masks[:, WAIT], WAIT, np.argmax(masks, axis=1)))
+        after, outcome = jax.tree.map(np.asarray, bulk.steps(states, actions, jax.random.split(key, GRID)))
+        pushes = ((actions < 5) | (actions == WAIT)) & ~(outcome.invalid | outcome.stage_completed | states.step)
+        for i in range(GRID):
+            old, new = (one.history[i, : one.history_length[i]] for one in (states, after))
+            if pushes[i]:
+                forgotten += len(old) == undo_depth
+                np.testing.assert_array_equal(new[:-1], old[max(0, len(old) + 1 - undo_depth) :])
+            else:
+                undone += undoes[i]
+                np.testing.assert_array_equal(new, old[: len(old) - undoes[i]])
+        assert after.undo_depth == undo_depth
+        assert_free_rows_are_zero(after)
+        states = after
+        if number % 3 == 1:
+            assert_same(bulk.stack(json.loads(json.dumps(bulk.dictionaries(states))), undo_depth), states)
+    assert forgotten > 50
+    assert undone > 50
+
+
+def full_and_other_histories(undo_depth):
+    """States with WAIT and UNDO, every other one with a full history."""
+    states = list(islice(random_states.visited(Random(19), undo_depth), 3, 3 + 20 * GRID, 20))
+    for number, state in enumerate(states):
+        equipped = {"programs": ["wait", "undo"], "player": state["player"] | {"credits": 20, "energy": 20, "hp": 3}}
+        likeness = snapshot(state | equipped)
+        full = [likeness | {"turn": turn} for turn in range(undo_depth)]
+        kept = [one | {name: likeness[name] for name in equipped} for one in state["history"]]
+        states[number] = state | equipped | {"history": full if number % 2 else kept}
+    return states
+
+
 def leaf_names(tree):
     return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
@@ -205,7 +260,7 @@ def test_entities_are_few_and_on_the_board(played):
         assert len(entities) <= reference.MAX_ENTITIES
         assert all(0 <= entity["row"] <= 5 and 0 <= entity["col"] <= 5 for entity in entities)
         assert all(1 <= enemy["hp"] <= 3 for enemy in scenario["enemies"])
-        assert len(scenario["history"]) <= reference.UNDO_DEPTH
+        assert len(scenario["history"]) <= DEFAULT_UNDO_DEPTH
 
 
 # --- the same result whatever way the functions are called -----------------------------------------------------------
@@ -216,7 +271,7 @@ def cases(played):
     """A grid of states and keys, with an action each that has random consequences: WAIT, or what else is valid."""
     states = bulk.take(played.states, np.arange(0, len(played.states.stage), len(played.states.stage) // GRID))
     masks = np.asarray(bulk.masks(states))
-    actions = np.where(masks[:, 10], 10, np.argmax(masks, axis=1))
+    actions = np.where(masks[:, WAIT], WAIT, np.argmax(masks, axis=1))
     index = np.repeat(np.arange(GRID), GRID_WIDTH)
     return bulk.take(states, index), actions[index], jax.random.split(jax.random.key(14), len(index))
 

@@ -48,7 +48,7 @@ def test_enemy_table_is_that_of_the_code():
 
 def test_constants_of_the_implementation_are_those_of_the_code():
     assert f"`MAX_ENTITIES` ({game.MAX_ENTITIES})" in RULES
-    assert f"`UNDO_DEPTH` ({game.UNDO_DEPTH})" in RULES
+    assert f"`DEFAULT_UNDO_DEPTH` ({game.DEFAULT_UNDO_DEPTH})" in RULES
 
 
 def test_every_cited_rule_exists():

@@ -1,39 +1,23 @@
 """The reference simulator against every recording of the original game: it has to earn its place as an oracle."""
 
-from collections import defaultdict
+from functools import partial
 from random import Random
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
 
-from . import conformance, reference
+from . import conformance, frequencies, reference
 
-LEAST = 1 / 400  # outcomes are enumerated where every branch is at least this likely, else sampled
-SAMPLES = 30
+SAMPLES = 30  # where outcomes are too many to be enumerated
+SIGNIFICANCE = 1e-6
+CELL_COUNTS = np.ones(42)
+CELL_COUNTS[[4, 10, 35, 36, 37, 38]] = [3, 9, 9, 4, 3, 3]
+COUNTS = np.concatenate([[5, 5, 3, 50, 50, 7, 10, 2, 1, 1], np.ones(23), np.tile(CELL_COUNTS, 36)])  # of 1.0 (R11)
 
 
 @pytest.fixture(scope="module", params=["transitions", "corners"])
 def records(request):
     return conformance.load(request.param)
-
-
-def exact_outcomes(record):
-    """All outcomes of a record with their probabilities, or None where there are too many branches."""
-    merged = defaultdict(float)
-    outcomes = {}
-
-    def play(rng):
-        return conformance.reference_outcome(record["state"], record["actions"], rng)
-
-    try:
-        for outcome, probability in reference.branches(play, least=LEAST):
-            key = conformance.outcome_key(outcome)
-            outcomes[key] = outcome
-            merged[key] += probability
-    except reference.TooManyBranchesError:
-        return None
-    return [(outcomes[key], probability) for key, probability in merged.items()]
 
 
 def test_masks(records):
@@ -50,39 +34,63 @@ def test_observations(records):
 def test_outcomes(records):
     rng = Random(0)
     problems = {}
-    enumerated = 0
+    frequency = []
     for index, record in enumerate(records):
-        exact = exact_outcomes(record)
-        if exact is None:
+        try:
+            exact = conformance.exact_outcomes(record)
+        except reference.TooManyBranchesError:
             # The rarest outcome that must occur has a share of 5 %.
             samples = 200 if "outcomes" in record else SAMPLES
             found = conformance.disagreements(record, sampled_outcomes(record, samples, rng))
         else:
-            enumerated += 1
-            found = conformance.disagreements(record, (outcome for outcome, _ in exact))
-            found += frequency_disagreements(record, exact)
+            found = conformance.disagreements(record, [branch.result for branch in exact.values()])
+            frequency.append(recorded_frequency(record, exact))
+            if (significance := frequencies.significance(frequency[-1:])) < SIGNIFICANCE:
+                found.append(f"the outcomes of so many runs: {frequency[-1]}, significance {significance}")
         if found:
             problems[index] = found
     assert problems == {}
-    assert enumerated > 0.7 * len(records)
+    assert len(frequency) > 0.7 * len(records)
+    assert frequencies.significance(frequency) > SIGNIFICANCE
 
 
 def sampled_outcomes(record, count, rng):
     return [conformance.reference_outcome(record["state"], record["actions"], rng) for _ in range(count)]
 
 
-def frequency_disagreements(record, exact):
-    """Compare how often each outcome was recorded with its exact probability."""
-    if "outcomes" not in record:
-        return []
-    counts = {conformance.outcome_key(outcome): outcome["n"] for outcome in record["outcomes"]}
-    observed = [counts.pop(conformance.outcome_key(outcome), 0) for outcome, _ in exact]
-    # With few cells left the original at times gives up the search for a (safe) cell, R6.4 never does.
-    tolerated = 0.1 * record["samples"] if record.get("kind") == "spawns" else 0
-    if sum(counts.values()) > tolerated:
-        return [f"{len(counts)} recorded outcomes can not happen"]
-    if len(exact) == 1:
-        return []
-    expected = np.array([probability for _, probability in exact]) * sum(observed)
-    significance = chisquare(observed, expected).pvalue
-    return [] if significance > 1e-6 else [f"outcomes recorded {observed} times, expected {expected}"]
+def recorded_frequency(record, exact):
+    """How often each outcome was recorded, if that is known, and its exact probability."""
+    counts = {conformance.outcome_key(outcome): outcome["n"] for outcome in record.get("outcomes", [])}
+    return counts, {key: branch.probability for key, branch in exact.items()}
+
+
+def test_undo_chains():
+    """Every step of long play without chance and with many undos, on a history without limit (R8.3)."""
+    deepest = 0
+    for chain in conformance.load("undo_chains"):
+        (((states, outcomes), *_),) = reference.branches(partial(played, chain), least=1)
+        deepest = max(deepest, *[len(state["history"]) for state in states])
+        recorded = [chain["start"], *chain["steps"]]
+        np.testing.assert_allclose(
+            [reference.observe(state) * COUNTS for state in states],
+            [conformance.dense_observation(record) for record in recorded],
+            rtol=1e-6,
+        )
+        assert [outcome.terminated for outcome in outcomes] == [record["done"] for record in chain["steps"]]
+        rewards = [outcome.reward for outcome in outcomes]
+        np.testing.assert_allclose(rewards, [record["reward"] for record in chain["steps"]], rtol=0, atol=1e-9)
+        # In a lost game the original calls nothing valid.
+        going_on = slice(None, -1 if outcomes[-1].terminated else None)
+        valid = [reference.valid_actions(state) for state in states]
+        assert valid[going_on] == [record["valid"] for record in recorded][going_on]
+    assert deepest > 50
+
+
+def played(chain, rng):
+    """The states and outcomes of a chain."""
+    states, outcomes = [chain["state"]], []
+    for recorded in chain["steps"]:
+        state, outcome = reference.step(states[-1], recorded["action"], rng)
+        states.append(state)
+        outcomes.append(outcome)
+    return states, outcomes

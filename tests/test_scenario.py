@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hackmatrix_core as hm
-from hackmatrix_core.game.state import MAX_ENTITIES, UNDO_DEPTH
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_ENTITIES
 from tests.conformance import load
 
 RICH = max((record["state"] for record in load("corners")), key=lambda state: len(json.dumps(state)))
@@ -88,11 +88,38 @@ def test_export_is_json_and_comes_back_the_same():
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_newest_snapshots_of_a_long_history_are_kept():
+@pytest.mark.parametrize("undo_depth", [1, 4, None, 70])
+def test_the_newest_snapshots_of_a_long_history_are_kept(undo_depth):
+    given, depth = ((), DEFAULT_UNDO_DEPTH) if undo_depth is None else ((undo_depth,), undo_depth)
     scenario = copy.deepcopy(RICH)
-    scenario["history"] = [scenario["history"][0] | {"turn": turn} for turn in range(UNDO_DEPTH + 3)]
-    exported = hm.scenario.to_dict(hm.scenario.from_dict(scenario))
-    assert [entry["turn"] for entry in exported["history"]] == list(range(3, UNDO_DEPTH + 3))
+    for length in (0, depth - 1, depth, depth + 3):
+        scenario["history"] = [RICH["history"][0] | {"turn": turn} for turn in range(length)]
+        state = hm.scenario.from_dict(scenario, *given)
+        assert (state.undo_depth, int(state.history_length)) == (depth, min(length, depth))
+        assert state.history.shape == (depth, 84)
+        exported = hm.scenario.to_dict(state)
+        assert [entry["turn"] for entry in exported["history"]] == list(range(length))[-depth:]
+
+
+def test_snapshots_lie_oldest_first_and_what_is_free_is_zero():
+    """Equal games are equal arrays, and a row does not depend on what is above or below it."""
+    scenario = copy.deepcopy(RICH)
+    scenario["history"] = [RICH["history"][0] | {"turn": 10 + i, "calm": i == 1} for i in range(3)]
+    rows = np.asarray(hm.scenario.from_dict(scenario, 5).history)
+    for i, entry in enumerate(scenario["history"]):
+        alone = hm.scenario.from_dict(scenario | {"history": [entry]}, 1)
+        np.testing.assert_array_equal(rows[i], alone.history[0])
+    assert len(np.unique(rows[:3], axis=0)) == 3
+    assert not rows[3:].any()
+
+
+@pytest.mark.parametrize("undo_depth", [0, -1, 2.0, True, "4"])
+@pytest.mark.parametrize(
+    "make", [lambda depth: hm.scenario.from_dict(RICH, depth), lambda depth: hm.reset(jax.random.key(0), depth)]
+)
+def test_a_depth_that_is_none_is_refused(make, undo_depth):
+    with pytest.raises(ValueError, match=rf"undo_depth is {undo_depth!r}, expected .* an integer of at least 1"):
+        make(undo_depth)
 
 
 def test_any_number_of_pending_spawns_fills_the_board_and_no_more():

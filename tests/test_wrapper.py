@@ -12,6 +12,8 @@ from hackmatrix_core.environment import spaces
 from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
 
+from . import conformance
+
 NUM_ENVS = 64
 ENV = hm.HackMatrixGymnax()
 COMPACT = hm.HackMatrixGymnax(compact_observations=True)
@@ -103,6 +105,39 @@ def test_an_end_starts_a_new_game_and_keeps_the_last_observation(played):
         assert np.all(np.isin(game.position[ended], [0, 5, 30, 35]))
         assert np.all(after.episode_length[ended] == 0)
     assert ends > 50
+
+
+def test_an_undo_depth_is_kept():
+    """Besides their histories the games are those of the default depth; these hold the newest snapshots (R8.3)."""
+    depth = 3
+    shallow = hm.HackMatrixGymnax(undo_depth=depth)
+    step_shallow = jax.jit(jax.vmap(shallow.step, (0, 0, 0, None)))
+    _, state = reset(keys(7), PARAMS)
+    _, shallow_state = jax.jit(jax.vmap(shallow.reset, (0, None)))(keys(7), PARAMS)
+    seen = ends = 0
+    for time in range(40):
+        mask = np.array(jax.vmap(ENV.get_action_mask)(state))
+        mask[:, conformance.UNDO] = False
+        action = np.argmax(mask * np.random.default_rng(time).random(mask.shape), axis=1)
+        _, state, _, done, _ = step(keys(time), state, action, PARAMS)
+        _, shallow_state, *_ = step_shallow(keys(time), shallow_state, action, PARAMS)
+        game, kept = jax.tree.map(np.asarray, (state.game, shallow_state.game))
+        assert kept.history.shape == (NUM_ENVS, depth, 84)
+        np.testing.assert_array_equal(kept.history_length, np.minimum(game.history_length, depth))
+        for whole, length, rows in zip(game.history, game.history_length, kept.history, strict=True):
+            newest = whole[max(0, length - depth) : length]
+            np.testing.assert_array_equal(rows, np.pad(newest, ((0, depth - len(newest)), (0, 0))))
+        for name in ("cells", "entities", "position", "stage", "hp"):
+            np.testing.assert_array_equal(getattr(kept, name), getattr(game, name))
+        seen, ends = max(seen, game.history_length.max()), ends + done.sum()
+    assert seen > 2 * depth
+    assert ends > 10
+
+
+@pytest.mark.parametrize("undo_depth", [0, 2.5])
+def test_an_undo_depth_that_is_none_is_refused(undo_depth):
+    with pytest.raises(ValueError, match=f"undo_depth is {undo_depth}, expected how many snapshots to keep for UNDO"):
+        hm.HackMatrixGymnax(undo_depth=undo_depth)
 
 
 def test_new_games_differ(played):

@@ -91,7 +91,7 @@ def changed(new: GameState, old: GameState, change: jax.Array) -> GameState:
     row = jnp.where(pushes, pack(new), np.uint32(0))
     place = jnp.where(pushes, length, jnp.where(pops, length - 1, depth))  # `depth` for no row; so for what forgets
     # The row comes first: XLA would copy the whole array if a loop came between reading and writing it.
-    kept = old.history.at[place].set(row, mode="drop")
+    kept = jnp.asarray(old.history).at[place].set(row, mode="drop")
     kept = _cleared(kept, jnp.where(clears, length, 0))
     return dataclasses.replace(
         new,

@@ -59,8 +59,11 @@ def is_valid(state: State, action: int) -> bool:
     return name in state["programs"] and affordable and APPLICABLE[name](state)
 
 
-def step(state: State, action: int, rng: Random) -> tuple[State, Outcome]:
-    """Carry out one action; the given state is left as it is."""
+def step(state: State, action: int, rng: Random, undo_depth: int | None = None) -> tuple[State, Outcome]:
+    """Carry out one action; the given state is left as it is.
+
+    The history has no limit, as in the original, unless a depth is given (R8.3).
+    """
     if not is_valid(state, action):
         return state, Outcome(dict.fromkeys(REWARD_PARTS, 0.0), True, False, False, True, False)
     new = clone(state)
@@ -81,7 +84,7 @@ def step(state: State, action: int, rng: Random) -> tuple[State, Outcome]:
     if completed:
         won = complete_stage(new, rng)
     elif name in ("move", "siphon", "wait"):
-        enemy_turn(new, rng)
+        enemy_turn(new, rng, undo_depth)
         died = new["player"]["hp"] == 0
     parts = reward_parts(state, new, name, kills=kills, picked_up=picked_up, completed=completed, won=won, died=died)
     return new, Outcome(parts, won or died, won, died, False, completed)

@@ -4,7 +4,17 @@ from random import Random
 from typing import Any
 
 from .board import Position, State, cell_at, has_block, neighbours, position, positions
-from .tables import CELLS, CORNERS, ENEMY_TYPES, LAST_STAGE, MAX_ENTITIES, MAX_HP, PROGRAM_NAMES, PROGRAMS
+from .tables import (
+    CELLS,
+    CORNERS,
+    ENEMY_TYPES,
+    LAST_STAGE,
+    MAX_ENTITIES,
+    MAX_HP,
+    PROGRAM_NAMES,
+    PROGRAMS,
+    SPAWN_DRAWS,
+)
 
 
 def reset(rng: Random) -> State:
@@ -117,10 +127,13 @@ def spawn(state: State, rng: Random, *, from_siphon: bool = False, scheduled: bo
     entities = state["enemies"] + state["transmissions"]
     taken = positions(entities) | {position(state["player"])}
     open_cells = [at for at in CELLS if at not in taken and not has_block(state, at)]
-    if not open_cells or len(entities) >= MAX_ENTITIES:
-        return
     safe = [at for at in open_cells if not in_line_of_fire(state, at)]
-    row, col = rng.choice(safe or open_cells)
+    if len(entities) >= MAX_ENTITIES:
+        return
+    found = search(safe, rng) or search(open_cells, rng)
+    if found is None:
+        return
+    row, col = found
     state["transmissions"].append(
         {
             "type": rng.choice(ENEMY_TYPES),
@@ -131,6 +144,13 @@ def spawn(state: State, rng: Random, *, from_siphon: bool = False, scheduled: bo
             "scheduled": scheduled,
         }
     )
+
+
+def search(cells: list[Position], rng: Random) -> Position | None:
+    """One of the cells, or none: the original draws from the whole board until it hits one, but 100 times at most."""
+    missed = (1 - len(cells) / len(CELLS)) ** SPAWN_DRAWS
+    is_found = rng.choices([True, False], [1 - missed, missed])[0]
+    return rng.choice(cells) if is_found else None
 
 
 def in_line_of_fire(state: State, at: Position) -> bool:

@@ -8,10 +8,10 @@ CORNERS = [(0, 0), (0, 5), (5, 0), (5, 5)]
 DIRECTIONS = [(1, 0), (-1, 0), (0, -1), (0, 1)]  # up, down, left, right: the order settles every tie (R1.1)
 AROUND = [(dr, dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1) if (dr, dc) != (0, 0)]
 
-UNDO_DEPTH = 4
 MAX_ENTITIES = 36
 MAX_HP = 3
 LAST_STAGE = 8
+SPAWN_DRAWS = 100  # of one search for a cell (R6.4)
 SIPHON = 4
 FIRST_PROGRAM = 5
 

@@ -15,13 +15,13 @@ from .board import (
     positions,
 )
 from .stage import spawn
-from .tables import FULL_HP, UNDO_DEPTH
+from .tables import FULL_HP
 
 SNAPSHOT_KEYS = ["turn", "player", "programs", "enemies", "transmissions", "cells", "show", "calm", "atk_plus_uses"]
 UNRECORDED_FLAGS = ["from_siphon", "scheduled"]
 
 
-def enemy_turn(state: State, rng: Random) -> None:
+def enemy_turn(state: State, rng: Random, undo_depth: int | None) -> None:
     """What follows a direction, a siphon and WAIT."""
     if state["step"]:
         state["step"] = False
@@ -36,7 +36,7 @@ def enemy_turn(state: State, rng: Random) -> None:
     for enemy in state["enemies"]:
         enemy["disabled"] = max(0, enemy["disabled"] - 1)
         enemy["stunned"] = False
-    state["history"] = [*state["history"], snapshot(state)][-UNDO_DEPTH:]
+    state["history"] = kept([*state["history"], snapshot(state)], undo_depth)
 
 
 def arrive(state: State) -> None:
@@ -120,6 +120,11 @@ def snapshot(state: State) -> State:
         for flag in UNRECORDED_FLAGS:
             del entity[flag]
     return taken
+
+
+def kept(history: list[State], undo_depth: int | None) -> list[State]:
+    """What is kept of a history: the newest snapshots, or with no depth all of them, as in the original (R8.3)."""
+    return history if undo_depth is None else history[max(0, len(history) - undo_depth) :]
 
 
 def restore(state: State) -> None:

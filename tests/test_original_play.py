@@ -1,0 +1,33 @@
+"""Full games of three policies against the same policies in the original game: the rules as a whole.
+
+The original's figures are means and standard errors of games played there by the protocol of `evaluation`: 4,000 games
+of random valid actions, 500 of the greedy walker, 1,900 of the pretrained agent with sampled actions.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+import hackmatrix_core as hm
+from hackmatrix_core.evaluation import compare
+
+GAMES = 2000
+ORIGINAL = {
+    "random": {"final_stage": (1.169, 0.006), "total_reward": (-3.30, 0.06), "won": (0.0, 0.0)},
+    "greedy": {"final_stage": (3.462, 0.044), "total_reward": (2.76, 0.20), "won": (0.0, 0.0)},
+    "pretrained": {"final_stage": (7.175, 0.052), "won": (0.526, 0.011)},
+}
+
+
+@pytest.fixture(scope="module")
+def played():
+    return compare({name: hm.load_policy(name) for name in ORIGINAL}, jax.random.key(1), GAMES)
+
+
+@pytest.mark.parametrize(("name", "what"), [(name, what) for name, figures in ORIGINAL.items() for what in figures])
+def test_policies_fare_as_in_the_original(played, name, what):
+    """Within three standard errors of the difference."""
+    values = getattr(played[name], what).astype(np.float64)
+    mean, error = values.mean(), values.std(ddof=1) / np.sqrt(GAMES)
+    recorded_mean, recorded_error = ORIGINAL[name][what]
+    assert abs(mean - recorded_mean) <= 3 * np.hypot(error, recorded_error), (mean, error)
