@@ -11,11 +11,22 @@ from hackmatrix_core.game.step import compact_observation
 @pytest.fixture(scope="module")
 def scenario():
     return hm.scenario.blank(
-        (3, 2), stage=8, hp=2, credits=25, energy=5, data_siphons=1, attack=2, programs=["pull", "hack"],
-        enemies=[("daemon", 3, 4)], transmissions=[("virus", 0, 1)],
-        cells={(1, 1): {"block": {"kind": "data", "points": 9}}, (1, 2): {"block": {"kind": "program", "program": "row"}},
-               (4, 4): {"data_siphon": True, "energy": 3}},
-    )  # fmt: skip
+        (3, 2),
+        stage=8,
+        hp=2,
+        credits=25,
+        energy=5,
+        data_siphons=1,
+        attack=2,
+        programs=["pull", "hack"],
+        enemies=[("daemon", 3, 4)],
+        transmissions=[("virus", 0, 1)],
+        cells={
+            (1, 1): {"block": {"kind": "data", "points": 9}},
+            (1, 2): {"block": {"kind": "program", "program": "row"}},
+            (4, 4): {"data_siphon": True, "energy": 3},
+        },
+    )
 
 
 def test_every_part_has_its_name(scenario):

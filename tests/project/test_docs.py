@@ -1,0 +1,233 @@
+"""What the documents for people say holds: links lead somewhere, code runs, commands parse, files and names exist."""
+
+import contextlib
+import importlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+
+import hackmatrix_core as hm
+from hackmatrix_core import cli
+from tests import ROOT
+
+README, CONTRIBUTING, CHANGELOG = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
+RULES = ROOT / "hackmatrix_core/game/RULES.md"
+DOCUMENTS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+# The change log also speaks of what was: its paths and names need not exist today.
+each_present_document = pytest.mark.parametrize(
+    "document", [document for document in DOCUMENTS if document != CHANGELOG], ids=lambda path: path.name
+)
+
+WRITTEN = {"metrics.jsonl", "curves.png", "config.json", "evaluation.json", "replay.html", "checkpoints/"}
+"""Files that a run writes."""
+PLACEHOLDERS = {"I": "1", "N": "2", "RUN": "runs/mine", "DIR": "runs/mine", "HOST:1234": "host:1234"}
+OTHER_TOOLS = {"--spot", "--resume", "--worker=all"}
+"""Options in the text that are other programs', or are explained where they stand."""
+
+
+def code_blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.M | re.S)
+
+
+def prose(document: Path) -> str:
+    """The text without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S)
+
+
+def inline_codes(document: Path) -> list[str]:
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose(document))
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings."""
+    titles = re.findall(r"^#+ (.*)$", prose(document), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def commands(document: Path, program: str) -> list[list[str]]:
+    """The words after a program's name, in blocks and in the text; comments, quotes and placeholders are gone."""
+    found = []
+    lines = [line for block in code_blocks(document, "bash") for line in block.replace("\\\n", " ").splitlines()]
+    for text in (*lines, *inline_codes(document)):
+        for rest in re.findall(rf"(?:(?<![\w/-])|(?<=bin/)){re.escape(program)}((?: [^\"|&#]*)?)(?=[\"|&#]|$)", text):
+            found.append([PLACEHOLDERS.get(word, word) for word in shlex.split(rest)])
+    return found
+
+
+def parse(words: list[str]) -> None:
+    """Parse the words as arguments of `hackmatrix`; where the text only names a command, this has to exist."""
+    errors = io.StringIO()
+    code = 0
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            cli._parser().parse_args([*words, "--help"] if len(words) < 2 else words)
+        except SystemExit as end:
+            code = end.code
+    assert code == 0, f"hackmatrix {shlex.join(words)}: {errors.getvalue()}"
+
+
+def test_readme_is_short():
+    lines = README.read_text().splitlines()
+    assert len(lines) <= 130
+    assert len(code_blocks(README, "python")) == 1
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, RULES], ids=lambda path: path.name)
+def test_links_and_images_lead_somewhere(document):
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(document)) if not link.startswith("http")]
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), f"{document.name} links to {link}, which does not exist"
+        if anchor:
+            assert anchor in anchors(target), f"{document.name} links to {link}, and there is no such heading"
+
+
+def test_every_document_is_linked_and_every_image_is_used():
+    linked = {
+        (document.parent / link.partition("#")[0]).resolve()
+        for document in DOCUMENTS
+        for link in re.findall(r"\]\(([^)\s]+)\)", prose(document))
+        if not link.startswith(("http", "#"))
+    }
+    files = {*DOCUMENTS, *(ROOT / "docs/images").iterdir(), *(ROOT / "notebooks/images").iterdir()} - {README}
+    assert files - linked == set()
+
+
+def test_readme_code_runs():
+    (code,) = code_blocks(README, "python")
+    names: dict = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["observations"].shape == (64, 1545)
+    assert set(names["saved"]) >= {"cells", "player", "enemies"}
+    assert names["report"].length.shape == (8,)
+    assert "<svg" in names["replay"].page
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [(document, code) for document in DOCUMENTS[1:] for code in code_blocks(document, "python")],
+    ids=lambda value: value.name if isinstance(value, Path) else "",
+)
+def test_code_of_the_other_documents_runs(document, code):
+    """Each in a process of its own, for it may set JAX up; the games are fewer."""
+    smaller = code.replace("1024", "4").replace("jnp.arange(100)", "jnp.arange(3)")
+    result = subprocess.run([sys.executable, "-c", smaller], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@each_document
+def test_commands_parse(document):
+    for words in commands(document, "hackmatrix"):
+        parse(words)
+    for words in commands(document, "bash colab_setup.sh"):
+        command, *arguments = words or ["help"]
+        assert command in ("train", "test", "lab", "help"), words
+        if command == "train":
+            parse([command, "--minutes", "3", *arguments])
+
+
+def test_the_commands_are_found():
+    """The parser is asked about what the documents say, and would refuse what is wrong."""
+    assert ["train", "--distributed", "--num-envs", "8192", "--run-dir", "runs/pod"] in commands(
+        ROOT / "docs/devices.md", "hackmatrix"
+    )
+    assert ["benchmark", "env", "--num-envs", "1024"] in commands(ROOT / "docs/speed.md", "hackmatrix")
+    assert {"train", "test", "lab"} <= {words[0] for words in commands(README, "bash colab_setup.sh")}
+    for wrong in (["fly"], ["train", "--fly"], ["benchmark", "env", "--num-envs"]):
+        with pytest.raises(AssertionError, match="hackmatrix"):
+            parse(wrong)
+
+
+@each_document
+def test_options_exist(document):
+    with contextlib.redirect_stdout(io.StringIO()) as helps:
+        for command in ("train", "evaluate", "watch", "play", "benchmark", "doctor"):
+            with pytest.raises(SystemExit):
+                cli._parser().parse_args([command, "--help"])
+    known = set(re.findall(r"--[a-z-]+", helps.getvalue())) | OTHER_TOOLS
+    named = {code.split()[0] for code in inline_codes(document) if code.startswith("--")}
+    assert named - known == set()
+
+
+def is_path(code: str) -> bool:
+    return bool(re.fullmatch(r"\.?[\w.-]+(/[\w.-]+)*/?", code)) and (
+        "/" in code
+        or code.endswith((".py", ".md", ".sh", ".json", ".jsonl", ".yaml", ".cff", ".toml", ".html", ".png"))
+    )
+
+
+@each_present_document
+def test_paths_exist(document):
+    """A file is named by its path in the repository, RULES.md and README.md also by their names alone."""
+    paths = {code for code in inline_codes(document) if is_path(code) and "NAME" not in code and "PART" not in code}
+    paths -= WRITTEN | {"RULES.md"}
+    missing = {path for path in paths if not path.startswith("runs/") and not (ROOT / path).exists()}
+    assert missing == set()
+
+
+def test_the_tree_is_that_of_the_package():
+    (tree,) = re.findall(r"^```\n(hackmatrix_core/\n.*?)^```", CONTRIBUTING.read_text(), re.M | re.S)
+    package = tree.partition("notebooks/ ")[0]
+    named = set(re.findall(r"(?:^|  )(\w+(?:/|\.py))", package, re.M)) - {"hackmatrix_core/"}
+    folder = ROOT / "hackmatrix_core"
+    missing = {name for name in named if not (folder / name).exists() and not (folder / "game" / name).exists()}
+    assert missing == set()
+    rooms = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    assert rooms - named == set()
+
+
+@each_present_document
+def test_public_names_exist(document):
+    text = document.read_text()
+    for name, attribute in set(re.findall(r"\bhm\.(\w+)(?:\.(\w+))?", text)):
+        assert name in hm.__all__, f"{document.name} speaks of hm.{name}"
+        if attribute and isinstance(getattr(hm, name), types.ModuleType):
+            assert hasattr(getattr(hm, name), attribute), f"{document.name} speaks of hm.{name}.{attribute}"
+    for dotted in set(re.findall(r"\bhackmatrix_core(?:\.[a-z_]\w*)+", text)):
+        module, _, name = dotted.rpartition(".")
+        assert hasattr(importlib.import_module(module), name) or importlib.import_module(dotted), dotted
+
+
+def test_versions_agree():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[(.*?)\](?: - (\d{4}-\d\d-\d\d))?$", CHANGELOG.read_text(), re.M)
+    assert headings[0] == ("Unreleased", "")
+    assert headings[1][0] == version
+    assert all(date for _, date in headings[1:])
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], str(citation["date-released"])) == headings[1]
+
+
+def test_workflows_and_templates_are_sound():
+    for path in [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"]:
+        assert isinstance(yaml.safe_load(path.read_text()), dict), path
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    uses = re.findall(r"uses: (\S+)", workflow)
+    assert uses
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in uses)
+
+
+def test_pre_commit_uses_the_tools_of_the_project():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert {hook["id"] for hook in hooks} == {"ruff-check", "ruff-format", "mypy", "shellcheck", "jupytext-pairs"}
+    for hook in hooks:
+        assert hook["language"] == "system"
+        for word in hook["entry"].split():
+            if word.startswith("tests/"):
+                assert (ROOT / word).exists(), hook["id"]
+
+
+def test_marks_that_are_named_exist():
+    marks = set(re.findall(r"pytest -m (\w+)", "\n".join(document.read_text() for document in DOCUMENTS)))
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert marks - {line.partition(":")[0] for line in options.get("markers", [])} == set()

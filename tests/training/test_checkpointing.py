@@ -1,0 +1,146 @@
+"""Checkpoints: what is kept, what is damaged, what is told."""
+
+import os
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints, load_params
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.masked_ppo import init_runner, make_agent
+from tests.training import probe_environments as probes
+
+CONFIG = TrainConfig(num_envs=4, num_minibatches=2, hidden_dim=8, num_layers=1)
+
+
+@pytest.fixture(scope="module")
+def runner():
+    agent = make_agent(CONFIG, probes.TwoStepCredit())
+    return jax.jit(lambda key: init_runner(agent, key))(jax.random.key(0))
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    opened = Checkpoints(tmp_path / "run" / "checkpoints")
+    yield opened
+    opened.close()
+
+
+def at_update(runner, update):
+    """The runner with contents that tell which update they are of."""
+    params = jax.tree.map(lambda x: jnp.full_like(x, update), runner.params)
+    return runner._replace(update=jnp.asarray(update, jnp.int32), params=params)
+
+
+def restore(checkpoints, runner):
+    return checkpoints.restore_newest(jax.eval_shape(lambda: runner), CONFIG)
+
+
+def save(checkpoints, runner, *updates):
+    for update in updates:
+        checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": 0.0})
+
+
+def assert_same(first, second):
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        assert a.dtype == b.dtype
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        np.testing.assert_array_equal(a, b)
+
+
+def largest_file(directory):
+    """The largest that holds content: arrays lie in `d`, and of what lies beside it not all is read."""
+    arrays = directory / "d"
+    files = (path for path in (arrays if arrays.is_dir() else directory).rglob("*") if path.is_file())
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+def test_everything_comes_back(checkpoints, runner):
+    save(checkpoints, runner, 1)
+    assert_same(restore(checkpoints, runner), at_update(runner, 1))
+    assert checkpoints.stored_config() == CONFIG
+
+
+def test_nothing_to_restore(checkpoints, runner):
+    assert restore(checkpoints, runner) is None
+    assert checkpoints.stored_config() is None
+
+
+def test_the_last_three_and_the_best_are_kept(checkpoints, runner):
+    for update, mean_return in enumerate([1.0, 9.0, 3.0, float("nan"), None, 4.0]):
+        checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": mean_return})
+    assert checkpoints.updates == [1, 3, 4, 5]
+
+
+@pytest.mark.parametrize("item", ["policy", "training", "about"])
+@pytest.mark.parametrize("harm", ["cut", "flip", "remove"])
+def test_a_damaged_newest_is_warned_about_and_the_one_before_is_used(checkpoints, runner, item, harm):
+    save(checkpoints, runner, 1, 2)
+    folder = checkpoints.directory / "2" / item
+    path = largest_file(folder)
+    if harm == "cut":
+        os.truncate(path, path.stat().st_size // 2)
+    elif harm == "flip":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x55
+        path.write_bytes(content)
+    else:
+        shutil.rmtree(folder)
+    with pytest.warns(UserWarning, match="the checkpoint of update 2 is damaged and is not used"):
+        restored = restore(checkpoints, runner)
+    assert_same(restored, at_update(runner, 1))
+    assert checkpoints.updates == [1]
+    assert (checkpoints.directory.parent / "checkpoints.2.damaged").is_dir()
+    save(checkpoints, runner, 2)
+    assert_same(restore(checkpoints, runner), at_update(runner, 2))
+
+
+def test_if_all_are_damaged_it_says_so(checkpoints, runner):
+    save(checkpoints, runner, 1)
+    shutil.rmtree(checkpoints.directory / "1" / "policy")
+    with (
+        pytest.warns(UserWarning, match="update 1"),
+        pytest.raises(CheckpointError, match=r"all checkpoints in .* are damaged"),
+    ):
+        restore(checkpoints, runner)
+
+
+def test_a_file_in_the_way_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"file/checkpoints can not be written to .*Choose another run directory"):
+        Checkpoints(tmp_path / "file" / "checkpoints")
+
+
+def test_a_full_disk_is_told_before_training(checkpoints, runner):
+    huge = runner._replace(obs=jax.ShapeDtypeStruct((2**50,), jnp.uint8))
+    with pytest.raises(CheckpointError, match=r"MiB free, two checkpoints need 2147483648 MiB"):
+        checkpoints.check_space(huge)
+    checkpoints.check_space(runner)
+
+
+def test_relative_and_home_paths(tmp_path, monkeypatch, runner):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for path, target in [("near", tmp_path / "near"), ("~/far", tmp_path / "home/far")]:
+        opened = Checkpoints(path)
+        save(opened, runner, 1)
+        opened.close()
+        assert (target / "1").is_dir()
+        params, about = load_params(path)
+        assert_same(params, at_update(runner, 1).params)
+        assert TrainConfig.from_dict(about["config"]) == CONFIG
+
+
+def test_params_of_a_run_of_its_folder_and_of_one_checkpoint(checkpoints, runner):
+    save(checkpoints, runner, 1, 2)
+    run_dir = checkpoints.directory.parent
+    for path, update in [(run_dir, 2), (run_dir / "checkpoints", 2), (run_dir / "checkpoints" / "1", 1)]:
+        assert_same(load_params(path)[0], at_update(runner, update).params)
+    with pytest.raises(CheckpointError, match="checkpoints/7 holds no checkpoint"):
+        load_params(run_dir / "checkpoints" / "7")
+    with pytest.raises(CheckpointError, match="nowhere does not exist"):
+        load_params(run_dir / "nowhere")
