@@ -10,12 +10,13 @@ import pytest
 import hackmatrix_core as hm
 import hackmatrix_core.evaluation as protocol
 from hackmatrix_core.agent import baselines
-from hackmatrix_core.agent.policy import NetworkPolicy, load_policy
+from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.evaluation import Evaluation, compare, plot_stages, table, to_json, usage_table
 from hackmatrix_core.game import board
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
 from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.masked_ppo import ActorCritic, RunnerState
 
 GAMES = 160  # more than are played at a time

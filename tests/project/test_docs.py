@@ -69,7 +69,7 @@ def parse(words: list[str]) -> None:
     code = 0
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
         try:
-            cli._parser().parse_args([*words, "--help"] if len(words) < 2 else words)
+            cli.make_parser().parse_args([*words, "--help"] if len(words) < 2 else words)
         except SystemExit as end:
             code = end.code
     assert code == 0, f"hackmatrix {shlex.join(words)}: {errors.getvalue()}"
@@ -153,7 +153,7 @@ def test_options_exist(document):
     with contextlib.redirect_stdout(io.StringIO()) as helps:
         for command in ("train", "evaluate", "watch", "play", "benchmark", "doctor"):
             with pytest.raises(SystemExit):
-                cli._parser().parse_args([command, "--help"])
+                cli.make_parser().parse_args([command, "--help"])
     known = set(re.findall(r"--[a-z-]+", helps.getvalue())) | OTHER_TOOLS
     named = {code.split()[0] for code in inline_codes(document) if code.startswith("--")}
     assert named - known == set()
