@@ -13,9 +13,9 @@ usage: bash colab_setup.sh [train | test | lab | help] [arguments]
   test        set up, run all tests and all notebooks
   lab         set up, open the notebooks in JupyterLab
 
-Arguments go on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
-Two variables override what is found: PYTHON (an interpreter, 3.11 or later) and HACKMATRIX_PLATFORM (cpu, cuda12,
-cuda13, tpu, mac, mps or colab; mps is the GPU of a Mac by way of jax-mps, which is never chosen unasked).
+Arguments are passed on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
+Two variables override what is detected: PYTHON (an interpreter, 3.11 or later) and HACKMATRIX_PLATFORM (cpu, cuda12,
+cuda13, tpu, mac, mps or colab; mps is the GPU of a Mac through jax-mps, used only if you ask for it).
 TEXT
 }
 
@@ -24,7 +24,7 @@ die() { printf '[hackmatrix] %s\n' "$*" >&2; exit 1; }
 
 # ---------------------------------------------------------------- decisions
 
-# detect_platform [ROOT]: prints colab, tpu, cuda13, cuda12, mac or cpu. ROOT stands before /content, /dev and /sys.
+# detect_platform [ROOT]: prints colab, tpu, cuda13, cuda12, mac or cpu. ROOT is put in front of /content, /dev and /sys.
 detect_platform() {
     local root="${1:-}"
     if [[ -d "$root/content" ]] && { [[ -n "${COLAB_RELEASE_TAG:-}" ]] || python3 -c 'import google.colab' 2>/dev/null; }; then
@@ -93,14 +93,14 @@ find_python() {
         found="${found:-$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)}"
     done
     if [[ -n "$found" ]]; then
-        die "Python 3.11 or later is needed, and only Python $found was found. Install a newer one or name it: PYTHON=/path/to/python3 bash colab_setup.sh"
+        die "Python 3.11 or later is needed, but only Python $found was found. Install a newer one or point to it: PYTHON=/path/to/python3 bash colab_setup.sh"
     fi
-    die "Python 3.11 or later is needed, and ${PYTHON:-python3} does not run here. Install it or name it: PYTHON=/path/to/python3 bash colab_setup.sh"
+    die "Python 3.11 or later is needed, but ${PYTHON:-python3} does not run here. Install it or point to it: PYTHON=/path/to/python3 bash colab_setup.sh"
 }
 
 # ---------------------------------------------------------------- set-up
 
-interpreter="" # the Python that has the package, once a set-up function is through
+interpreter="" # the Python that has the package, once a set-up function has finished
 
 # prove: imports the package and multiplies two matrices on the device.
 prove() {
@@ -115,13 +115,13 @@ CODE
 
 install() { "$interpreter" -m pip install --quiet --disable-pip-version-check "$@"; }
 
-# set_up_venv PLATFORM EXTRAS: .venv with the package in it; a stamp for each set of extras tells that nothing is to do.
+# set_up_venv PLATFORM EXTRAS: .venv with the package in it; a stamp for each set of extras records that nothing is left to do.
 set_up_venv() {
     local platform="$1" extras="$2" base hash stamp
     interpreter="$PWD/.venv/bin/python"
     if ! "$interpreter" -c '' 2>/dev/null; then
         base="$(find_python)"
-        say "Making .venv with $("$base" --version)."
+        say "Creating .venv with $("$base" --version)."
         rm -rf .venv
         "$base" -m venv .venv ||
             die "$base cannot make a virtual environment (see above). On Debian and Ubuntu: apt-get install python3-venv"
@@ -133,13 +133,13 @@ set_up_venv() {
     fi
     say "Installing for $platform (a few minutes the first time)."
     install --editable ".${extras:+[$extras]}" ||
-        die "Installing failed (see above). If the network is the cause, the same command takes up where it stopped."
+        die "Installing failed (see above). If the network is the cause, the same command picks up where it stopped."
     [[ "$platform" != mps ]] || add_mps
     prove || die "The installation does not work (see above). Remove .venv and run the same command again."
     echo "$hash" >"$stamp"
 }
 
-# add_mps: adds jax-mps if it works here; else the CPU is used, and that is said.
+# add_mps: adds jax-mps if it works here; otherwise says that the CPU is used.
 add_mps() {
     if ! { install jax-mps && prove; }; then
         say "jax-mps does not work here (see above): the CPU is used instead."
@@ -147,7 +147,7 @@ add_mps() {
     fi
 }
 
-# missing_requirements EXTRAS: prints what pyproject.toml asks for and this Python lacks, one a line, never jax or jaxlib.
+# missing_requirements EXTRAS: prints what pyproject.toml asks for and this Python lacks, one per line, never jax or jaxlib.
 missing_requirements() {
     "$interpreter" - "$1" <<'CODE'
 import importlib.metadata, sys, tomllib
@@ -182,12 +182,12 @@ set_up_colab() {
         "$interpreter" -m pip list --format=freeze --disable-pip-version-check | grep -E '^(jax|libtpu|numpy)' >"$pins"
         # shellcheck disable=SC2086 # one requirement a word
         install --constraint "$pins" $missing ||
-            die "Installing failed (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try on."
+            die "Installing failed (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try again on."
         rm -f "$pins"
     fi
     "$interpreter" -m pip show --quiet hackmatrix-jax 2>/dev/null || install --no-deps --editable . ||
         die "The package itself could not be installed (see above)."
-    prove || die "The installation does not work (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try on."
+    prove || die "The installation does not work (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try again on."
 }
 
 main() {

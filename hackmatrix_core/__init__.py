@@ -1,7 +1,7 @@
 """HackMatrix in JAX: the game, its environment and masked PPO.
 
-The game and the environment are imported at once, the learning side when it is first asked for: it brings flax, optax,
-distrax and orbax along, which take longer to import than JAX.
+The game and the environment are imported at once, the learning side on first use: it brings in flax, optax, distrax
+and orbax, which take longer to import than JAX.
 """
 
 import importlib

@@ -1,17 +1,17 @@
-"""What a user's mistake is told with. The command line says such an error in one sentence, without a traceback."""
+"""Errors for a user's mistakes. The command line prints such an error as one sentence, without a traceback."""
 
 
 class UserError(Exception):
-    """Something asked for can not be done; the message says why and what can.
+    """What was asked for cannot be done; the message says why, and what can be done.
 
     Attributes:
-        exit_code: with which the command `hackmatrix` ends.
+        exit_code: the exit code of the command `hackmatrix`.
     """
 
     exit_code = 1
 
 
 class UsageError(UserError):
-    """Wrong arguments of a command."""
+    """Wrong arguments for a command."""
 
     exit_code = 2

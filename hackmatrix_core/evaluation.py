@@ -1,6 +1,6 @@
 """How well a policy plays: many full games by one protocol, and what they show.
 
-Each game starts anew (R2) and goes on until it ends, at most 2,000 actions. Game number i of a key is the same for
+Each is a new game (R2) and goes on until it ends, at most 2,000 actions. Game number i of a key is the same for
 every policy. Games of all policies are stepped together, in one compiled loop; one that ends makes room for the next.
 """
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 
 _LANES = {"cpu": 128}
 _MANY_LANES = 1024
-"""Games that a policy plays at a time, by backend. More would wait for the longest, of 2,000 actions, where most have
-100; but what is not a CPU steps many games in the time of few."""
+"""Games that a policy plays at a time, by backend. More would wait for the longest, of up to 2,000 actions, when most
+have 100; but anything other than a CPU steps many games in the time of a few."""
 _OPPOSITE = np.array([DOWN, UP, RIGHT, LEFT], np.int32)
 _RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What the games of one policy showed: one entry a game, G games."""
+    """What the games of one policy showed: one entry per game, G games."""
 
     final_stage: np.ndarray
     """(G,) int, 1–9: the stage where the game ended; a win counts as 9."""
@@ -83,7 +83,7 @@ class Evaluation:
         return {stage: int(np.sum(self.final_stage == stage)) for stage in range(1, NUM_STAGES + 2)}
 
     def use_when_valid(self) -> dict[str, float | None]:
-        """For siphon and each program: the share of the states with it valid in which it was taken."""
+        """For siphon and each program: how often it was taken, as a share of the states where it was valid."""
         valid, used = self.valid.sum(axis=0), self.used.sum(axis=0)
         return {ACTION_NAMES[a]: float(used[a] / valid[a]) if valid[a] else None for a in range(SIPHON, NUM_ACTIONS)}
 
@@ -148,7 +148,7 @@ def usage_table(evaluation: Evaluation) -> str:
     When: in what share of the states where it was valid, and in which stage, as the mean over all uses.
     """
     games = len(evaluation.length)
-    rows = [("", "games with it", "a game", "of the states where it is valid", "mean stage")]
+    rows = [("", "games with it", "uses per game", "used when valid", "mean stage")]
     programs = evaluation.used[:, SIPHON + 1 :].sum(axis=1)
     rows.append(("any program", f"{np.mean(programs > 0):.1%}", f"{programs.mean():.2f}", "", ""))
     when_valid = evaluation.use_when_valid()
@@ -196,7 +196,7 @@ _ROWS = {
 class _Lanes(NamedTuple):
     """The games in progress: L lanes, each policy an equal share of them. One that ends makes room for the next."""
 
-    number: jax.Array  # int32 (L,), of the game; those that are left over have none, num_games or more
+    number: jax.Array  # int32 (L,), of the game; idle lanes have num_games or more
     time: jax.Array  # int32 (L,), actions so far
     states: GameState  # (L, …)
     came_from: jax.Array  # int32 (L,), the cell before the last action if that was a move, else −1

@@ -24,7 +24,7 @@ from hackmatrix_core.training.config import (
 from hackmatrix_core.training.trainer import Trainer, TrainResult
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
-"""Whether the notebooks run in a small size, as in tests."""
+"""Whether the notebooks run at a small size, as in tests."""
 _SMOKE_SIZES = {
     "num_envs": 8,
     "num_minibatches": 2,
@@ -37,16 +37,16 @@ _DRIVE = Path("/content/drive")
 
 
 def start() -> None:
-    """Make all cores of a CPU useful, keep compiled programs for the next time, and tell what JAX computes on."""
+    """Use all cores of a CPU, keep compiled programs for the next time, and print what JAX computes on."""
     devices_of_cores()
     keep_compiled_programs()
     print(f"JAX {jax.__version__} on {get_device_config()}")
 
 
 def run_directory(name: str, *, drive: bool = False) -> Path:
-    """The folder of a run, `runs/NAME`: beside the notebook, or with `drive` in your Google Drive.
+    """The folder of a run, `runs/NAME`: next to the notebook, or with `drive` in your Google Drive.
 
-    Elsewhere than on Colab `drive` is told and ignored. In smoke size the folder is a new, temporary one.
+    Outside Colab `drive` is ignored, with a message. At smoke size the folder is a new, temporary one.
     """
     if SMOKE:
         return Path(tempfile.mkdtemp()) / name
@@ -59,11 +59,11 @@ def run_directory(name: str, *, drive: bool = False) -> Path:
 
 
 def config_for(preset: str, **changes: int | float) -> TrainConfig:
-    """The preset's config, tuned for the device unless `num_envs` is given; elsewhere that device's preset, as is told.
+    """The preset's config, tuned for the device unless `num_envs` is given; on other devices theirs, with a message.
 
     Args:
         preset: see `TrainConfig.preset`.
-        changes: fields that are not the preset's.
+        changes: fields that differ from the preset's.
 
     Raises:
         ValueError: no such preset, or a value out of range.
@@ -71,22 +71,24 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
     TrainConfig.preset(preset, **changes)  # a mistake shows here, on any device
     device = get_device_config()
     if device.preset != preset:
-        print(f"This machine is no {preset}: {device}. The preset {device.preset} is taken, with its smaller sizes.")
+        wanted = {"cpu": "plain CPU", "t4": "T4 GPU", "gpu": "GPU of 20 GiB or more", "tpu": "TPU"}
+        found = f"No {wanted.get(preset, f'device for the preset {preset}')} found, only {device}"
+        print(f"{found}: the preset {device.preset} is used instead, with its own sizes.")
     return preset_for_device(device, **changes | (_SMOKE_SIZES if SMOKE else {}))
 
 
 def doctor(config: TrainConfig, run_dir: Path) -> None:
-    """Tell what was found here, what was chosen for it, and whether there is a run to go on with."""
+    """Print what was found here, what was chosen for it, and whether there is a run to continue."""
     saved = [int(path.name) for path in run_dir.glob("checkpoints/*") if path.name.isdigit()]
     done = max(saved, default=0)
-    begins = f"goes on after update {done} of {config.num_updates}" if done < config.num_updates else "is complete"
+    begins = f"continues after update {done} of {config.num_updates}" if done < config.num_updates else "is complete"
     begins = begins if saved else "is new"
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     lines = {
         "device": f"{get_device_config()}, JAX {jax.__version__}",
         "memory": f"about {estimate_memory(config) / GIB:.2f} GiB needed",
         "update": f"{config.num_envs} games side by side × {config.num_steps} steps = {config.batch_size:,} steps",
-        "run": f"{run_dir.name if SMOKE else run_dir} {begins}",  # a temporary folder is no place to tell
+        "run": f"{run_dir.name if SMOKE else run_dir} {begins}",  # a temporary folder is not worth naming
         "disk": f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free",
         "config": ", ".join(f"{name}={value}" for name, value in config.to_dict().items()),
     }
@@ -95,7 +97,7 @@ def doctor(config: TrainConfig, run_dir: Path) -> None:
 
 
 async def train(trainer: Trainer) -> TrainResult:
-    """Train in a thread while the notebook stays awake: `result = await notebook.train(trainer)`.
+    """Train in a thread while the notebook stays responsive: `result = await notebook.train(trainer)`.
 
     The stop button and the cell's interrupt (■) both end it after the update in progress; the run is saved, and the
     cells below go on.

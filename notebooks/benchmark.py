@@ -16,8 +16,8 @@
 #
 # # How fast is this machine?
 #
-# Measures how many steps of the game, and of training, this machine makes in a second, with compile time and memory, in
-# a table, a plot and a file to share. Takes **about four minutes**. Let nothing else run meanwhile.
+# Measures how many steps of the game, and of training, this machine makes per second, with compile time and memory, in
+# a table, a plot and a file to share. Takes **about four minutes**. Run nothing else meanwhile.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
@@ -34,7 +34,7 @@ if "google.colab" in sys.modules:
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
-    raise SystemExit("This kernel lacks the package. Close it and start with: bash colab_setup.sh lab") from None
+    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
 
 import dataclasses
 import json
@@ -111,4 +111,4 @@ report = {
 }
 output.parent.mkdir(parents=True, exist_ok=True)
 output.write_text(json.dumps(report, indent=2) + "\n")
-print(f"{output.name} holds all of it")
+print(f"all of it is in {output.name}")

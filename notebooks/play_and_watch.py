@@ -16,7 +16,7 @@
 #
 # # Play HackMatrix, and watch an agent play
 #
-# Look at the game, play it by buttons, and watch a trained agent: step by step, with what it thinks. Takes **a minute**
+# Look at the game, play it with buttons, watch a trained agent step by step, and see what it thinks. Takes **a minute**
 # to run; no GPU is needed.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
@@ -34,7 +34,7 @@ if "google.colab" in sys.modules:
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
-    raise SystemExit("This kernel lacks the package. Close it and start with: bash colab_setup.sh lab") from None
+    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
 
 import jax
 import matplotlib.pyplot as plt
@@ -49,8 +49,8 @@ notebook.start()
 # ## The game in one board
 #
 # Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program** are
-# walls, but a **data siphon**, used beside them, turns them into points and programs (and sets enemies free). A dashed
-# circle is a **transmission**: an enemy, next turn. `c` is credits, `e` energy on the floor. The legend tells the rest;
+# walls, but a **data siphon**, used next to them, turns them into points and programs (and sets enemies free). A dashed
+# circle is a **transmission**: an enemy due next turn. `c` is credits, `e` is energy. The legend explains the rest;
 # the full rules are in [RULES.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/hackmatrix_core/game/RULES.md).
 #
 # The same key always gives the same board, here as text and as a picture:
@@ -86,11 +86,11 @@ hm.play(seed=0)
 # %% [markdown]
 # ## Watch a trained agent
 #
-# `agent` is **pretrained** (it comes with the package), **greedy** or **random**, or the folder of a run of yours, such
+# `agent` is **pretrained** (it comes with the package), **greedy** or **random**, or the folder of your own run, such
 # as `runs/train_local_cpu`. A run on your Drive, in Colab: mount the Drive (in the folder panel at the left) and give
 # `/content/drive/MyDrive/hackmatrix/runs/train_colab_t4`.
 #
-# *Play* or the space bar plays the game, the arrow keys go by single steps. Beside the board are the probabilities of
+# *Play* or the space bar plays the game, the arrow keys go step by step. Beside the board are the probabilities of
 # the valid actions, what the agent thinks the position is worth, and the reward with its parts.
 
 # %% cellView="form" tags=["nbval-ignore-output"]
@@ -122,7 +122,7 @@ display(hm.rendering.picture(jax.tree.map(lambda x: x[0], episode.states)))
 # %% [markdown]
 # ## How good is it?
 #
-# All play the very same games. In brackets stand 95 % intervals; the last table tells what the agent uses: in how many
+# All play the very same games. Brackets hold 95 % intervals; the last table says what the agent uses: in how many
 # games, how often in a game, in what share of the states where it is valid, and in which stage on average.
 
 # %% tags=["nbval-ignore-output"]

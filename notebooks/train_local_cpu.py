@@ -17,10 +17,10 @@
 # # Train a HackMatrix agent on your CPU
 #
 # You will see one board of the game, an agent that trains for **three minutes**, how it compares with random play and
-# with a player that just walks to the exit, and a game of it: about five minutes in all. Choose *Run → Run All Cells*
+# with a player that just walks to the exit, and one of its games: about five minutes. Choose *Run → Run All Cells*
 # (on Colab *Runtime → Run all*).
 #
-# Run all again, and training goes on from the last checkpoint, three minutes more.
+# Run all cells again, and training continues from the last checkpoint for another three minutes.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
@@ -37,7 +37,7 @@ if "google.colab" in sys.modules:
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
-    raise SystemExit("This kernel lacks the package. Close it and start with: bash colab_setup.sh lab") from None
+    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
 
 import jax
 from IPython.display import display
@@ -51,8 +51,8 @@ notebook.start()
 # ## The game in one board
 #
 # Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program** are
-# walls, but a **data siphon**, used beside them, turns them into points and programs (and sets enemies free). A dashed
-# circle is a **transmission**: an enemy, next turn. `c` is credits, `e` energy on the floor. The legend tells the rest;
+# walls, but a **data siphon**, used next to them, turns them into points and programs (and sets enemies free). A dashed
+# circle is a **transmission**: an enemy due next turn. `c` is credits, `e` is energy. The legend explains the rest;
 # the full rules are in [RULES.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/hackmatrix_core/game/RULES.md).
 #
 # The same key always gives the same board, here as text and as a picture:
@@ -78,13 +78,13 @@ print("valid now: ", ", ".join(name for name, valid in zip(ACTION_NAMES, mask, s
 # %% [markdown]
 # ## Settings
 #
-# - `minutes` of training; each "Run all" adds as many.
+# - `minutes` of training; each "Run all" adds as many again.
 # - `uniform_coef`: the force that keeps every valid action alive, so that siphon and programs are tried again when
-#   their time has come. More explores longer, less settles earlier. `ent_coef`: the usual bonus on entropy beside it.
-# - `seed`: of everything random.
+#   their time has come. More explores longer, less settles earlier. `ent_coef`: the usual entropy bonus, in addition.
+# - `seed`: decides everything random.
 # - `run_name`: the folder of the run. Another name starts another run.
 #
-# Below them the cell tells what it found here, what it chose for it, and whether there is a run to go on with.
+# Below them the cell says what it found here, what it chose for it, and whether there is a run to continue.
 
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Settings
@@ -108,8 +108,8 @@ notebook.doctor(config, run_dir)
 # - **Relative entropy**: how undecided the policy is, from 1 (any valid action is as good as another) to 0 (always
 #   the same one). It should fall slowly. If it drops to the red line early, the agent has stopped exploring.
 #
-# The button (or ■) stops after the update in progress, saves, and lets the cells below go on with what was learned. The
-# run is also saved every minute. This cell goes on with it, today or tomorrow.
+# The button (or ■) stops after the update in progress, saves, and lets the cells below use what was learned. The
+# run is also saved every minute. This cell continues it, today or tomorrow.
 
 # %% tags=["nbval-ignore-output"]
 trainer = hm.Trainer(config, run_dir, resume=True, minutes=minutes)
@@ -119,9 +119,9 @@ result = await notebook.train(trainer)
 # ## Is it any good?
 #
 # The trained policy and two baselines play the very same games. **random** takes any valid action; **greedy**
-# attacks what stands beside it and otherwise walks to the exit by the shortest way. Final stage is the stage that a
-# game ended in, 9 for a won game. In brackets stand 95 % intervals: where two do not overlap, the difference is hardly
-# chance.
+# attacks what is next to it and otherwise walks to the exit by the shortest path. Final stage is the stage that a
+# game ended in, 9 for a won game. Brackets hold 95 % intervals: where two do not overlap, the difference is unlikely
+# to be chance.
 
 # %% tags=["nbval-ignore-output"]
 players = {"trained": hm.load_policy(run_dir), "random": hm.baselines.random, "greedy": hm.baselines.greedy}
@@ -139,7 +139,7 @@ print(evaluation.usage_table(games["trained"]))
 # %% [markdown]
 # ## Watch it play
 #
-# One game, step by step: *Play* or the space bar plays it, the arrow keys go by single steps. Beside the board are the
+# One game, step by step: *Play* or the space bar plays it, the arrow keys go step by step. Beside the board are the
 # probabilities of the valid actions, what the agent thinks the position is worth, and the reward with its parts.
 
 # %% tags=["nbval-ignore-output"]
@@ -148,14 +148,14 @@ hm.replay(hm.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_name}, s
 # %% [markdown]
 # ## If something goes wrong
 #
-# - **Memory is short**: take fewer games, in another `run_name`. The settings' code says then
+# - **Memory runs out**: use fewer games, under another `run_name`: in the settings' code write
 #   `notebook.config_for("cpu", num_envs=128, …)`.
-# - **Entropy collapses** (the curve falls to the red line in the first half, the agent walks to and fro): stop, double
+# - **Entropy collapses** (the curve hits the red line in the first half, the agent walks back and forth): stop, double
 #   `uniform_coef`, choose another `run_name`, and start again.
-# - **"has another config"**: a run goes on with the settings that it began with, on a device of the same kind. Set them
+# - **"has a different config"**: a run continues with the settings it began with, on the same kind of device. Set them
 #   back, or choose another `run_name`.
-# - **Training ends at once**: the run is complete. `notebook.config_for(…, total_timesteps=…)` with more goes on;
-#   learning rate and exploration then rise again to their place in the longer run.
+# - **Training ends at once**: the run is complete. A larger `notebook.config_for(…, total_timesteps=…)` continues it;
+#   learning rate and exploration then go back up to their values in the longer run.
 #
 # The folder of the run holds checkpoints, `metrics.jsonl` with all metrics of all updates, and `curves.png`.
-# `hm.load_policy(run_dir)` gives the agent back, in a notebook or a script.
+# `hm.load_policy(run_dir)` loads the agent, in a notebook or a script.

@@ -58,7 +58,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
 
     code, _, err = run(arguments, capsys)
     assert code == 1
-    assert "holds a run already. Resume it, or choose another run directory" in err
+    assert "already holds a run. Resume it, or choose another run directory" in err
 
     code, _, err = run(["train", "--resume", "--run-dir", str(directory), "--gamma", "0.5"], capsys)
     assert code == 1
@@ -71,23 +71,23 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         ([], 2, "COMMAND"),
         (["fly"], 2, "invalid choice: 'fly'"),
         (["train", "--num-envs", "many"], 2, "argument --num-envs: invalid int value: 'many'"),
-        (["train", "--num-envs", "-4"], 2, "num_envs is -4, expected an integer at least 1"),
-        (["train", "--num-envs", "10"], 2, "num_minibatches = 4 does not divide"),
+        (["train", "--num-envs", "-4"], 2, "num_envs is -4, expected an integer of at least 1"),
+        (["train", "--num-envs", "10"], 2, "not a multiple of num_minibatches = 4"),
         (["train", "--preset", "huge"], 2, "invalid choice: 'huge'"),
-        (["train", "--minutes", "0"], 2, "0 is not a time above 0"),
-        (["train", "--minutes", "nan"], 2, "nan is not a time above 0"),
+        (["train", "--minutes", "0"], 2, "0 is not a positive number of minutes"),
+        (["train", "--minutes", "nan"], 2, "nan is not a positive number of minutes"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
-        (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave --resume out"),
-        (["train", "--run-dir", "DIR/file/run"], 1, "can not be written to"),
+        (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave out --resume"),
+        (["train", "--run-dir", "DIR/file/run"], 1, "cannot be written to"),
         (["evaluate", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
         (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 0"),
         (["evaluate", "DIR", "--seed", "4294967296"], 2, "4294967296 is above 4294967295"),
         (["watch", "greedy", "--seed", "-1"], 2, "-1 is below 0"),
-        (["watch", "greedy", "--out", "DIR/file/game.html"], 2, "--out DIR/file/game.html can not be written"),
+        (["watch", "greedy", "--out", "DIR/file/game.html"], 2, "--out DIR/file/game.html cannot be written"),
         (["watch", "DIR/nothing"], 1, "DIR/nothing does not exist"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(arguments, code, message, tmp_path, capsys):
+def test_mistakes_are_reported_in_one_sentence(arguments, code, message, tmp_path, capsys):
     (tmp_path / "file").touch()
     given = [argument.replace("DIR", str(tmp_path)) for argument in arguments]
     got, _, err = run(given, capsys)
@@ -125,7 +125,7 @@ def test_doctor(capsys):
         "orbax-checkpoint ",
         "preset for this device: ",
         "GiB",
-        "a matrix product on the device: right",
+        "a matrix product on the device: correct",
     ]:
         assert word in out
 
@@ -147,6 +147,6 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {tmp_path}" in out
+    assert f"stopped and saved. Continue with: hackmatrix train --resume --run-dir {tmp_path}" in out
     saved = max(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir())
     assert saved == len(read_metrics(tmp_path / "metrics.jsonl"))

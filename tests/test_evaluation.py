@@ -24,7 +24,7 @@ SEED = 0
 
 
 def to_and_fro(state, observation, action_mask, key):
-    """Up if possible, else down, else what is valid: undoes its own steps."""
+    """Up if possible, else down, else the first valid action: undoes its own steps."""
     return jnp.where(action_mask[0], 0, jnp.where(action_mask[1], 1, jnp.argmax(action_mask))).astype(jnp.int32)
 
 

@@ -1,4 +1,4 @@
-"""Two policies without learning, which every trained one is held against. For the signature see `policy`."""
+"""Two policies that do not learn: the baselines for every trained one. For the signature see `policy`."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def greedy(state: GameState, observation: jax.Array, action_mask: jax.Array, key
     """Walk to the exit: () int32.
 
     The program reset at hp 1 if valid; else attack the first orthogonally adjacent enemy; else the valid direction
-    whose neighbouring cell has the shortest walking distance to the exit. Ties go by the order of directions (R1.1).
+    whose neighbouring cell has the shortest walking distance to the exit. Ties are broken in direction order (R1.1).
     """
     return _greedy(state, action_mask)
 
@@ -42,7 +42,7 @@ def _greedy(state: GameState, action_mask: jax.Array) -> jax.Array:
     boards = jnp.broadcast_to(walls[:, None], (2, *neighbours.shape)).reshape(2, -1)
     steps = board.walking_distance(board.bit(neighbours.reshape(-1)), board.bit(exits.reshape(-1)), boards)
     steps = steps.reshape(neighbours.shape)
-    # 0 stands for both "there" and "no path".
+    # 0 means both "already there" and "no path".
     steps = jnp.where((steps == 0) & (neighbours != exits), _FAR, steps)
     steps = jnp.where(action_mask[:4], steps, 2 * _FAR)
 

@@ -1,6 +1,6 @@
-"""From a percept to the input of dense layers: learned features of each cell, the board laid around the player.
+"""From a percept to the input of dense layers: learned features of each cell, with the player always at the same place.
 
-Each cell becomes a few learned features, by the same weights everywhere. Then the board is turned and shifted, so that
+Each cell becomes a few learned features, with weights shared by all. Then the board is turned and shifted, so that
 the player always stands at the same place and the exit lies ahead (see `perception`).
 """
 
@@ -47,7 +47,7 @@ def _forward(cells: jax.Array, pose: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _backward(pose: jax.Array, gradient: jax.Array) -> tuple[jax.Array, None]:
-    # Each cell is seen at one place: a gather again, where the derivative of a gather would be a slow scatter.
+    # Each cell is seen at one place, so this is a gather too; the derivative of a gather would be a slow scatter.
     return _gathered(gradient, PLACE, pose), None
 
 
@@ -55,13 +55,13 @@ around_player.defvjp(_forward, _backward)
 
 
 def _gathered(values: jax.Array, table: np.ndarray, pose: jax.Array) -> jax.Array:
-    """The values at the places that the table names for each pose, 0 for one past the last."""
+    """The values at the places that the table lists for each pose, 0 for the place past the last."""
     places = jnp.take(table.reshape(-1, table.shape[-1]), pose, axis=0)
     return jnp.take_along_axis(jnp.pad(values, ((0, 0), (0, 1), (0, 0))), places[..., None], axis=1)
 
 
 def on_real_board(logits: jax.Array, pose: jax.Array) -> jax.Array:
-    """Logits with the directions as seen, (N, 28), as those of the real directions."""
+    """Logits for the directions as seen, (N, 28), turned into logits for the real directions."""
     orientation = pose // NUM_CELLS
     mirrors_rows, mirrors_cols, exchanges = ((orientation >> i & 1 != 0)[:, None] for i in range(3))
     up, down, left, right = (logits[:, i : i + 1] for i in (UP, DOWN, LEFT, RIGHT))

@@ -1,10 +1,10 @@
 """What an experienced player sees at a glance: facts that follow from one observation (R11), without any learning.
 
-A network of dense layers learns slowly what one look at the board tells: how far the exit is around the blocks, which
-enemy an attack would hit, where the next enemies strike, what a siphon would bring. Here these are counted, once a
-step, as small integers, which a rollout keeps in place of the observation.
+A network of dense layers is slow to learn what one look at the board shows: how far the exit is around the blocks,
+which enemy an attack would hit, where the next enemies strike, what a siphon would bring. Here these are counted, once
+per step, as small integers, which a rollout stores in place of the observation.
 
-The game has no preferred side (but for ties, R1.1), so the board is seen in one of eight orientations: turned and
+The game has no preferred side (except in ties, R1.1), so the board is seen in one of eight orientations: turned and
 mirrored until the exit lies ahead (up) and not to the left, nearer to straight ahead than to the side. What is learned
 in one corner then holds in all of them. Programs that tell rows from columns get their counts from the real board.
 """
@@ -25,9 +25,9 @@ BEHIND = 3
 VIEW = BEHIND + BOARD_SIZE
 ORIENTATIONS = 8
 FAR = 12
-"""Steps that count as far: longer ways and cells that can not be reached read the same."""
+"""Steps that count as far: longer ways and cells that cannot be reached read the same."""
 _PURSUIT = 6  # enemies are counted by their walking distance below this
-_FEW = 10  # credits and energy are told exactly up to this
+_FEW = 10  # credits and energy are exact up to this
 _PRICES = np.array([CREDITS, ENERGY], np.float32)
 
 # The values of a cell in an observation (R11).
@@ -59,7 +59,7 @@ def perceive(observations: jax.Array) -> Percept:
     """See observations: (N, 1545), uint8 as the environment packs them, or float32 (R11).
 
     Raises:
-        ValueError: these are no observations of HackMatrix.
+        ValueError: these are not observations of HackMatrix.
     """
     if observations.shape[-1] != OBSERVATION_SIZE:
         raise ValueError(
@@ -98,7 +98,7 @@ def _orientation(row: jax.Array, col: jax.Array, exits: jax.Array) -> jax.Array:
 
 
 def _cell_facts(cells: jax.Array, here: jax.Array) -> jax.Array:
-    """What each cell's surroundings tell: float32 (N, 36, 9), see `_CELL_FACTS`."""
+    """What each cell's surroundings show: float32 (N, 36, 9), see `_CELL_FACTS`."""
     is_block = jnp.sum(cells[..., _BLOCKS], axis=-1)
     is_open, unsiphoned = 1.0 - is_block, is_block * (1.0 - cells[..., _SIPHONED])
     enemies, able = jnp.sum(cells[..., _ENEMIES], axis=-1), 1.0 - cells[..., _STUNNED]
@@ -116,7 +116,7 @@ def _cell_facts(cells: jax.Array, here: jax.Array) -> jax.Array:
     _, distances = lax.fori_loop(0, FAR, spread, (starts, jnp.zeros_like(starts)))
     to_exit, from_player = jnp.split(distances, 2)
 
-    # A virus that moves first and then strikes (two rounds, R6.2); all others strike from beside.
+    # A virus that moves first and then strikes (two rounds, R6.2); all others strike from a neighbouring cell.
     strikes = (enemies * able) @ _BESIDE
     leaps = jnp.minimum(jnp.minimum((cells[..., 0] * able) @ _BESIDE, 1.0) * is_free @ _BESIDE, 1.0)
     credits, energy = (jnp.minimum(cells[..., i], 15.0) * is_open @ _REACH for i in (_CREDITS, _ENERGY))
@@ -171,7 +171,7 @@ def _ray_facts(cells: jax.Array, added: jax.Array, player: jax.Array, pose: jax.
     in_sight = _number(jnp.cumsum(ends, axis=-1) - ends == 0)
     target = jnp.sum(seen[..., :8] * in_sight[..., None], axis=2)
     sight = jnp.sum(in_sight, axis=-1, keepdims=True)
-    # One blow is enough: attack is told as attack − 1.
+    # One blow is enough: attack is observed as attack − 1.
     hp = target[..., 4:5]
     dies = _number((hp > 0) & (hp <= player[:, None, 7:8] + 1.0))
     next_cell = seen[:, :, 0, 8:]
@@ -185,7 +185,7 @@ def _ray_facts(cells: jax.Array, added: jax.Array, player: jax.Array, pose: jax.
 def _board_facts(
     cells: jax.Array, added: jax.Array, here: jax.Array, owned: jax.Array, player: jax.Array
 ) -> list[jax.Array]:
-    """Programs to be had, on the board and by a siphon here; counts of what programs act on (R7)."""
+    """Programs to be had, on the board and from a siphon here; counts of what programs act on (R7)."""
     is_block = jnp.sum(cells[..., _BLOCKS], axis=-1)
     unsiphoned = is_block * (1.0 - cells[..., _SIPHONED])
     programs = cells[..., _PROGRAMS] * unsiphoned[..., None]
@@ -274,4 +274,4 @@ def _scales() -> tuple[np.ndarray, np.ndarray]:
 
 
 CELL_SCALE, FACT_SCALE = _scales()
-"""(51,) and (F,) float32: what the integers of a `Percept` are multiplied with, to be of the order of 1."""
+"""(51,) and (F,) float32: factors that bring the integers of a `Percept` to the order of 1."""

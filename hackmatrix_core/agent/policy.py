@@ -25,7 +25,7 @@ from hackmatrix_core.game.state import NUM_ACTIONS
 
 
 class Policy(Protocol):
-    """Chooses the action for one game; see the module's head."""
+    """Chooses the action for one game; see the top of this file."""
 
     def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
         """The action: () int32."""

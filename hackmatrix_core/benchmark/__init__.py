@@ -1,1 +1,1 @@
-"""How fast this machine is: the environment (`env`) and training (`training`), measured in processes of their own."""
+"""How fast this machine is: the environment (`env`) and training (`training`), measured in separate processes."""

@@ -1,6 +1,6 @@
 """How fast this machine steps the environment: throughput, compile time and memory, measured together.
 
-Each size is measured in a process of its own, so that peak memory and compilation are those of that size alone. On a
+Each size is measured in a separate process, so that peak memory and compilation are those of that size alone. On a
 CPU every core gets a share of the environments: XLA keeps one program on about one core, so the cores are made devices
 and the batch is sharded over them.
 """
@@ -47,11 +47,11 @@ def measure_env(sizes: Sequence[int] = SIZES, repeats: int = 5) -> Iterator[EnvS
     """Measure environment steps: action mask, random valid action, step with auto-reset, observation, in one scan.
 
     Args:
-        sizes: numbers of environments. As many devices are used as divide the number.
+        sizes: numbers of environments. As many devices are used as divide it evenly.
         repeats: timed runs of each program; the median counts.
 
     Yields:
-        One `EnvSpeed` a size, as soon as it is measured.
+        One `EnvSpeed` per size, as soon as it is measured.
     """
     for size in sizes:
         yield machine.in_own_process(_measure, size, repeats)

@@ -1,4 +1,4 @@
-"""What both benchmarks need: a process of its own for each measurement, peak memory, a text table."""
+"""What both benchmarks need: a separate process for each measurement, peak memory, a text table."""
 
 import multiprocessing
 import resource

@@ -1,8 +1,8 @@
 """How fast this machine trains, against the least time that any PPO of this size could take.
 
 That floor is the matrix products alone: the network forward for each step of the rollout, forward and backward for each
-minibatch of each epoch, on random numbers and on the same devices. Both are timed in turn in one process, for machines
-are noisy and a ratio is not.
+minibatch of each epoch, on random numbers and on the same devices. Both are timed in turn in one process, because
+machines are noisy and a ratio is not.
 """
 
 import dataclasses
@@ -132,7 +132,7 @@ def _floor(group: DeviceGroup) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     )
     def products(params: Any, observations: jax.Array) -> Any:
         def forward(total: jax.Array, _: None) -> tuple[jax.Array, None]:
-            # Each pass depends on the one before, so that none is left out.
+            # Each pass depends on the one before, so that none is optimised away.
             logits, values = agent.apply(params, observations[:envs] + 1e-9 * total)
             return jnp.sum(logits) + jnp.sum(values), None
 

@@ -18,7 +18,7 @@ def positive(text: str) -> float:
     """A time above 0."""
     value = float(text)
     if not value > 0 or value == float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a time above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of minutes")
     return value
 
 

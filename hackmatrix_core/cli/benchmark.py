@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
         type=at_least_one,
         nargs="+",
         metavar="N",
-        help="numbers of environments (default: 64 to 8,192, 256 to train with)",
+        help="numbers of environments (default: 64 to 8,192 for env, 256 for train)",
     )
     command.add_argument(
         "--repeats", type=at_least_one, default=5, metavar="N", help="timed runs; the median counts (default: 5)"

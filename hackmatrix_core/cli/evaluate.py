@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("evaluate", help="play games with a trained agent", description=purpose(run))
     command.set_defaults(command=run)
     command.add_argument("run", metavar="RUN", help="a run directory or a checkpoint in it")
-    command.add_argument("--games", type=count, default=1000, metavar="N", help="games of each policy (default: 1000)")
+    command.add_argument("--games", type=count, default=1000, metavar="N", help="games per policy (default: 1000)")
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the games (default: 0)")
 
 
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def evaluate_run(run_dir: Path, games: int, seed: int) -> None:
-    """Play with the run's policy and the baselines, print the table and write it beside the run."""
+    """Play with the run's policy and the baselines, print the table and write it to the run's directory."""
     from hackmatrix_core import evaluation
     from hackmatrix_core.agent.policy import BASELINES
     from hackmatrix_core.training.loading import load_policy

@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """`hackmatrix play`: play the game yourself in this terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("play needs a terminal, and the input or the output is none. Start it in a terminal window")
+        raise UsageError("play needs a terminal, but its input or its output is not one. Start it in a terminal window")
     from hackmatrix_core.playing import terminal
     from hackmatrix_core.playing.session import PlayError
 

@@ -28,25 +28,27 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("train", help="train an agent", description=purpose(run))
     command.set_defaults(command=run)
     command.add_argument(
-        "--preset", choices=["auto", *PRESETS], help="where the config starts from (default: auto, by the device)"
+        "--preset", choices=["auto", *PRESETS], help="preset to start from (default: auto, by the device)"
     )
     command.add_argument("--run-dir", metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)")
-    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument("--resume", action="store_true", help="continue the run in --run-dir")
     command.add_argument("--minutes", type=positive, metavar="M", help="stop after training this long")
     command.add_argument(
         "--evaluate-games",
         type=count,
         default=200,
         metavar="N",
-        help="games of the evaluation at the end (default: 200, 0 for none)",
+        help="games in the evaluation at the end (default: 200, 0 for none)",
     )
-    command.add_argument("--tensorboard", action="store_true", help="write event files for TensorBoard, too")
-    command.add_argument("--wandb", action="store_true", help="log to Weights & Biases, too")
-    processes = command.add_argument_group("several machines (see the README)")
-    processes.add_argument("--distributed", action="store_true", help="be one process of a run on several machines")
-    processes.add_argument("--coordinator", metavar="HOST:PORT", help="the first process (default: of the cluster)")
-    processes.add_argument("--num-processes", type=at_least_one, metavar="N", help="default: of the cluster")
-    processes.add_argument("--process-id", type=count, metavar="I", help="default: of the cluster")
+    command.add_argument("--tensorboard", action="store_true", help="also write event files for TensorBoard")
+    command.add_argument("--wandb", action="store_true", help="also log to Weights & Biases")
+    processes = command.add_argument_group("several machines (see docs/devices.md)")
+    processes.add_argument(
+        "--distributed", action="store_true", help="run as one process of several, on as many machines"
+    )
+    processes.add_argument("--coordinator", metavar="HOST:PORT", help="the first process (default: the cluster's)")
+    processes.add_argument("--num-processes", type=at_least_one, metavar="N", help="default: the cluster's")
+    processes.add_argument("--process-id", type=count, metavar="I", help="default: the cluster's")
     fields = command.add_argument_group("config (defaults are those of the preset)")
     for field in dataclasses.fields(TrainConfig):
         flag = "--" + field.name.replace("_", "-")
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     devices_of_cores()
     run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
     is_first = jax.process_index() == 0
-    # The first process alone has the run that may be resumed, and chooses for its device.
+    # Only the first process has the run that may be resumed, and it chooses for its device.
     chosen = _train_config(options, run_dir).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
     callbacks = [default_display()]
@@ -88,10 +90,10 @@ def run(options: argparse.Namespace) -> int:
     if not is_first:
         return SIGNAL_CODES.get(result.stopped_by or "", 0)
     if result.stopped_by in SIGNAL_CODES:
-        print(f"stopped and saved. Go on with: hackmatrix train --resume --run-dir {run_dir}")
+        print(f"stopped and saved. Continue with: hackmatrix train --resume --run-dir {run_dir}")
         return SIGNAL_CODES[result.stopped_by]
     if result.stopped_by == "time":
-        print(f"time is up. Go on with: hackmatrix train --resume --run-dir {run_dir}")
+        print(f"time is up. Continue with: hackmatrix train --resume --run-dir {run_dir}")
     if options.evaluate_games:
         evaluate_run(run_dir, options.evaluate_games, config.seed)
         write_replay(str(run_dir), config.seed, str(run_dir / "replay.html"))
@@ -118,7 +120,7 @@ def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
 
 def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
     if options.run_dir is None or options.preset is not None:
-        raise UsageError("--resume needs --run-dir and takes the config from there, without --preset")
+        raise UsageError("--resume needs --run-dir and takes the config from there; leave out --preset")
     config = None
     if (run_dir / "checkpoints").is_dir():
         from hackmatrix_core.training.checkpointing import Checkpoints
@@ -127,7 +129,7 @@ def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
         config = checkpoints.stored_config()
         checkpoints.close()
     if config is None:
-        raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave --resume out to start a run there")
+        raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave out --resume to start a run there")
     return config
 
 
@@ -137,6 +139,6 @@ def _join_processes(options: argparse.Namespace) -> None:
         jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
     except (ValueError, RuntimeError) as error:
         raise UserError(
-            f"the processes did not find each other: {error}. Outside of a TPU pod, Slurm or MPI give --coordinator "
+            f"the processes did not find each other: {error}. Outside a TPU pod, Slurm or MPI, pass --coordinator "
             "HOST:PORT, --num-processes and --process-id"
         ) from error

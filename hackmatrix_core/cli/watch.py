@@ -10,7 +10,7 @@ from hackmatrix_core.errors import UsageError
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    command = commands.add_parser("watch", help="see a game of an agent", description=purpose(run))
+    command = commands.add_parser("watch", help="watch an agent play a game", description=purpose(run))
     command.set_defaults(command=run)
     command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, random or greedy")
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the game (default: 0)")
@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix watch`: record a game of an agent and write it as a page that plays it in any browser."""
+    """`hackmatrix watch`: record a game played by an agent, and write it as a page that any browser plays."""
     write_replay(options.run, options.seed, options.out, argmax=options.argmax)
     return 0
 
@@ -34,6 +34,6 @@ def write_replay(run: str, seed: int, out: str, *, argmax: bool = False) -> None
     try:
         target = replay(episode, f"{run}, seed {seed}").save(out)
     except OSError as error:
-        raise UsageError(f"--out {out} can not be written: {error.strerror}") from error
+        raise UsageError(f"--out {out} cannot be written: {error.strerror}") from error
     print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
     print(f"replay {target}")

@@ -1,7 +1,7 @@
 """Training games that start later than the rules say: in any stage, with programs and resources to use.
 
-A beginner dies in the first stages and so never sees a late one, and seldom owns a program: it can not learn what these
-are worth. In a share of the training games it starts with them. Evaluation and all other games start by R2.
+A beginner dies in the first stages, so it never sees a late one and seldom owns a program: it cannot learn what they
+are worth. In a share of the training games it starts with them. Evaluation and all other games start as R2 says.
 """
 
 import dataclasses

@@ -38,7 +38,7 @@ def _look(state: EnvState) -> tuple[jax.Array, jax.Array]:
 
 
 class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
-    """HackMatrix in the API of Gymnasium; compiled once a process, for all of its instances.
+    """HackMatrix in the API of Gymnasium; compiled once per process, for all instances.
 
     Observation: float32 (1545,), R11.
     Action: an integer; `action_masks` tells which of 0–27 are valid (R4). Any other ends the episode (R4.2).
@@ -95,12 +95,12 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
             The observation, float32 (1545,), and an empty info.
 
         Raises:
-            ValueError: an unknown option, or a scenario that is not as R12 says; the message names the place.
+            ValueError: an unknown option, or a scenario that does not follow R12; the message names the place.
         """
         super().reset(seed=seed)
         options = options or {}
         if unknown := sorted(set(options) - {"scenario"}):
-            raise ValueError(f"options has {unknown[0]!r}, expected nothing but 'scenario', a dictionary of R12")
+            raise ValueError(f"options has {unknown[0]!r}, expected only 'scenario', a dictionary as in R12")
         self._key = jax.random.key(self.np_random.integers(2**32, dtype=np.uint32))
         if "scenario" in options:
             self._state = EnvState(
@@ -127,7 +127,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
 
         Raises:
             gymnasium.error.ResetNeeded: the episode has not begun, or is over.
-            TypeError: the action is no integer.
+            TypeError: the action is not an integer.
         """
         if self._state is None or self._over:
             raise gymnasium.error.ResetNeeded("step needs a running episode: call reset first")

@@ -43,8 +43,8 @@ class EnvParams:
     """(15,) float32, the weights of the reward parts in the order of R10."""
 
     later_starts: float | jax.Array | None = None
-    """() float32, the share of new episodes that start in a later stage (see `curriculum`); None for none at all. The
-    states of one episode belong to parameters that agree on None."""
+    """() float32, the share of new episodes that start in a later stage (see `curriculum`); None for none at all. All
+    steps of an episode need parameters that agree on whether it is None."""
 
     @property
     def max_steps_in_episode(self) -> int | np.integer | jax.Array:
@@ -59,12 +59,12 @@ class EnvParams:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class EnvState:
-    """A game and the account of its episode."""
+    """A game and the running totals of its episode."""
 
     game: GameState
     episode_return: jax.Array  # () float32, weighted rewards so far
     episode_length: jax.Array  # () int32, actions so far
-    full_game: jax.Array | None = None  # () bool: it began by R2. None where all do, without `EnvParams.later_starts`
+    full_game: jax.Array | None = None  # () bool: a game of R2. None where all are, without `EnvParams.later_starts`
 
     def __repr__(self) -> str:
         account = f"episode_return={self.episode_return}, episode_length={self.episode_length}"
@@ -78,7 +78,7 @@ Step = tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[str, Any]]
 
 
 class HackMatrixGymnax:
-    """HackMatrix in the API of gymnax, five values a step.
+    """HackMatrix in the API of gymnax, five values per step.
 
     Observation: float32 (1545,), R11; or the same as small integers, uint8 (1545,), with `compact_observations=True`,
         which `decode_observation` turns into the first.
@@ -131,7 +131,7 @@ class HackMatrixGymnax:
         return _reset(key, _arrays(params or self.default_params), self.undo_depth, self.compact_observations)
 
     def step(self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None) -> Step:
-        """One action, and a new game where it ended the episode.
+        """One action, and a new game if it ended the episode.
 
         Args:
             key: one key, typed or old.
@@ -148,7 +148,7 @@ class HackMatrixGymnax:
                 (() int32, before the auto-reset), `terminated`, `truncated`, `won`, `died` (() bool),
                 `final_observation` (before the auto-reset), and `returned_episode` (() bool, an episode ended here)
                 with `episode_return` (() float32) and `episode_length` (() int32), running totals until it does. With
-                `EnvParams.later_starts` also `full_game` (() bool, the episode began by R2).
+                `EnvParams.later_starts` also `full_game` (() bool, the episode began as R2 says).
         """
         return self._run(_step_batch, key, state, action, params)
 
@@ -182,8 +182,8 @@ class HackMatrixGymnax:
         params = _arrays(params or self.default_params)
         if (params.later_starts is None) != (state.full_game is None):
             raise ValueError(
-                f"later_starts is {'not ' * (params.later_starts is not None)}None in these parameters, and the state "
-                "was made with others. Give reset and step the same parameters"
+                f"later_starts is {'not ' * (params.later_starts is not None)}None in these parameters, but the "
+                "state was made with different ones. Pass reset and step the same parameters"
             )
         return _step(rules, self.compact_observations, key, state, as_action(action, "env.step"), params)
 
@@ -267,7 +267,7 @@ def _step_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: Env
             next_game,
             jnp.where(done, jnp.float32(0), ended.episode_return),
             jnp.where(done, 0, ended.episode_length),
-            # Both states tell it, or neither: `_run` has seen to that.
+            # Both states have it, or neither: `_run` checks that.
             None if full_game is None else jnp.where(done, full_game, ended.full_game),  # type: ignore[arg-type]
         ),
         change=jnp.where(done, history.Change.CLEAR, change),

@@ -1,4 +1,4 @@
-"""The environment in the API of gymnax 1.0, which tells the end of a game from a cut."""
+"""The environment in the API of gymnax 1.0, which distinguishes the end of a game from a cut."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ Step = tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, Any
 
 
 class HackMatrixGymnaxV1(HackMatrixGymnax):
-    """`HackMatrixGymnax` in the API of gymnax 1.0: six values a step.
+    """`HackMatrixGymnax` in the API of gymnax 1.0: six values per step.
 
     Observation, action, reward, state and keys are those of `HackMatrixGymnax`:
 
@@ -18,13 +18,13 @@ class HackMatrixGymnaxV1(HackMatrixGymnax):
         obs, state = env.reset(key, params)
         obs, state, reward, terminated, truncated, info = env.step(key, state, action, params)
 
-    gymnax's own wrappers work on it: `gymnax.wrappers.LogWrapper(HackMatrixGymnaxV1())`.
+    gymnax's own wrappers work with it: `gymnax.wrappers.LogWrapper(HackMatrixGymnaxV1())`.
     """
 
     def step(  # type: ignore[override]  # six values, as gymnax 1.0 has it
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None
     ) -> Step:
-        """One action, and a new game where it ended the episode.
+        """One action, and a new game if it ended the episode.
 
         Args:
             key: one key, typed or old.
@@ -61,6 +61,6 @@ class HackMatrixGymnaxV1(HackMatrixGymnax):
     def observe(
         self, key: jax.Array, state: EnvState, action: jax.Array | None = None, params: EnvParams | None = None
     ) -> jax.Array:
-        """The observation of the state; nothing else matters to it."""
+        """The observation of the state; the other arguments are ignored."""
         del key, action, params
         return self.get_obs(state)

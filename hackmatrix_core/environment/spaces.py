@@ -1,4 +1,4 @@
-"""The spaces of actions and observations, as clients of gymnax ask for them."""
+"""The spaces of actions and observations, as clients of gymnax expect them."""
 
 import dataclasses
 import sys
@@ -49,7 +49,7 @@ class Box:
 
 
 def as_gymnax(space: Discrete | Box) -> Any:
-    """The space, or gymnax's own of the same content where gymnax is in use.
+    """The space, or its equivalent from gymnax where gymnax is in use.
 
     Clients of gymnax tell its spaces apart by `isinstance`, and to do so they have imported gymnax.
     """

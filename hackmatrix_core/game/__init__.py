@@ -1,4 +1,4 @@
-"""The rules of HackMatrix as pure functions on one `GameState`; see RULES.md beside this file.
+"""The rules of HackMatrix as pure functions on one `GameState`; see RULES.md next to this file.
 
 `step.py` puts them together: the player's `actions`, the `enemies`' turn, `rewards`, and the next `stage`. What makes
 them fast is in `vectorization`.

@@ -63,7 +63,7 @@ _CHANGES_BOARD = np.uint32(sum(1 << action for action in (*_FIGHTING, SIPHON, RE
 
 
 class Effect(NamedTuple):
-    """What an action did, besides the new state; arrays (N,)."""
+    """What an action did, apart from the new state; arrays (N,)."""
 
     kills: jax.Array  # int32 (R10)
     missed: jax.Array  # int32, credits and energy missed by a siphon (R10.1)
@@ -82,7 +82,7 @@ def perform(state: GameState, occupancy: Occupancy, action: jax.Array, seed: jax
         seed: uint32 (2, N).
 
     Returns:
-        The state and the effect. An undo has not been taken off the history yet.
+        The state and the effect. An undo has not been removed from the history yet.
     """
     hits = ~board.is_empty(line_of_sight(occupancy, action) & (occupancy.enemies | occupancy.transmissions))
     newest = history.unpack(state.history)

@@ -50,7 +50,7 @@ def as_action(action: Any, function: str = "hm.step") -> jax.Array:
     """The action as int32, −1 where it is none of the 28.
 
     Raises:
-        TypeError: it is no integer.
+        TypeError: it is not an integer.
         ValueError: it is a batch.
     """
     if isinstance(action, int) and not isinstance(action, bool):

@@ -79,7 +79,7 @@ def blocks(cells: jax.Array) -> jax.Array:
 
 
 def up(board: jax.Array) -> jax.Array:
-    """Every cell one row up; what leaves the board is gone. So for `down`, `left` and `right`."""
+    """Every cell one row up; what leaves the board is gone. Likewise `down`, `left` and `right`."""
     return ((board << BOARD_SIZE) & ALL) | _in_word(1, board[..., :1, :] >> _LAST_ROW)
 
 
@@ -113,7 +113,7 @@ def neighbours(board: jax.Array) -> jax.Array:
 
 
 def around(board: jax.Array) -> jax.Array:
-    """The 8 cells around each of the board's cells, and these themselves."""
+    """The 8 cells around each of the board's cells, and those cells themselves."""
     sideways = board | left(board) | right(board)
     return sideways | up(sideways) | down(sideways)
 
@@ -168,7 +168,7 @@ def line_of_fire(position: jax.Array, obstacles: jax.Array) -> jax.Array:
 
 
 def walking_distance(start: jax.Array, goal: jax.Array, walls: jax.Array) -> jax.Array:
-    """The length of the shortest orthogonal path over cells that are no wall.
+    """The length of the shortest orthogonal path over cells that are not walls.
 
     Args:
         start: bitboard (2, N) of one cell; it may be a wall.

@@ -142,7 +142,7 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
     def decide(
         key: jax.Array, word: jax.Array, shares_cell: jax.Array, occupied: jax.Array, hp: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """What the enemy `word` does: it in its new place, its key for the second round, occupied cells, hp."""
+        """What the enemy `word` does: the enemy in its new place, its key for the second round, occupied cells, hp."""
         visits, cell = key != _NEVER, CELL.get(word)
         here = board.bit(cell)
         attacks = visits & ~board.is_empty(here & attack_range)

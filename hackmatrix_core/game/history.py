@@ -1,7 +1,7 @@
 """The undo history (R6.5, R8.3): the snapshots of a game as packed words, the oldest first.
 
-The rules read nothing of it but the newest snapshot, and change it in whole snapshots. So it stays outside of the batch
-that the rules work on (see `batching`): they are given the newest snapshot, and tell how the history changes. It is by
+The rules read nothing of it but the newest snapshot, and change it in whole snapshots. So it stays outside the batch
+that the rules work on (see `batching`): they are given the newest snapshot, and say how the history changes. It is by
 far the largest part of a state, so a step writes one row of it in place. Rows that hold no snapshot are 0: equal games
 are equal arrays.
 """
@@ -62,7 +62,7 @@ def checked_depth(undo_depth: int) -> int:
     """The depth as given, if it is one.
 
     Raises:
-        ValueError: it is no integer of at least 1.
+        ValueError: it is not an integer of at least 1.
     """
     if isinstance(undo_depth, bool) or not isinstance(undo_depth, int | np.integer) or undo_depth < 1:
         raise ValueError(

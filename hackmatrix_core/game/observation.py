@@ -70,8 +70,8 @@ _MOST = np.array([35, 35, 3, 50, 50, 7, 255, 255, 1, 1], np.int32)[:, None]
 OBSERVATION_SCALE = np.float32(1) / np.concatenate(
     [_PLAYER_DIVISOR, np.ones(NUM_PROGRAMS, np.float32), np.tile(_CELL_DIVISOR, NUM_CELLS)]
 )
-"""(1545,) float32: an observation is its compact form times this. A product, because XLA makes one of a quotient by a
-constant, and compiled or not the numbers shall be the same."""
+"""(1545,) float32: an observation is its compact form times this. A product, because XLA turns division by a constant
+into one, and the numbers must be the same compiled or not."""
 
 # The 42 values of a cell come from three words: widths in bits of the values that each holds, lowest bits first.
 _FIRST_WIDTHS = (1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 4, 1)  # values 0–11
@@ -164,7 +164,7 @@ def _player_values(state: GameState) -> jax.Array:
     """The first 10 values: uint8 (10, N)."""
     names = ("position", "position", "hp", "credits", "energy", "stage", "data_siphons", "attack", "show", "calm")
     numbers = stacked([getattr(state, name).astype(jnp.int32) for name in names])
-    # All of them as one array, for each small array would be a kernel of its own.
+    # All of them as one array, because each small array would be a separate kernel.
     counted = jnp.minimum(numbers - _FIRST_COUNT, _MOST)
     is_row, is_col = (np.arange(PLAYER_VALUES)[:, None] == i for i in (0, 1))
     values = jnp.where(is_row, board.row_of(numbers), jnp.where(is_col, board.col_of(numbers), counted))

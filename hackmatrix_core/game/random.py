@@ -29,7 +29,7 @@ class Stream(enum.IntEnum):
     POLY = enum.auto()
     MOVE_ORDER = enum.auto()
     SPAWN = enum.auto()
-    LATER_START = enum.auto()  # no rule: `curriculum`
+    LATER_START = enum.auto()  # not a rule: see `curriculum`
 
 
 def seed_from_key(key: jax.Array) -> jax.Array:
@@ -55,7 +55,7 @@ def bits(seed: jax.Array, stream: Stream, counter: ArrayLike = 0) -> jax.Array:
         counter: int32 below 2**24, a number or an array that broadcasts to (…, N).
 
     Returns:
-        uint32 (…, N), one number a counter and game.
+        uint32 (…, N), one number per counter and game.
     """
     counter = jnp.asarray(counter, jnp.int32).astype(jnp.uint32) + np.uint32(int(stream) << 24)
     rank = max(counter.ndim, 1)

@@ -102,7 +102,7 @@ def by_name(parts: jax.Array) -> dict[str, jax.Array]:
 
 
 def _distance_gain(happened: Transition, occupancy: Occupancy) -> jax.Array:
-    """Old less new walking distance to the exit; the new one is 0 where the stage was completed. int32 (N,)."""
+    """Old minus new walking distance to the exit; the new one is 0 where the stage was completed. int32 (N,)."""
     old, new = happened.old, happened.new
 
     def both(before: jax.Array, after: jax.Array) -> jax.Array:

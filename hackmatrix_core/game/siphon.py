@@ -87,7 +87,7 @@ class Siphon(Protocol):
 
 
 def missed_by_siphon(state: Siphon, occupancy: Occupancy) -> jax.Array:
-    """Credits plus energy that a better siphon cell would have given more than the player's (R10.1): int32 (N,)."""
+    """How much more credits plus energy a better siphon cell would have given (R10.1): int32 (N,)."""
     cells, is_block, is_fresh = state.cells, board.to_mask(occupancy.blocks), ~board.to_mask(occupancy.siphoned)
     value, amount, is_energy = BLOCK_VALUE.get(cells), RESOURCE.get(cells), IS_ENERGY.test(cells)
     content = CONTENT.get(cells)

@@ -20,7 +20,7 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
 
     Args:
         entities: (36, N) uint32.
-        rank: (36, N) int32, 0–2; of free slots it does not matter.
+        rank: (36, N) int32, 0–2; for free slots it does not matter.
 
     Returns:
         (36, N) uint32.

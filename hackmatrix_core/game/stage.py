@@ -2,7 +2,7 @@
 
 Few games of a batch need a new stage in a step, and drawing one takes many tries: layouts of 11 blocks are accepted
 once in eleven. So the games that need one are gathered into small groups, and a group draws several layouts a game at
-once and takes the first that is accepted: the same as one try after the other.
+once and takes the first that is accepted: the same as trying one after another.
 """
 
 import dataclasses
@@ -101,7 +101,7 @@ Generated = tuple[jax.Array, jax.Array, jax.Array]
 def generate(
     needed: jax.Array, position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array
 ) -> Generated:
-    """Generate stages (R3) for the games where they are needed; of the others the result means nothing.
+    """Generate stages (R3) for the games where they are needed; for the others the result is meaningless.
 
     Args:
         needed: bool (N,).

@@ -1,7 +1,7 @@
 """The state of a game: constants, tables and packed words (R1, the tables of R1.5 and R7).
 
 A cell and an entity are one `uint32` word each. A `Field` names the bits of one property in such a word. Packing keeps
-the state small (memory traffic is what a step costs most) and lets a loop carry one array instead of eight.
+the state small (memory traffic is most of what a step costs) and lets a loop carry one array instead of eight.
 """
 
 import dataclasses
@@ -101,7 +101,7 @@ class Field(NamedTuple):
         return (word & np.uint32(self.mask)) != 0
 
     def put(self, value: jax.Array) -> jax.Array:
-        """A word that is 0 but for this field; `value` int32 or bool, in the field's range."""
+        """A word that is 0 except for this field; `value` int32 or bool, in the field's range."""
         return value.astype(jnp.uint32) << self.shift
 
     def replace(self, word: jax.Array, value: jax.Array) -> jax.Array:
@@ -169,7 +169,7 @@ class GameState(Snapshot):
     """
 
     stage: jax.Array  # () int32, 1–8
-    exit: jax.Array  # () int32, the exit position 0–35, kept besides the exit cell (R1.8)
+    exit: jax.Array  # () int32, the exit position 0–35, kept in addition to the exit cell (R1.8)
     interval: jax.Array  # () int32, of the schedule (R6.3)
     next_turn: jax.Array  # () int32, of the schedule
     pending_spawns: jax.Array  # () int32
@@ -207,7 +207,7 @@ def draw(state: GameState, form: str) -> Any:
 
 
 SET_ASIDE: Any = None
-"""What stands in a state for its history where the rules do without: it adds no array to the pytree."""
+"""Stands in for a state's history where the rules do without it: it adds no array to the pytree."""
 SNAPSHOT_FIELDS = tuple(field.name for field in dataclasses.fields(Snapshot))
 REMEMBERED_ENTITY_BITS = np.uint32(0xFFFFFFFF & ~(FROM_SIPHON.mask | SCHEDULED.mask))
 """What the history keeps of an entity (R8.3)."""

@@ -1,4 +1,4 @@
-"""The four functions of a game, put together from the rooms beside this file (R2, R4, R9)."""
+"""The four functions of a game, put together from the files around this one (R2, R4, R9)."""
 
 import dataclasses
 import functools
@@ -114,10 +114,10 @@ def compact_observation(state: GameState) -> jax.Array:
 
 
 def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, Outcome[jax.Array], jax.Array]:
-    """One action up to, not including, the generation of a new stage; games along the last axis.
+    """One action, up to but not including the generation of a new stage; games along the last axis.
 
     Where a stage was completed and the game not won, `stage` and `interval` are already those of the new stage and
-    `complete` has to follow.
+    `complete` must follow.
 
     Args:
         state: N games, with their newest snapshots, packed, in place of the histories.

@@ -13,19 +13,19 @@ try:
     import ipywidgets as widgets
 except ImportError as error:
     raise ImportError(
-        "play needs ipywidgets: pip install 'hackmatrix-jax[notebook]'; in a terminal there is `hackmatrix play`"
+        "play needs ipywidgets: pip install 'hackmatrix-jax[notebook]'; in a terminal use `hackmatrix play`"
     ) from error
 
 
 def play(seed: int | None = None, scenario_file: str | Path | None = None) -> "NotebookGame":
-    """Play in a notebook: let the result be the last line of a cell. The first call takes some seconds to compile.
+    """Play in a notebook: make the result the last line of a cell. The first call takes some seconds to compile.
 
     Args:
         seed: of the first game, 0 … 2³² − 1; default at random.
         scenario_file: start from this file (R12, JSON).
 
     Raises:
-        PlayError: the seed or the file is no good.
+        PlayError: the seed or the file is not valid.
     """
     return NotebookGame(Session(seed, scenario_file))
 
@@ -43,7 +43,7 @@ class NotebookGame(widgets.VBox):
         session: the game.
         board: an HTML widget with the board.
         status: an HTML widget with what the last action brought.
-        actions: the rows of the actions to be seen, each a button and its words.
+        actions: the rows of the actions that are shown, each a button and its text.
         buttons: the button of each action by name.
         take_back, new, load, save: the other buttons.
         seed, file: text fields, the seed of a new game and the path of a scenario file.
@@ -64,18 +64,18 @@ class NotebookGame(widgets.VBox):
             for action in ACTIONS
         ]
         self.actions = widgets.HBox(layout=_WRAPPED)
-        self.seed = widgets.Text(placeholder="seed, or empty for any", layout=_FIELD)
+        self.seed = widgets.Text(placeholder="seed (empty: random)", layout=_FIELD)
         self.file = widgets.Text(placeholder="scenario file (.json)", layout=_FIELD)
-        self.take_back = _button("take back", "to before the last action", self._doing(session.take_back))
-        self.new = _button("new game", "with the seed beside", self._doing(self._new))
-        self.load = _button("load", "go on from the state in the file", self._doing(self._load))
+        self.take_back = _button("take back", "go back to before the last action", self._doing(session.take_back))
+        self.new = _button("new game", "with the seed in the field", self._doing(self._new))
+        self.load = _button("load", "continue from the state in the file", self._doing(self._load))
         self.save = _button("save", "write the state to the file", self._doing(self._save))
         controls = [self.take_back, self.new, self.seed, self.load, self.save, self.file]
         super().__init__([self.board, self.status, self.actions, widgets.HBox(controls, layout=_WRAPPED)])
         self._show(session.status)
 
     def _doing(self, function: Callable[..., str | None], *arguments: int) -> Callable[[widgets.Button], None]:
-        """What a click does: the function, then all is shown anew; its text, or what went wrong, as the status."""
+        """What a click does: call the function and redraw; its text, or what went wrong, becomes the status."""
 
         def clicked(button: widgets.Button) -> None:
             try:
@@ -101,7 +101,7 @@ class NotebookGame(widgets.VBox):
     def _path(self) -> str:
         path = self.file.value.strip()
         if not path:
-            raise PlayError("write the path of a scenario file into the field beside the button")
+            raise PlayError("enter the path of a scenario file in the field next to the button")
         return path
 
     def _show(self, message: str) -> None:

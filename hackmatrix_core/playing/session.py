@@ -14,7 +14,7 @@ from hackmatrix_core.viewing.actions import ACTIONS
 
 
 class PlayError(ValueError):
-    """What the player asked for can not be done; the message says why and what can."""
+    """What the player asked for cannot be done; the message says why, and what can be done."""
 
 
 def parse_seed(text: str) -> int:
@@ -49,7 +49,7 @@ _mask = jax.jit(get_valid_actions)
 class Session:
     """A game, its past, and what the last action brought.
 
-    All chance comes from the seed and the number of actions so far: the same actions give the same game, also after a
+    All randomness comes from the seed and the number of actions: the same actions give the same game, also after a
     take back. A new game of seed n starts as `reset(jax.random.key(n))`. The first session of a process takes some
     seconds: it compiles the game.
 
@@ -89,7 +89,7 @@ class Session:
         """Carry out one action.
 
         Args:
-            action: 0–27, one that is valid: a slip of the finger shall not end the game (R4.2).
+            action: 0–27, one that is valid: a slip of the finger must not end the game (R4.2).
 
         Raises:
             PlayError: the action is not valid here, or the game is over.
@@ -97,7 +97,7 @@ class Session:
         if self.over:
             raise PlayError("the game is over: take back, or start a new one")
         if not 0 <= action < NUM_ACTIONS:
-            raise PlayError(f"{action} is no action, expected 0 to {NUM_ACTIONS - 1}")
+            raise PlayError(f"{action} is not an action, expected 0 to {NUM_ACTIONS - 1}")
         if not self.mask[action]:
             raise PlayError(f"{ACTIONS[action].name} is not possible now")
         state, outcome = _step(self.state, np.int32(action), np.uint32(self.seed), np.int32(len(self._past)))
@@ -118,27 +118,27 @@ class Session:
         """Write the state as a scenario file (R12, JSON).
 
         Raises:
-            PlayError: the file can not be written.
+            PlayError: the file cannot be written.
         """
         try:
             Path(path).write_text(json.dumps(scenario.to_dict(self.state)) + "\n", encoding="utf-8")
         except OSError as error:
-            raise PlayError(f"{path} can not be written: {error.strerror}") from error
+            raise PlayError(f"{path} cannot be written: {error.strerror}") from error
 
     def load(self, path: str | Path) -> None:
-        """Go on from a scenario file (R12, JSON), with the seed as it is. Where it fails, the game stays as it was.
+        """Continue from a scenario file (R12, JSON), with the same seed. If that fails, the game stays as it was.
 
         Raises:
-            PlayError: the file can not be read, or holds no scenario; the message names the place.
+            PlayError: the file cannot be read, or holds no scenario; the message names the place.
         """
         try:
             state = scenario.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
-            raise PlayError(f"{path} can not be read: {error.strerror}") from error
+            raise PlayError(f"{path} cannot be read: {error.strerror}") from error
         except json.JSONDecodeError as error:
             raise PlayError(f"{path} is not JSON: {error}") from error
         except ValueError as error:  # a text that is not UTF-8, or what `from_dict` refuses
-            raise PlayError(f"{path} is no scenario: {error}") from error
+            raise PlayError(f"{path} is not a scenario: {error}") from error
         self._begin(state)
 
     @property

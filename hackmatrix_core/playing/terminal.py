@@ -33,7 +33,7 @@ _SIGN = {name: _SIGNS.get(key, key) for name, key in KEYS.items()}
 _LINES = tuple(f"{_SIGN[action.name]:5} {action.name:6} {action.price:5}  {action.does}" for action in ACTIONS)
 _LINES_WIDTH = max(map(len, _LINES))
 _SHORT = tuple(_SIGN[a.name] if a.name in _SIGNS else f"{_SIGN[a.name]} {a.name}" for a in ACTIONS)
-_COSTS = "costs: c credits, e energy, s data siphons; a hit takes your attack and stuns"
+_COSTS = "costs: c credits, e energy, s data siphons; a hit deals attack damage and stuns"
 _COMMANDS = "? help   u take back   n new game   S save   L load   q quit"
 _STATUS_ROWS = 3
 _LEAST_COLUMNS, _LEAST_ROWS = 80, 24
@@ -52,10 +52,10 @@ def play(seed: int | None = None, scenario_file: str | Path | None = None) -> in
         The exit code: 0, or 143 after SIGTERM.
 
     Raises:
-        PlayError: the seed or the file is no good.
+        PlayError: the seed or the file is not valid.
         KeyboardInterrupt: after Ctrl-C.
     """
-    print("compiling the game, which takes some seconds…", flush=True)
+    print("compiling the game, which takes a few seconds…", flush=True)
     return TerminalGame(Session(seed, scenario_file)).run()
 
 
@@ -102,7 +102,7 @@ class TerminalGame:
         if self._is_too_small():
             found, needed = f"{size.columns} × {size.rows}", f"{_LEAST_COLUMNS} × {_LEAST_ROWS}"
             text = f"This terminal has {found} characters and the board needs {needed}."
-            return [("", f"{text} Make the window larger or the letters smaller.")]
+            return [("", f"{text} Enlarge the window or choose a smaller font.")]
         if self._help_line is not None:
             return _joined(self._help()[self._help_line :][:rows])
         state, valid = self._session.state, np.flatnonzero(self._session.mask & (not self._session.over))
@@ -135,7 +135,7 @@ class TerminalGame:
         return self._question[0] if self._question else self._message or self._session.status
 
     def _commands(self) -> str:
-        return "Enter: do it   Escape: leave it" if self._question else _COMMANDS
+        return "Enter: confirm   Escape: cancel" if self._question else _COMMANDS
 
     # What is done.
 
@@ -148,7 +148,7 @@ class TerminalGame:
         for number, action in enumerate(ACTIONS):
             bind(KEYS[action.name], functools.partial(self._session.act, number))
         bind("u", self._session.take_back)
-        bind("n", lambda: self._ask("Seed of the new game, or nothing for any:", self._new))
+        bind("n", lambda: self._ask("Seed of the new game (empty for a random one):", self._new))
         bind("S", lambda: self._ask("Save the state to the file:", self._save))
         bind("L", lambda: self._ask("Load a scenario from the file:", self._session.load))
         bind("?", self._turn_help)

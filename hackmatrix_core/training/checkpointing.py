@@ -30,22 +30,22 @@ from hackmatrix_core.training.masked_ppo import RunnerState
 
 _BEST = "episode_return"
 _MAY_CHANGE = {"total_timesteps"}
-"""Fields in which a resumed run may differ from the one that it goes on with. Annealing goes by the new length."""
+"""Fields in which a resumed run may differ from the run that it continues. Annealing follows the new length."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint can not be written, or not be used for what was asked; the message says what to do."""
+    """A checkpoint cannot be written, or cannot be used as asked; the message says what to do."""
 
 
 class Checkpoints:
-    """The checkpoints in one folder, one sub-folder an update number: the last few and the best.
+    """The checkpoints in one folder, one subfolder per update number: the last few and the best.
 
     Args:
-        directory: local, mounted (a Drive) or relative path; made if it is not there.
-        keep: how many of the last ones to keep; the one with the best mean return is kept besides.
+        directory: local, mounted (a Drive) or relative path; created if it does not exist.
+        keep: how many of the latest to keep; the one with the best mean return is kept as well.
 
     Raises:
-        CheckpointError: the folder can not be made or written to.
+        CheckpointError: the folder cannot be made or written to.
     """
 
     def __init__(self, directory: str | os.PathLike, keep: int = 3) -> None:
@@ -59,7 +59,7 @@ class Checkpoints:
 
     @property
     def updates(self) -> list[int]:
-        """The update numbers of all complete checkpoints, rising."""
+        """The update numbers of all complete checkpoints, in ascending order."""
         return sorted(self._manager.all_steps())
 
     def check_space(self, runner: Any) -> None:
@@ -75,10 +75,10 @@ class Checkpoints:
         """Write one checkpoint; returns when it is complete on disk.
 
         Args:
-            runner: its `update` names the checkpoint; an update that is there already is left as it is.
+            runner: its `update` names the checkpoint; an update that was saved before is left as it is.
             config: of the run.
-            metrics: `episode_return` decides which checkpoint is the best; where it is
-                left out, None or NaN (no episode ended), this one is not.
+            metrics: `episode_return` decides which checkpoint is the best; if it is
+                missing, None or NaN (no episode ended), this one cannot be.
         """
         arrays = jax.device_get(as_plain(runner))
         update = int(arrays.update)
@@ -114,14 +114,14 @@ class Checkpoints:
         return None
 
     def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
-        """The runner of the newest checkpoint that is whole, or None if there is no checkpoint.
+        """The runner of the newest checkpoint that is intact, or None if there is no checkpoint.
 
-        A damaged one is warned about and put aside (renamed to `UPDATE.damaged` beside the folder), and the one
-        before is used.
+        A damaged one causes a warning and is set aside (renamed to `UPDATE.damaged` next to the folder), and the
+        one before it is used.
 
         Args:
             template: the runner's shapes and dtypes, as `jax.eval_shape` gives them.
-            config: of the run that goes on; it may differ from the stored one in `total_timesteps`.
+            config: of the resumed run; it may differ from the stored one in `total_timesteps`.
 
         Raises:
             CheckpointError: config or shapes differ (the message names the fields), or all checkpoints are damaged.
@@ -148,12 +148,12 @@ class Checkpoints:
             return runner
         if updates:
             raise CheckpointError(
-                f"all checkpoints in {self.directory} are damaged. Start anew in another run directory"
+                f"all checkpoints in {self.directory} are damaged. Start over in another run directory"
             )
         return None
 
     def close(self) -> None:
-        """Give back what orbax holds."""
+        """Release what orbax holds."""
         self._manager.close()
 
     def _restore(self, update: int, template: Any, checksum: int) -> RunnerState:
@@ -164,7 +164,7 @@ class Checkpoints:
             restored = self._manager.restore(update, args=items)
         arrays = RunnerState(params=restored["policy"], **restored["training"])
         if _checksum(arrays) != checksum:
-            raise ValueError("its contents do not fit its checksum")
+            raise ValueError("its contents do not match its checksum")
         return from_plain(arrays, template)
 
     def _put_aside(self, updates: list[int]) -> None:
@@ -183,7 +183,7 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         directory: a run directory, its folder `checkpoints`, or one checkpoint in it.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it can not be read.
+        CheckpointError: there is no checkpoint, or it cannot be read.
     """
     path = Path(directory).expanduser().absolute()
     path = path / "checkpoints" if (path / "checkpoints").is_dir() else path
@@ -202,14 +202,14 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
             policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
         return jax.tree.map(jnp.asarray, policy), about
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"the checkpoint {folder / str(update)} can not be read: {error}") from error
+        raise CheckpointError(f"the checkpoint {folder / str(update)} cannot be read: {error}") from error
     finally:
         manager.close()
 
 
 @contextlib.contextmanager
 def _quiet_if_it_fails() -> Iterator[None]:
-    """The reads that are under way when one fails end after their event loop, and Python would tell of each."""
+    """Reads that are in progress when one fails outlive their event loop, and Python would report each of them."""
     told = sys.unraisablehook
 
     def tell(event: Any) -> None:
@@ -218,17 +218,17 @@ def _quiet_if_it_fails() -> Iterator[None]:
 
     sys.unraisablehook = tell
     yield
-    sys.unraisablehook = told  # not after a failure: the last reads may come late
+    sys.unraisablehook = told  # not after a failure: the last reads may end late
 
 
 def _open(directory: Path, **options: Any) -> ocp.CheckpointManager:
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of every step that it takes
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs every step that it takes
     return ocp.CheckpointManager(
         directory,
         options=ocp.CheckpointManagerOptions(
             create=False,
             enable_async_checkpointing=False,
-            # Of several processes the first one alone has the files.
+            # Of several processes only the first one has the files.
             multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}),
             **options,
         ),
@@ -239,7 +239,7 @@ def _open(directory: Path, **options: Any) -> ocp.CheckpointManager:
 def _read_about(manager: ocp.CheckpointManager, update: int) -> dict[str, Any]:
     about = manager.restore(update, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
     if about.pop("digest") != _digest(about):
-        raise ValueError("its description does not fit its checksum")
+        raise ValueError("its description does not match its checksum")
     return about
 
 
@@ -271,7 +271,7 @@ def _check_writable(directory: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise CheckpointError(f"{directory} can not be written to ({error}). Choose another run directory") from error
+        raise CheckpointError(f"{directory} cannot be written to ({error}). Choose another run directory") from error
 
 
 def _check_config(config: TrainConfig, stored: TrainConfig, directory: Path) -> None:
@@ -279,8 +279,8 @@ def _check_config(config: TrainConfig, stored: TrainConfig, directory: Path) -> 
     if differences:
         named = ", ".join(f"{name} is {mine}, stored is {theirs}" for name, (mine, theirs) in differences.items())
         raise CheckpointError(
-            f"the run in {directory.parent} has another config: {named}. Resume with the stored values (only "
-            f"{', '.join(_MAY_CHANGE)} may change), or start anew in another run directory"
+            f"the run in {directory.parent} has a different config: {named}. Resume with the stored values (only "
+            f"{', '.join(_MAY_CHANGE)} may change), or start over in another run directory"
         )
 
 
@@ -292,8 +292,8 @@ def _check_shapes(template: Any, stored: dict[str, str], directory: Path) -> Non
             f"{n} is {expected.get(n, 'absent')}, stored is {stored.get(n, 'absent')}" for n in different[:5]
         )
         raise CheckpointError(
-            f"the checkpoints in {directory} were made by another version or environment: {named}"
-            f"{' and others' if len(different) > 5 else ''}. Start anew in another run directory"
+            f"the checkpoints in {directory} were made by a different version or environment: {named}"
+            f"{' and others' if len(different) > 5 else ''}. Start over in another run directory"
         )
 
 

@@ -1,7 +1,7 @@
-"""The settings of a training run, checked when they are made, and sizes that fit the device.
+"""The settings of a training run, checked when they are created, and sizes that fit the device.
 
-`TrainConfig()` is the plan's default; `TrainConfig.preset("t4")` starts from a named set. `auto_tune_for_device` grows
-the number of environments to what the device is good for, as far as an estimate of the memory allows.
+`TrainConfig()` is the plan's default; `TrainConfig.preset("t4")` starts from a named set. `auto_tune_for_device` raises
+the number of environments to what suits the device, as far as an estimate of the memory allows.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _JAX_CONFIG: Any = jax.config  # the types of some releases of JAX lack its opti
 def _option(
     default: int | float, text: str, *, low: float = -math.inf, high: float = math.inf, above: bool = False
 ) -> Any:
-    """A field with its help text and its range; `above` leaves `low` itself out."""
+    """A field with its help text and its range; `above` excludes `low` itself."""
     return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "above": above})
 
 
@@ -35,11 +35,11 @@ def _option(
 class TrainConfig:
     """Everything that decides what a training run computes. Same config, same machine: same result, bit for bit.
 
-    One update collects `num_envs` × `num_steps` steps and goes `update_epochs` times over them in `num_minibatches`
+    One update collects `num_envs` × `num_steps` steps and goes over them `update_epochs` times in `num_minibatches`
     parts, each made of whole environments.
 
     Raises:
-        ValueError: a field is of the wrong type, out of its range, or does not fit another one. The message names
+        ValueError: a field has the wrong type, is out of range, or does not fit another field. The message names
             the field, its value and what to do.
     """
 
@@ -53,7 +53,7 @@ class TrainConfig:
     update_epochs: int = _option(4, "passes over the collected steps in one update", low=1)
     clip_eps: float = _option(0.2, "how far the probability ratio may move before it is clipped", low=0.0, above=True)
     vf_coef: float = _option(0.5, "weight of the value loss", low=0.0)
-    ent_coef: float = _option(0.1, "weight of the entropy bonus; more keeps the policy exploring", low=0.0)
+    ent_coef: float = _option(0.1, "weight of the entropy bonus; higher explores more", low=0.0)
     uniform_coef: float = _option(
         0.0,
         "weight of the divergence of a uniform choice from the policy; keeps every valid action alive, where the "
@@ -62,12 +62,12 @@ class TrainConfig:
     )
     anneal_to: float = _option(
         1.0,
-        "what is left of learning_rate, ent_coef and uniform_coef at the end of the run; they change linearly, and "
-        "rise again to their place in a longer run where total_timesteps is raised",
+        "fraction of learning_rate, ent_coef and uniform_coef that is left at the end of the run; they fall linearly, "
+        "and if total_timesteps is raised they go back up to their values in the longer run",
         low=0.0,
         high=1.0,
     )
-    max_grad_norm: float = _option(0.5, "length to which longer gradients are cut", low=0.0, above=True)
+    max_grad_norm: float = _option(0.5, "norm to which longer gradients are scaled down", low=0.0, above=True)
     hidden_dim: int = _option(256, "units of each hidden layer", low=1)
     num_layers: int = _option(2, "hidden layers", low=1)
     cell_dim: int = _option(
@@ -85,7 +85,7 @@ class TrainConfig:
         if self.num_envs % self.num_minibatches:
             envs, parts = self.num_envs, self.num_minibatches
             raise ValueError(
-                f"num_envs is {envs}, which num_minibatches = {parts} does not divide: minibatches are made of whole "
+                f"num_envs is {envs}, not a multiple of num_minibatches = {parts}: minibatches are made of whole "
                 f"environments. Set num_envs to {_next_multiple(envs, parts)}, or num_minibatches to "
                 f"{math.gcd(envs, parts)}"
             )
@@ -93,7 +93,7 @@ class TrainConfig:
             raise ValueError(
                 f"total_timesteps is {self.total_timesteps:,}, less than one update of num_envs × num_steps = "
                 f"{self.num_envs} × {self.num_steps} = {self.batch_size:,} steps. Set it to {self.batch_size} or more, "
-                "or take fewer environments or steps"
+                "or use fewer environments or steps"
             )
 
     @property
@@ -110,8 +110,8 @@ class TrainConfig:
     def preset(cls, name: str, **changes: int | float) -> Self:
         """The config of a named preset (`plan`, `cpu`, `t4`, `gpu`, `tpu`) with some fields changed.
 
-        Where `num_envs` is changed, the preset's own `num_minibatches` gives way to the largest part of it that
-        divides them, but not below the plan's 4.
+        If `num_envs` is changed, the preset's own `num_minibatches` is lowered to its largest divisor that also
+        divides `num_envs`, but not below the plan's 4.
 
         Raises:
             ValueError: no such preset, or a value out of range.
@@ -126,7 +126,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The config of a dictionary as `to_dict` makes it (and as JSON keeps it); left out fields take their default.
+        """The config of a dictionary as `to_dict` makes it (also by way of JSON); missing fields take their default.
 
         Raises:
             ValueError: an unknown field, or a value out of range.
@@ -158,7 +158,7 @@ _RECIPE = {
     "symlog_rewards": 1,
     "later_starts": 0.3,
 }
-"""What was found by experiment on a CPU; the README tells how."""
+"""Found by experiment on a CPU; docs/learning.md says how."""
 PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
     {
         "plan": {},
@@ -168,7 +168,7 @@ PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
         "tpu": _RECIPE | {"num_envs": 4096, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 500_000_000},
     }
 )
-"""What each preset changes of the plan's defaults. `cpu` takes 8 minutes on two fast cores."""
+"""What each preset changes in the plan's defaults. `cpu` takes 8 minutes on two fast cores."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +196,7 @@ class DeviceConfig:
 
 
 def devices_of_cores() -> None:
-    """Make each core of the CPU a device, unless their number is set already or JAX has started to compute.
+    """Make each core of the CPU a device, unless their number is already set or JAX has started to compute.
 
     XLA keeps one program of small operations, such as the game's, on about one core.
     """
@@ -207,14 +207,14 @@ def devices_of_cores() -> None:
 
 
 def keep_compiled_programs() -> None:
-    """Let the next start find what was compiled once, unless a place for it is set already."""
+    """Keep compiled programs on disk for the next start, unless a place for them is already set."""
     if _JAX_CONFIG.jax_compilation_cache_dir is None:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
 
 
 def return_free_memory() -> None:
-    """Give the system back what compiling has freed: half a gigabyte that glibc would keep for itself."""
+    """Return to the system what compiling has freed: half a gigabyte that glibc would keep for itself."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -232,10 +232,10 @@ def get_device_config() -> DeviceConfig:
 def estimate_memory(config: TrainConfig) -> int:
     """About how many bytes of device memory a run takes, counted from its largest arrays.
 
-    These are the rollout (observations in one byte a number), one minibatch with its observations as float32, its
+    These are the rollout (observations at one byte per number), one minibatch with its observations as float32, its
     hidden activations and their gradients, and the parameters with both moments of Adam.
     """
-    # With `cell_dim` layers see what is perceived: 36 cells of 51 numbers and 237 facts; 81 cells of the view.
+    # With `cell_dim` the layers see a percept: 36 cells of 51 numbers and 237 facts; the view has 81 cells.
     view = 81 * config.cell_dim
     numbers, inputs = (2073, 237 + view) if config.cell_dim else (OBSERVATION_SIZE, OBSERVATION_SIZE)
     rollout = config.batch_size * (numbers + ACTION_COUNT + 8 * 4)
@@ -247,17 +247,17 @@ def estimate_memory(config: TrainConfig) -> int:
 
 
 def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None) -> TrainConfig:
-    """The config with as many environments as the device is good for, and says so in a line.
+    """The config with as many environments as suit the device; prints how many in one line.
 
     Starts from the larger of the config's `num_envs` and that of the device's preset, and halves until the estimated
     memory stays below half of the device's.
 
     Args:
         config: what to tune; all other fields stay.
-        device: for which device; the one at hand if left out.
+        device: the device to tune for; default: this machine's.
 
     Raises:
-        ValueError: not even one environment a minibatch fits.
+        ValueError: not even one environment per minibatch fits.
     """
     device = device or get_device_config()
     num_envs = max(config.num_envs, TrainConfig.preset(device.preset).num_envs)
@@ -273,7 +273,7 @@ def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None
             raise ValueError(
                 f"hidden_dim = {config.hidden_dim} with num_steps = {config.num_steps} needs about "
                 f"{needed / GIB:.1f} GiB even for {num_envs} environments, and half of {device} is "
-                f"{budget / GIB:.1f} GiB. Make one of them smaller"
+                f"{budget / GIB:.1f} GiB. Reduce one of them"
             )
         num_envs //= 2
     print(f"{device}: {num_envs} environments, about {needed / GIB:.2f} GiB of memory")
@@ -297,7 +297,7 @@ def _checked(field: dataclasses.Field, value: Any) -> int | float:
     right_type = is_integer if field.type is int else is_integer or isinstance(value, float | np.floating)
     in_range = right_type and (low < value if above else low <= value) and value <= high and math.isfinite(value)
     if isinstance(value, bool) or not in_range:
-        bounds = [f"{'above' if above else 'at least'} {low:g}"] if low > -math.inf else []
+        bounds = [f"{'above' if above else 'of at least'} {low:g}"] if low > -math.inf else []
         bounds += [f"at most {high:g}"] if high < math.inf else []
         expected = f"{'an integer' if field.type is int else 'a number'} {' and '.join(bounds)}"
         raise ValueError(

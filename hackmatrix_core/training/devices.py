@@ -1,8 +1,8 @@
-"""One training run on many devices, of one machine or of several.
+"""One training run on many devices, on one machine or several.
 
 The environments are spread over the devices with `jax.shard_map`; parameters are the same everywhere, and gradients are
 averaged. Several processes (the hosts of a TPU pod, nodes with GPUs) run the same program, joined by `jax.distributed`.
-The first of them alone reads and writes files.
+Only the first of them reads and writes files.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from hackmatrix_core.training.keys import as_plain, from_plain
 from hackmatrix_core.training.masked_ppo import Agent, RunnerState, init_runner, update_step
 
 _AXIS = "device"
-# Any, for in `_SPECS` they stand for arrays.
+# Any, because in `_SPECS` they stand in for arrays.
 _SHARED: Any = PartitionSpec()
 _SPREAD: Any = PartitionSpec(_AXIS)
 _SPECS = RunnerState(params=_SHARED, opt_state=_SHARED, env_state=_SPREAD, obs=_SPREAD, key=_SHARED, update=_SHARED)
@@ -43,10 +43,10 @@ class DeviceGroup:
 
     @classmethod
     def of(cls, agent: Agent) -> Self:
-        """All devices that are there, of all processes, as far as they can have equal shares of each minibatch.
+        """All devices of all processes, or as many as can have equal shares of each minibatch.
 
         Raises:
-            UserError: there are several processes, and their devices can not all be used.
+            UserError: there are several processes, and their devices cannot all be used.
         """
         config, devices = agent.config, jax.devices()
         groups = config.num_envs // config.num_minibatches
@@ -54,7 +54,7 @@ class DeviceGroup:
         if usable < len(devices) and jax.process_count() > 1:
             raise UserError(
                 f"num_envs is {config.num_envs}, which {len(devices)} devices with num_minibatches = "
-                f"{config.num_minibatches} can not share equally. Set num_envs to a multiple of "
+                f"{config.num_minibatches} cannot share equally. Set num_envs to a multiple of "
                 f"{len(devices) * config.num_minibatches}"
             )
         return cls(agent, devices[:usable])
@@ -79,7 +79,7 @@ class DeviceGroup:
         return jax.jit(update, donate_argnums=0, compiler_options=compiler_options()).lower(template)
 
     def place(self, runner: RunnerState | None, template: RunnerState) -> RunnerState:
-        """The runner that the first process has read, spread over the devices, in buffers of its own.
+        """The runner that the first process has read, spread over the devices, in new buffers.
 
         Args:
             runner: in the first process; None in the others.
@@ -96,19 +96,19 @@ class DeviceGroup:
         return copied(words)
 
     def gather(self, runner: RunnerState) -> RunnerState:
-        """The whole runner on a device of this process. All processes have to call it."""
+        """The whole runner on a device of this process. All processes must call it."""
         if jax.process_count() == 1:
             return runner
         replicated = jax.jit(as_plain, out_shardings=self._sharding(_SHARED))(runner)
         return from_plain(jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated), runner)
 
     def agree(self, flag: bool) -> bool:
-        """Whether the flag is set in any process. All processes have to call it."""
+        """Whether the flag is set in any process. All processes must call it."""
         return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
     @property
     def _agent_on_device(self) -> Agent:
-        """The agent as each device has it."""
+        """The agent as each device sees it."""
         return self.agent if self._is_alone else self.agent._replace(axis=_AXIS)
 
     @property
@@ -129,7 +129,7 @@ class DeviceGroup:
 
 
 def broadcast_from_first(text: str) -> str:
-    """The text of the first process, in each process. All processes have to call it."""
+    """The text of the first process, in every process. All processes must call it."""
     if jax.process_count() == 1:
         return text
     content = np.frombuffer(text.encode(), np.uint8)

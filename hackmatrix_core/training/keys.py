@@ -1,4 +1,4 @@
-"""Typed random keys as plain data, for what can not hold them: files, and messages between processes."""
+"""Typed random keys as plain data, for what cannot hold them: files, and messages between processes."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def as_plain(tree: Any) -> Any:
-    """The arrays, or their shapes (`jax.ShapeDtypeStruct`), with the words of typed keys in place of these."""
+    """The arrays, or their shapes (`jax.ShapeDtypeStruct`), with typed keys replaced by their words."""
 
     def plain(leaf: Any) -> Any:
         if not _is_key(leaf):
@@ -19,7 +19,7 @@ def as_plain(tree: Any) -> Any:
 
 
 def from_plain(tree: Any, like: Any) -> Any:
-    """What `as_plain` was made of; `like` has its keys in their places."""
+    """The inverse of `as_plain`; `like` has keys where they belong."""
 
     def typed(leaf: Any, model: Any) -> jax.Array:
         leaf = jnp.asarray(leaf)

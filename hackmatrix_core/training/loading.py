@@ -17,7 +17,7 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
         greedy: for a network: the likeliest action instead of a sampled one.
 
     Raises:
-        CheckpointError: no checkpoint there, or it can not be read.
+        CheckpointError: no checkpoint there, or it cannot be read.
     """
     if path_or_name in BASELINES:
         return BASELINES[path_or_name]

@@ -1,12 +1,12 @@
 """Proximal policy optimisation over valid actions only, from a rollout to one update.
 
-Reads from top to bottom: what a rollout remembers, collecting it, advantages, the loss, and one update made of all
-these. Everything is a pure function of arrays. PPO: Schulman et al. 2017 (arXiv:1707.06347); advantages: Schulman et
+Reads from top to bottom: what a rollout stores, how it is collected, advantages, the loss, and one update made of all
+of it. Everything is a pure function of arrays. PPO: Schulman et al. 2017 (arXiv:1707.06347); advantages: Schulman et
 al. 2015 (arXiv:1506.02438).
 
 The environments of a run may be spread over devices (see `devices`): each function then works on the device's share of
-them, and averages over the named axis `Agent.axis` where all have a say. What is random in an environment depends on
-its number in the whole run, so the number of devices does not change what is computed, but for rounding.
+them, and averages over the named axis `Agent.axis` where all count. What is random in an environment depends on
+its number in the whole run, so the number of devices does not change what is computed, except for rounding.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from hackmatrix_core.training.metrics import Metrics, rollout_metrics, rollout_s
 
 
 class Environment(Protocol):
-    """What PPO needs of an environment: the functions of one game, which it maps over a batch with `jax.vmap`.
+    """What PPO needs from an environment: the functions of one game, which it maps over a batch with `jax.vmap`.
 
     `info` of a step holds `terminated`, `truncated`, `won` (bool), `stage` (int), `final_observation` (the
     observation before the auto-reset), `episode_return`, `episode_length` (of the episode that the step belongs to),
@@ -50,7 +50,7 @@ class Environment(Protocol):
         ...
 
     def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[jax.Array, Any, Any, Any, dict]:
-        """Observation, state, reward, done and info after one action; a finished episode starts anew."""
+        """Observation, state, reward, done and info after one action; a finished episode starts over."""
         ...
 
     def get_action_mask(self, state: Any) -> jax.Array:
@@ -66,9 +66,9 @@ class Transition(NamedTuple):
 
     obs: jax.Array | Percept  # as `Agent.network_input` gives it: small integers where it can
     action: jax.Array  # int32
-    reward: jax.Array  # float32, as it is learned from (`TrainConfig.symlog_rewards`)
+    reward: jax.Array  # float32, as learning sees it (`TrainConfig.symlog_rewards`)
     done: jax.Array  # bool, the episode ended here, for either reason
-    truncated: jax.Array  # bool, it was cut off: its value goes on
+    truncated: jax.Array  # bool, it was cut off, so its value counts on
     final_value: jax.Array  # float32, value of the observation after a cut, 0 elsewhere
     log_prob: jax.Array  # float32
     value: jax.Array  # float32
@@ -76,7 +76,7 @@ class Transition(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the loss looks at: transitions with their advantages and value targets, leading axes alike."""
+    """What the loss looks at: transitions with their advantages and value targets; equal leading axes."""
 
     transitions: Transition
     advantages: jax.Array  # float32
@@ -84,7 +84,7 @@ class Batch(NamedTuple):
 
 
 class RunnerState(NamedTuple):
-    """All that goes from one update to the next, and all that a checkpoint keeps."""
+    """All that passes from one update to the next, which is also all that a checkpoint keeps."""
 
     params: Any  # parameters of the network
     opt_state: Any  # state of the optimiser
@@ -116,7 +116,7 @@ class Agent(NamedTuple):
         return self.network.init(key, inputs if isinstance(inputs, Percept) else self._decode(inputs))
 
     def network_input(self, obs: jax.Array) -> jax.Array | Percept:
-        """What a rollout remembers of observations, (N, D): themselves, or what the network perceives of them."""
+        """What a rollout stores of observations, (N, D): themselves, or what the network perceives in them."""
         return perceive(obs) if self.config.cell_dim else obs
 
     def _decode(self, obs: jax.Array) -> jax.Array:
@@ -133,12 +133,13 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     """Network, optimiser and the environment's parameters for a config.
 
     Raises:
-        ValueError: `later_starts` is asked for, and the environment has none.
+        ValueError: `later_starts` is asked for, but the environment has none.
     """
     env_params = env.default_params
     if config.later_starts:
         if not hasattr(env_params, "later_starts"):
-            raise ValueError(f"later_starts is {config.later_starts}, and {type(env).__name__} has none. Set it to 0")
+            name = type(env).__name__
+            raise ValueError(f"later_starts is {config.later_starts}, but {name} has no later starts. Set it to 0")
         env_params = env_params.replace(later_starts=config.later_starts)
     network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
     steps = config.num_updates * config.update_epochs * config.num_minibatches
@@ -212,7 +213,7 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         )
         return (env_state, next_obs), (transition, rollout_sums(info, action, env.num_actions))
 
-    # All keys at once: threefry is a loop of many kernels, and kernels are what compiling takes time for.
+    # All keys at once: threefry is a loop of many kernels, and kernels are what takes time to compile.
     key, rollout_key = jax.random.split(runner.key)
     keys = agent.env_keys(rollout_key, count, 2 * config.num_steps).reshape(config.num_steps, 2, count)
     (env_state, obs), (transitions, sums) = lax.scan(play, (runner.env_state, runner.obs), keys)
@@ -226,8 +227,8 @@ def compute_gae(
 ) -> tuple[jax.Array, jax.Array]:
     """Generalised advantage estimates and value targets.
 
-    A terminated episode is worth nothing more; a truncated one is worth the value of its final observation. Neither
-    lets anything through from the episode after it.
+    A terminated episode is worth nothing more; a truncated one is worth the value of its final observation. In
+    neither case does anything leak back from the next episode.
 
     Args:
         transitions: of a rollout, leading axes (T, N).
@@ -271,7 +272,7 @@ def ppo_loss(
         config: its clip_eps, vf_coef, ent_coef and uniform_coef.
         axis: of the devices that the batch is spread over, if it is: the loss is then the part of this device, and
             the mean over devices is the loss of the whole batch.
-        exploration: () float32, what is left of ent_coef and uniform_coef (`TrainConfig.anneal_to`).
+        exploration: () float32, the fraction of ent_coef and uniform_coef that is left (`TrainConfig.anneal_to`).
 
     Returns:
         The loss, and float32 scalars: its parts `policy_loss`, `value_loss`, `entropy`, `uniform_divergence`;
@@ -316,7 +317,7 @@ def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> ja
 
 
 def _relative_entropies(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Entropy / log(number of valid actions) where there are at least two of them, else 0; and 1 for these states."""
+    """Entropy / log(number of valid actions) where there are at least two of them, else 0; and 1 for those states."""
     num_valid = jnp.sum(mask, axis=-1, dtype=jnp.float32)
     has_choice = num_valid > 1.0
     relative = jnp.where(has_choice, entropies / jnp.log(jnp.maximum(num_valid, 2.0)), 0.0)
@@ -326,13 +327,13 @@ def _relative_entropies(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Arra
 def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics]:
     """One update: collect, estimate advantages, and go over the rollout `update_epochs` times.
 
-    A minibatch holds whole environments, drawn anew in each epoch: the same estimate of the gradient at a fraction of
+    A minibatch holds whole environments, drawn again in each epoch: the same estimate of the gradient at a fraction of
     the memory traffic of a shuffle of single steps. Each takes one of every `num_minibatches` neighbours, so that no
     environment has to leave its device.
 
     Returns:
         The runner after the update, and the metrics of `rollout_metrics` and `ppo_loss` (the latter as means over all
-        minibatches) with `explained_variance`, the share of the targets' variance that the values foresaw.
+        minibatches) with `explained_variance`, the share of the targets' variance that the values predicted.
     """
     config = agent.config
     runner, transitions, metrics = collect(agent, runner)
@@ -363,14 +364,14 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
 
 
 def _minibatches(agent: Agent, key: jax.Array, count: int) -> jax.Array:
-    """The `count` environments of this device, dealt into minibatches, anew in each epoch.
+    """The `count` environments of this device, dealt into minibatches, again in each epoch.
 
     Returns:
         int32 (update_epochs × num_minibatches, …) of their indices.
     """
     config = agent.config
     parts, groups = config.num_minibatches, count // config.num_minibatches
-    # Drawn for the whole run on every device: they are few numbers, and each device looks at those of its own groups.
+    # Drawn for the whole run on every device: the numbers are few, and each device uses those of its own groups.
     draws = jax.random.bits(key, (config.num_envs * config.update_epochs,)).reshape(-1, config.update_epochs, parts)
     deal = jnp.argsort(draws[_numbers(groups, agent.axis)], axis=-1).astype(jnp.int32)
     columns = deal + jnp.arange(0, count, parts, dtype=jnp.int32)[:, None, None]
@@ -378,7 +379,7 @@ def _minibatches(agent: Agent, key: jax.Array, count: int) -> jax.Array:
 
 
 def _explained_variance(advantages: jax.Array, targets: jax.Array, axis: str | None) -> jax.Array:
-    """What the values, which are targets − advantages, foresaw of the targets' variance."""
+    """The share of the targets' variance that the values, which are targets − advantages, predicted."""
     both = jnp.stack([advantages.reshape(-1), targets.reshape(-1)])
     means = _over_devices(jnp.mean(both, axis=1, keepdims=True), axis)
     left, variance = _over_devices(jnp.mean(jnp.square(both - means), axis=1), axis)

@@ -1,4 +1,4 @@
-"""What a rollout shows of the episodes and the actions in it, summed up while it is played."""
+"""What a rollout shows of its episodes and actions, summed up while it is played."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -45,12 +45,12 @@ class Metrics(Mapping[str, jax.Array]):
         return len(self.slots)
 
     def joined_with(self, other: "Metrics") -> "Metrics":
-        """These and the others, which have other names."""
+        """These and the others, whose names are different."""
         return Metrics(self.slots + other.slots, jnp.concatenate([self.numbers, other.numbers], axis=-1))
 
 
 def rollout_sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> Metrics:
-    """Sums over the environments of what is told of one step, so that a long rollout stays small.
+    """Sums over the environments of what one step reports, so that a long rollout stays small.
 
     The names are those of `rollout_metrics`.
     """
@@ -71,13 +71,13 @@ def rollout_sums(info: dict[str, Any], action: jax.Array, num_actions: int) -> M
 
 
 def _sums(arrays: list[jax.Array]) -> jax.Array:
-    """The sum of each array, (N,): float32 (K,). As many at a time as become one kernel."""
+    """The sum of each array, (N,): float32 (K,). As many at a time as fit into one kernel."""
     parts = [arrays[i : i + FUSED] for i in range(0, len(arrays), FUSED)]
     return jnp.concatenate([jnp.sum(jnp.stack([x.astype(jnp.float32) for x in part]), axis=1) for part in parts])
 
 
 def rollout_metrics(sums: Metrics) -> Metrics:
-    """What a rollout shows, of the sums over all its steps and environments: float32 scalars and a row.
+    """What a rollout shows, from the sums over all its steps and environments: float32 scalars and a row.
 
     Returns:
         `episodes` that ended, and over these the means `episode_return`, `episode_length`, `final_stage` (a win counts

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 Phase = Literal["compiling", "training", "done"]
 Record = dict[str, float | int | None]
-"""The metrics of one update as numbers; None where there is nothing to tell (no episode ended)."""
+"""The metrics of one update as numbers; None where there is no value (no episode ended)."""
 ENTROPY_THRESHOLD = 0.15
-"""Relative entropy below which a policy hardly explores any more."""
+"""Relative entropy below which a policy hardly explores anymore."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Progress:
     seconds: float
     """Seconds of this phase so far."""
     seconds_left: float
-    """Estimate for the rest of the run; NaN while nothing is known."""
+    """Estimate for the rest of the run; NaN while it is unknown."""
     history: Sequence[Record]
     """The metrics of all updates, oldest first."""
     stop: Callable[[], None]
@@ -56,7 +56,7 @@ class Progress:
 
     @property
     def is_new(self) -> bool:
-        """Whether an update has just ended: false where training (again) begins."""
+        """Whether an update has just ended: false when training begins or resumes."""
         return self.phase == "training" and not math.isnan(self.seconds_left)
 
     def latest(self, name: str) -> float:
@@ -92,7 +92,7 @@ def status_line(progress: Progress) -> str:
 
 
 class ConsoleProgress:
-    """Progress in a terminal: one line that renews itself, or one every `interval` seconds where output is a file."""
+    """Progress in a terminal: one line that updates itself, or one every `interval` seconds if the output is a file."""
 
     def __init__(self, stream: TextIO | None = None, interval: float = 10.0) -> None:
         self._stream = stream or sys.stdout
@@ -122,7 +122,7 @@ class ConsoleProgress:
 
 
 class EntropyWatch:
-    """Warns once if the relative entropy falls below a threshold in the first half of a run, with what to change."""
+    """Warns once, with what to change, if the relative entropy falls below a threshold in the first half of a run."""
 
     def __init__(self, threshold: float = ENTROPY_THRESHOLD) -> None:
         self.threshold = threshold
@@ -137,19 +137,19 @@ class EntropyWatch:
             warnings.warn(
                 f"relative entropy is {entropy:.2f} after {progress.update} of {progress.total_updates} updates: the "
                 "policy has almost stopped exploring. Raise uniform_coef or ent_coef (say, double it), lower "
-                "learning_rate, or take more num_envs",
+                "learning_rate, or raise num_envs",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
 
 class MetricsFile:
-    """The metrics of a run as JSON lines, one an update.
+    """The metrics of a run as JSON lines, one per update.
 
     Args:
-        path: of the file. What it holds of updates after `last_update` (of a run that was killed after its last
-            checkpoint) is dropped.
-        last_update: the update that the run goes on from.
+        path: of the file. Its lines for updates after `last_update` (of a run that was killed after its last
+            checkpoint) are dropped.
+        last_update: the update that the run continues from.
     """
 
     def __init__(self, path: str | os.PathLike, last_update: int = 0) -> None:
@@ -168,7 +168,7 @@ class MetricsFile:
 
 
 def read_metrics(path: str | os.PathLike) -> list[Record]:
-    """The records of a metrics file, oldest first; an unfinished last line is left out, no file gives an empty list."""
+    """The records of a metrics file, oldest first; an unfinished last line is skipped, a missing file has none."""
     records = []
     if Path(path).exists():
         for line in Path(path).read_text().splitlines():
@@ -192,9 +192,9 @@ def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
 def plot_curves(history: Sequence[Record]) -> "Figure":
     """Mean return and relative entropy over environment steps, with the threshold of the entropy watch.
 
-    A strong line runs through the means of neighbouring updates, for a single one ends few episodes.
+    A strong line runs through the means of neighbouring updates, because few episodes end in a single one.
     """
-    # Here, for matplotlib takes a second and 25 MB, while compiling is what needs the most memory.
+    # Imported here, because matplotlib takes a second and 25 MB, and compiling needs the most memory.
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
@@ -241,13 +241,13 @@ def save_curves(history: Sequence[Record], path: str | os.PathLike) -> None:
 
 
 class LiveDisplay:
-    """Progress in a notebook: a stop button, a status line and the two curves, renewed in place.
+    """Progress in a notebook: a stop button, a status line and the two curves, updated in place.
 
-    The button (if ipywidgets is there) is heard while the cell waits for a run in a thread of its own, as in
+    The button (if ipywidgets is installed) works while the cell waits for a run in a thread, as in
     `await notebook.train(trainer)`. The notebook's own interrupt (■) stops any run.
 
     Args:
-        interval: seconds between two drawings of the curves.
+        interval: seconds between two updates of the curves.
     """
 
     def __init__(self, interval: float = 2.0) -> None:
@@ -258,7 +258,7 @@ class LiveDisplay:
         self._curves: Any = None
 
     def __call__(self, progress: Progress) -> None:
-        """Renew the display."""
+        """Update the display."""
         if progress.phase == "compiling":
             self._start(progress.stop)
         if progress.phase == "training" and time.monotonic() - self._drawn < self._interval:
@@ -278,7 +278,7 @@ class LiveDisplay:
             import ipywidgets
 
             self._button = ipywidgets.Button(
-                description="Stop and save", icon="stop", tooltip="ends after the update in progress"
+                description="Stop and save", icon="stop", tooltip="stops after the update in progress"
             )
             self._button.on_click(lambda _: self._stop(stop))
             display(self._button)

@@ -12,13 +12,13 @@ from hackmatrix_core.training.monitoring import Progress
 
 
 class TensorBoard:
-    """Writes event files that TensorBoard shows, one point an update.
+    """Writes event files that TensorBoard shows, one point per update.
 
     Args:
-        run_dir: of the run; the files lie in its folder `tensorboard`.
+        run_dir: of the run; the files go into its folder `tensorboard`.
 
     Raises:
-        UserError: the package tensorboardX is not there.
+        UserError: the package tensorboardX is not installed.
     """
 
     def __init__(self, run_dir: Path) -> None:
@@ -42,11 +42,11 @@ class WeightsAndBiases:
     """Sends metrics to Weights & Biases; the environment variable WANDB_MODE=offline keeps them in the run's directory.
 
     Args:
-        run_dir: of the run. A run that is resumed goes on in the tracker.
+        run_dir: of the run. A resumed run continues in the tracker.
         config: of the run.
 
     Raises:
-        UserError: the package wandb is not there, or it can not start.
+        UserError: the package wandb is not installed, or it cannot start.
     """
 
     def __init__(self, run_dir: Path, config: TrainConfig) -> None:
@@ -78,7 +78,9 @@ class WeightsAndBiases:
                 config=self._config.to_dict(),
             )
         except self._wandb.Error as error:
-            raise UserError(f"Weights & Biases did not start: {error}. WANDB_MODE=offline works without it") from error
+            raise UserError(
+                f"Weights & Biases did not start: {error}. WANDB_MODE=offline works without a connection"
+            ) from error
 
 
 def _imported(package: str, option: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Training from start to end: as one pure function, and as a run that shows itself, stops, saves and resumes."""
+"""Training from start to end: as one pure function, and as a run that shows its progress, stops, saves and resumes."""
 
 import contextlib
 import json
@@ -60,40 +60,40 @@ def make_train(
 
 
 class TrainResult(NamedTuple):
-    """What a run leaves."""
+    """What a run leaves behind."""
 
     runner: RunnerState
     history: list[Record]
-    """The metrics of all updates, also of those before a resume."""
+    """The metrics of all updates, including those before a resume."""
     stopped_by: str | None
     """None if the run is complete; else `request`, `time`, or the name of the signal."""
 
 
 class Trainer:
-    """A training run in a directory, on all devices that are there.
+    """A training run in a directory, on all available devices.
 
     `run()` compiles one update, repeats it, and after each one writes metrics and calls the callbacks. It saves every
     `save_every` seconds and at the end. Ctrl-C, SIGTERM, `stop()` or the time limit end the run after the update in
-    progress; it then saves and returns what there is. In the directory:
+    progress; it then saves and returns what it has. In the directory:
 
     | file | content |
     |---|---|
     | config.json | the config |
-    | metrics.jsonl | one line an update |
+    | metrics.jsonl | one line per update |
     | curves.png | return and entropy |
     | checkpoints/ | the last three and the best |
 
     Args:
         config: what to train.
-        run_dir: local, mounted or relative path; made if it is not there.
+        run_dir: local, mounted or relative path; created if it does not exist.
         env: default HackMatrix.
         callbacks: called with each `Progress`; default is a display that suits a notebook or a console.
-        resume: go on from the newest whole checkpoint in `run_dir`, if there is one.
-        minutes: limit of the time that training takes, compiling not counted.
+        resume: continue from the newest intact checkpoint in `run_dir`, if there is one.
+        minutes: time limit of training, not counting compilation.
         save_every: seconds between checkpoints.
 
     Raises:
-        CheckpointError: the directory can not be used: not writable, full, or with another run in it.
+        CheckpointError: the directory cannot be used: not writable, full, or another run is in it.
     """
 
     def __init__(
@@ -117,14 +117,14 @@ class Trainer:
         self._stopped_by: str | None = None
         self._checkpoints = Checkpoints(self.run_dir / "checkpoints") if self._group.is_first else None
         if self._checkpoints and self._checkpoints.updates and not resume:
-            raise CheckpointError(f"{self.run_dir} holds a run already. Resume it, or choose another run directory")
+            raise CheckpointError(f"{self.run_dir} already holds a run. Resume it, or choose another run directory")
 
     def stop(self, reason: str = "request") -> None:
         """Ask the run to end after the update in progress; may be called from any thread."""
         self._stopped_by = self._stopped_by or reason
 
     def run(self) -> TrainResult:
-        """Train until the config's steps are done, or a stop."""
+        """Train until the config's steps are done, or until stopped."""
         self._stopped_by = None
         with self._signals_stop():
             return self._run()

@@ -18,7 +18,7 @@ _POINTS = 72 / _DPI  # a pixel in points
 
 
 class Picture(Figure):
-    """A figure that a notebook shows, also before pyplot has made it show figures."""
+    """A figure that a notebook shows even before pyplot has set it up to show figures."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -27,7 +27,7 @@ class Picture(Figure):
 
 
 def picture(state: GameState, ax: Axes | None = None) -> Figure:
-    """The board, what stands beside it, and the legend.
+    """The board, what is shown next to it, and the legend.
 
     Args:
         state: one game.

@@ -1,4 +1,4 @@
-"""One game of a policy, kept step by step: for the replay player and for looking closer."""
+"""One game of a policy, recorded step by step, for the replay player and for a closer look."""
 
 import dataclasses
 from typing import Any
@@ -47,7 +47,7 @@ def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Ep
     """Play a game with a policy, from a new game (R2) to its end.
 
     Args:
-        policy: see `hackmatrix_core.agent.policy`. A `NetworkPolicy` leaves its probabilities and values too.
+        policy: see `hackmatrix_core.agent.policy`. A `NetworkPolicy` also leaves its probabilities and values.
         key: a typed key or an old one; decides the game.
         max_actions: the game is cut off after this many.
 

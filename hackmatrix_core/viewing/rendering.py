@@ -1,4 +1,4 @@
-"""The board to be seen: as text, as SVG and as a picture; and whole games, in a player."""
+"""The board as text, as SVG and as a picture, and whole games in a player."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A game as a page of its own: a player with a slider, keys, the agent's choices and what they brought."""
+"""A game as a self-contained page: a player with a slider, keys, the agent's choices and what they brought."""
 
 import html
 import json
@@ -23,17 +23,17 @@ _DIGITS = 4
 
 
 class Replay:
-    """A page that plays a game. A notebook shows it where it is the last line of a cell; `save` makes it a file.
+    """A page that plays a game. A notebook shows it as the last line of a cell; `save` makes it a file.
 
     Attributes:
-        page: the whole page, HTML without anything from outside.
+        page: the whole page, as self-contained HTML.
     """
 
     def __init__(self, page: str) -> None:
         self.page = page
 
     def save(self, path: str | Path) -> Path:
-        """Write the page to a file that any browser opens, and return where it is. Missing folders are made."""
+        """Write the page to a file that any browser opens, and return its path. Missing folders are created."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.page, encoding="utf-8")
@@ -51,7 +51,7 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
 
     Args:
         episode: from `record`. Probabilities and values are shown where it has them.
-        title: stands over the player.
+        title: shown above the player.
     """
     table: dict[str, int] = {}
     frames = []
@@ -80,7 +80,7 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
 
 
 def _step(episode: "Episode", time: int) -> dict[str, Any]:
-    """What is said of one action."""
+    """What the page says about one action."""
     outcome = _at(episode.outcomes, time)
     said: dict[str, Any] = {
         "action": int(episode.actions[time]),

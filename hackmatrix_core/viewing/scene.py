@@ -1,4 +1,4 @@
-"""What is to be seen of one game, in plain Python: the one place that knows it.
+"""What there is to see of one game, in plain Python: the one place that knows it.
 
 Text, SVG, picture and replay all draw a `Scene`: what lies on each cell, what stands beside the board, the words, marks
 and colours for both, and the legend. Nothing is kept from the viewer: what the player does not see (a hidden block, an
@@ -13,7 +13,7 @@ from hackmatrix_core.game import GameState, scenario
 from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES, PROGRAMS
 
 PALETTE = {
-    # The colours of Okabe and Ito, which the colour-blind can tell apart; each has a letter or a shape besides.
+    # The colours of Okabe and Ito, which the colour-blind can tell apart; each also has a letter or a shape.
     "virus": "#e8702a",
     "daemon": "#cc79a7",
     "glitch": "#e6b34d",
@@ -29,7 +29,7 @@ PALETTE = {
     "siphoned": "#7d8aa0",
     "stunned": "#f0e442",
     "disabled": "#c9d2e0",
-    # The surfaces: dark, for these colours are light.
+    # The surfaces: dark, because these colours are light.
     "panel": "#151a22",
     "cell": "#222a36",
     "line": "#46536b",
@@ -69,7 +69,7 @@ class Being:
 
     @property
     def words(self) -> str:
-        """All that is to say of it, as in "daemon, 2 of 3 hp, stunned"."""
+        """Everything there is to say about it, as in "daemon, 2 of 3 hp, stunned"."""
         if self.kind == "transmission":
             parts = [f"transmission of a {self.name}", f"{self.turns} turns left"]
         else:
@@ -100,7 +100,7 @@ class Block:
 
     @property
     def words(self) -> str:
-        """All that is to say of it, as in "program block push, brings 4 enemies, hidden"."""
+        """Everything there is to say about it, as in "program block push, brings 4 enemies, hidden"."""
         return f"{self.kind} {self.label}, brings {self.spawn} enemies{', hidden' if self.hidden else ''}"
 
 
@@ -121,7 +121,7 @@ class Cell:
 
     @property
     def words(self) -> str:
-        """All that is to say of it, for a tooltip."""
+        """Everything there is to say about it, for a tooltip."""
         parts = [self.block.words] if self.block else []
         parts += [self.item] if self.item else []
         parts += [f"{amount} {name}" for name, amount in self.resources]
@@ -143,7 +143,7 @@ class Scene:
     rows: tuple[tuple[Cell, ...], ...]
     """6 × 6 cells, row 0 first; it is drawn at the bottom (R1.1)."""
     status: tuple[tuple[tuple[str, str], ...], ...]
-    """What stands beside the board: lines of one or two pairs of label and value."""
+    """What is shown next to the board: lines of one or two pairs of label and value."""
     programs: tuple[tuple[str, str], ...]
     """Owned programs and their costs, as in ("crash", "3c 2e")."""
 
@@ -252,7 +252,7 @@ def _status(game: dict[str, Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
     )
 
 
-# One cell for each entry of the legend: every renderer shows it as it shows that cell, and the words beside it.
+# One cell for each entry of the legend: every renderer shows it as it shows that cell, and the words next to it.
 def _sample(*beings: Being, **changes: Any) -> Cell:
     plain = Cell(0, 0, None, "", 0, 0, siphoned=False, siphon_center=False, beings=beings)
     return dataclasses.replace(plain, **changes)

@@ -14,7 +14,7 @@ _SHOWN = 4  # games of a batch
 
 
 def svg(state: GameState) -> str:
-    """The board, what stands beside it, and the legend, as one SVG element on a ground of its own.
+    """The board, what is shown next to it, and the legend, as one SVG element with its own background.
 
     Args:
         state: one game.
@@ -30,7 +30,7 @@ def svg(state: GameState) -> str:
 
 
 def html(state: GameState) -> str | None:
-    """What a notebook shows for a state: its SVG; of a batch the first four; None, for its text, while it is traced."""
+    """What a notebook shows for a state: its SVG; for a batch the first four; None (its text) while it is traced."""
     if isinstance(state.hp, jax.core.Tracer):
         return None
     shape = np.shape(state.hp)

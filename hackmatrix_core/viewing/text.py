@@ -20,7 +20,7 @@ Token = tuple[str, str, bool]
 
 
 def text(state: GameState, color: bool = True, legend: bool = True) -> str:
-    """The board and all that stands beside it as lines of text; 20 of them, and those of the legend.
+    """The board and everything next to it as lines of text: 20, and those of the legend.
 
     Args:
         state: one game.
@@ -70,7 +70,7 @@ def _board(shown: Scene) -> list[list[Token]]:
 
 
 def _cell_lines(cell: Cell) -> tuple[tuple[list[Token], list[Token]], bool]:
-    """The two lines of a cell, and whether all of it has room: the ground above, who is on it below."""
+    """The two lines of a cell, and whether everything fits: the ground above, who is on it below."""
     lines: tuple[list[Token], list[Token]] = ([], [])
     waiting = [(0, token) for token in _ground(cell)] + [(1, token) for token in map(_being, cell.beings)]
     fits = True

@@ -1,4 +1,4 @@
-"""The agent that comes with the package is the one that its description tells of."""
+"""The agent that comes with the package is the one that its description describes."""
 
 import dataclasses
 

@@ -95,5 +95,5 @@ def test_metrics_count_full_games_only():
 
 
 def test_an_environment_without_later_starts_says_so():
-    with pytest.raises(ValueError, match=r"later_starts is 0.5, and ConstantReward has none. Set it to 0"):
+    with pytest.raises(ValueError, match=r"later_starts is 0.5, but ConstantReward has no later starts. Set it to 0"):
         make_agent(TrainConfig(later_starts=0.5), probes.ConstantReward())

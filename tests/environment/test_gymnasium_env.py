@@ -102,7 +102,7 @@ def test_bad_input_is_told():
     env = HackMatrixGymnasium()
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step(0)
-    with pytest.raises(ValueError, match="options has 'scenarios', expected nothing but 'scenario'"):
+    with pytest.raises(ValueError, match="options has 'scenarios', expected only 'scenario'"):
         env.reset(options={"scenarios": {}})
     with pytest.raises(ValueError, match="the scenario has no key 'turn'"):
         env.reset(options={"scenario": {"stage": 1}})

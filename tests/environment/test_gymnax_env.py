@@ -1,4 +1,4 @@
-"""The environment's API: five values a step, auto-reset into a new game, time limit, keys of both kinds."""
+"""The environment's API: five values per step, auto-reset into a new game, time limit, keys of both kinds."""
 
 import dataclasses
 
@@ -219,7 +219,7 @@ def test_action_outside_the_range_is_invalid(action):
     assert float(reward) == 0
 
 
-def test_action_that_is_no_integer_is_refused():
+def test_action_that_is_not_an_integer_is_refused():
     _, state = ENV.reset(jax.random.key(0))
     with pytest.raises(TypeError, match="action has dtype float32, expected an integer from 0 to 27"):
         ENV.step(jax.random.key(0), state, jnp.float32(1))

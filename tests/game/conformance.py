@@ -50,7 +50,7 @@ def mask_of(record: Record) -> np.ndarray:
 
 
 def outcome_of(state: dict[str, Any], result: Any) -> Outcome:
-    """An outcome in the recorded form: a state as a dictionary, and what `step` returned besides."""
+    """An outcome in the recorded form: a state as a dictionary, and what else `step` returned."""
     return {
         "state": state,
         "reward": {name: float(value) for name, value in result.reward_parts.items()},

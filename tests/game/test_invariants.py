@@ -21,7 +21,7 @@ GAMES, STEPS, LAPS = 512, 500, 4  # 1,024,000 steps; the states after each lap a
 UNBOUNDED = [6, 7]  # observed values without an upper limit: data siphons and attack (R11)
 START_STATES = 256
 WAIT = 10
-GRID, GRID_WIDTH = 64, 32  # so many states with so many actions or keys each, stepped together
+GRID, GRID_WIDTH = 64, 32  # this many states with this many actions or keys each, stepped together
 
 
 class Extremes(NamedTuple):

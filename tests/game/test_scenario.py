@@ -36,15 +36,21 @@ def drop(key):
 
 REFUSED = [
     (put(("cells", 2, 3), {"block": BLOCK | {"points": 12}}), r"cells\[2\]\[3\]\.block\.points is 12, expected 1 to 9"),
-    (put(("cells", 0, 0), {"block": BLOCK, "exit": True}), r"cells\[0\]\[0\] has block and exit, expected one content"),
-    (put(("cells", 0, 0), {"credits": 1, "energy": 1}), r"cells\[0\]\[0\] has credits and energy, expected one"),
+    (
+        put(("cells", 0, 0), {"block": BLOCK, "exit": True}),
+        r"cells\[0\]\[0\] has block and exit, expected at most one content",
+    ),
+    (
+        put(("cells", 0, 0), {"credits": 1, "energy": 1}),
+        r"cells\[0\]\[0\] has credits and energy, expected at most one",
+    ),
     (put(("cells", 0, 0), {"credit": 1}), r"cells\[0\]\[0\] has the unknown key 'credit', expected block, exit"),
-    (put(("cells", 0, 0), {"exit": False}), r"cells\[0\]\[0\]\.exit is False, expected true, or no such key"),
+    (put(("cells", 0, 0), {"exit": False}), r"cells\[0\]\[0\]\.exit is False, expected true, or the key left out"),
     (put(("cells", 0, 0), {"block": {"kind": "wall"}}), r"cells\[0\]\[0\]\.block is .*expected an object whose kind"),
     (put(("cells", 4), []), r"cells\[4\] has 0 entries, expected 6"),
     (put(("cells",), {}), r"cells is \{\}, expected a list"),
     (put(("programs",), ["push", "fly"]), r"programs\[1\] is 'fly', expected one of push, pull"),
-    (put(("programs",), ["push", "push"]), r"programs is .*expected no program twice"),
+    (put(("programs",), ["push", "push"]), r"programs is .*expected each program at most once"),
     (put(("enemies",), [(ENEMY | FLAGS)] * (MAX_ENTITIES + 1)), rf"are {MAX_ENTITIES + 1} together.*at most 36"),
     (put(("enemies",), [ENEMY]), r"enemies\[0\] has no key 'from_siphon'"),
     (put(("enemies",), [ENEMY | FLAGS | {"hp": 3}]), r"enemies\[0\]\.hp is 3, expected 1 to 2"),
@@ -73,7 +79,7 @@ def test_refused_with_place_value_and_expectation(change, message):
         hm.scenario.from_dict(scenario)
 
 
-def test_what_is_no_dictionary_is_refused():
+def test_what_is_not_a_dictionary_is_refused():
     with pytest.raises(ValueError, match=r"the scenario is \[\], expected an object with the keys"):
         hm.scenario.from_dict([])
 

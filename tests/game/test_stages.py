@@ -20,7 +20,7 @@ from tests.game.reference.tables import CORNERS
 
 SIGNIFICANCE = 1e-5
 NEW_GAMES = 4000
-RECORDED_TIMES = 2  # later stages: so many boards of ours for each recorded one
+RECORDED_TIMES = 2  # later stages: this many boards of ours for each recorded one
 ENTRIES = {(0, 0): 2, (0, 5): 3, (5, 0): 2, (5, 5): 3}  # left or right, into that corner
 
 

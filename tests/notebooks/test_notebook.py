@@ -18,7 +18,7 @@ def whole(monkeypatch):
     monkeypatch.setattr(notebook, "SMOKE", False)
 
 
-def test_a_run_is_kept_beside_the_notebook_and_drive_is_told(whole, capsys):
+def test_a_run_is_kept_beside_the_notebook_and_drive_is_reported(whole, capsys):
     assert str(notebook.run_directory("mine")) == "runs/mine"
     assert capsys.readouterr().out == ""
     assert str(notebook.run_directory("mine", drive=True)) == "runs/mine"
@@ -38,13 +38,13 @@ def test_on_colab_a_run_is_kept_on_drive_if_asked(whole, monkeypatch):
     assert mounted == ["/content/drive"]
 
 
-def test_config_of_another_device_is_that_of_this_one_and_told(whole, capsys):
+def test_config_of_another_device_is_replaced_with_a_message(whole, capsys):
     assert notebook.config_for("cpu", seed=4) == TrainConfig.preset("cpu", seed=4)
-    assert "This machine is no" not in capsys.readouterr().out
+    assert " found, only " not in capsys.readouterr().out
     config = notebook.config_for("t4", ent_coef=0.07)
     assert config == TrainConfig.preset("cpu", ent_coef=0.07)
     told = capsys.readouterr().out
-    assert "This machine is no t4" in told
+    assert "No T4 GPU found" in told
     assert f"{config.num_envs} environments" in told
     assert notebook.config_for("cpu", num_envs=128).num_envs == 128  # fewer, for want of memory
     with pytest.raises(ValueError, match="ent_coef is -1"):
@@ -66,7 +66,7 @@ def test_doctor_tells_device_sizes_and_whether_a_run_goes_on(whole, capsys, tmp_
     assert f"ent_coef={config.ent_coef}" in first
     for name in ("8", "12", "13.orbax-checkpoint-tmp"):
         (run_dir / "checkpoints" / name).mkdir(parents=True)
-    assert f"mine goes on after update 12 of {config.num_updates}" in told()
+    assert f"mine continues after update 12 of {config.num_updates}" in told()
     (run_dir / "checkpoints" / str(config.num_updates)).mkdir()
     assert "mine is complete" in told()
 

@@ -1,4 +1,4 @@
-"""The notebooks: pairs of source and notebook that agree, run from top to bottom, and a stop button that is heard.
+"""The notebooks: pairs of source and notebook that agree, run from top to bottom, and a stop button that works.
 
 What the cells print is compared by nbval (`pytest --nbval notebooks`), not here.
 """
@@ -46,7 +46,7 @@ def test_notebook_agrees_with_its_source(source):
 
         return list(map(parts, notebook.cells)), notebook.metadata["kernelspec"]
 
-    remedy = f"make it anew: jupytext --update --to ipynb notebooks/{source.name}"
+    remedy = f"make it again: jupytext --update --to ipynb notebooks/{source.name}"
     assert essence(jupytext.read(source)) == essence(read(source)), remedy
 
 

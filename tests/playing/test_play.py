@@ -93,7 +93,7 @@ def test_session_refuses_what_is_not_possible():
     assert bool(session.mask[SIPHON]) == (siphons > 0)
     with pytest.raises(PlayError, match="wait is not possible now"):
         session.act(WAIT)
-    with pytest.raises(PlayError, match="28 is no action, expected 0 to 27"):
+    with pytest.raises(PlayError, match="28 is not an action, expected 0 to 27"):
         session.act(28)
     with pytest.raises(PlayError, match="the seed is -1, expected a number from 0 to 4294967295"):
         session.new(-1)
@@ -111,18 +111,18 @@ def test_scenario_files(tmp_path):
     assert json.loads(file.read_text()) == hm.scenario.to_dict(session.state)
     before = session.state
     for content, message in [
-        (None, "can not be read: No such file or directory"),
+        (None, "cannot be read: No such file or directory"),
         ("{", "is not JSON: Expecting property name"),
-        ("{}", "is no scenario: the scenario has no key"),
-        (json.dumps({**rich_scenario(), "stage": 9}), "is no scenario: stage is 9, expected 1 to 8"),
-        (b"\xff\xfe", "is no scenario: 'utf-8' codec"),
+        ("{}", "is not a scenario: the scenario has no key"),
+        (json.dumps({**rich_scenario(), "stage": 9}), "is not a scenario: stage is 9, expected 1 to 8"),
+        (b"\xff\xfe", "is not a scenario: 'utf-8' codec"),
     ]:
         bad = tmp_path / "bad.json"
         if content is not None:
             bad.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(PlayError, match=re.escape(f"{bad} {message}")):
             session.load(bad)
-    with pytest.raises(PlayError, match=re.escape(f"{tmp_path} can not be written: Is a directory")):
+    with pytest.raises(PlayError, match=re.escape(f"{tmp_path} cannot be written: Is a directory")):
         session.save(tmp_path)
     assert session.state is before
     assert session.can_take_back
@@ -180,8 +180,8 @@ def test_notebook_plays_by_clicks(tmp_path):
     assert len(game.actions.children) == 5  # no program is owned
     for field, value, button, message in [
         (game.seed, "twelve", game.new, "the seed is &#x27;twelve&#x27;, expected a number from 0 to 4294967295"),
-        (game.file, "", game.load, "write the path of a scenario file into the field"),
-        (game.file, "/nowhere/x.json", game.save, "/nowhere/x.json can not be written: No such file or directory"),
+        (game.file, "", game.load, "enter the path of a scenario file in the field"),
+        (game.file, "/nowhere/x.json", game.save, "/nowhere/x.json cannot be written: No such file or directory"),
     ]:
         field.value = value
         button.click()
@@ -304,7 +304,7 @@ def test_terminal_plays_by_keys(tmp_path):
         game.press("L")
         game.wait_for("Load a scenario from the file:")
         game.press("/nowhere/x.json\r")
-        game.wait_for("/nowhere/x.json can not be read: No such file or directory")
+        game.wait_for("/nowhere/x.json cannot be read: No such file or directory")
 
         game.press("?")
         game.wait_for("p     push   2e ", "hit all enemies on siphoned cells")
@@ -326,9 +326,9 @@ def test_terminal_is_restored_when_stopped():
             assert game.exit_code() == code
 
 
-def test_terminal_refuses_in_a_sentence(capsys):
+def test_terminal_refuses_in_one_sentence(capsys):
     with Terminal("--scenario", "/nowhere/x.json") as game:
         assert game.exit_code() == 2
-        assert b"hackmatrix: /nowhere/x.json can not be read: No such file or directory\r\n" in game.output
-    assert main(["play"]) == 2  # pytest's input is no terminal
+        assert b"hackmatrix: /nowhere/x.json cannot be read: No such file or directory\r\n" in game.output
+    assert main(["play"]) == 2  # pytest's input is not a terminal
     assert "play needs a terminal" in capsys.readouterr().err

@@ -17,7 +17,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "hackmatrix_core/game/RULES.md"]
 
 
 def table_rows(columns: int) -> list[list[str]]:
-    """The rows of all tables of the rules that have so many columns."""
+    """The rows of all tables of the rules that have this many columns."""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in RULES.splitlines() if line.startswith("|")]
     return [row for row in rows if len(row) == columns]
 

@@ -148,7 +148,7 @@ def test_finds_a_newer_python_behind_an_old_one(machine):
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
-    assert "Python 3.11 or later is needed, and only Python 3.9 was found" in result.stderr
+    assert "Python 3.11 or later is needed, but only Python 3.9 was found" in result.stderr
 
 
 @pytest.mark.parametrize("variables", [{}, {"PYTHON": "/nowhere/python3"}])
@@ -210,7 +210,7 @@ def test_the_gpu_of_a_mac_is_tried_on_request_only(machine, works):
     assert log.read_text().splitlines()[-1].endswith(" train --minutes 3")
 
 
-def test_failed_installation_is_told_and_tried_again(machine):
+def test_failed_installation_is_reported_and_tried_again(machine):
     python = machine.checkout / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     machine.add(python, '[[ "$2" != pip ]]')

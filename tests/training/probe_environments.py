@@ -1,7 +1,7 @@
 """Environments so small that the right values and policies are known: each is solved only if one part of PPO is right.
 
 The idea is Andy Jones's ("Debugging RL, without the agonizing pain"). All share the contract of the game's environment:
-five values a step, auto-reset, a mask, and the same entries of `info`.
+five values per step, auto-reset, a mask, and the same entries of `info`.
 """
 
 from typing import NamedTuple
@@ -107,7 +107,7 @@ class CuedAction(CuedValue):
 
 
 class MaskedAction(Probe):
-    """Four actions, worth 0, 1, 2, 3; cue tells which one is invalid and costs 100; the observation tells nothing.
+    """Four actions, worth 0, 1, 2, 3; cue says which one is invalid and costs 100; the observation says nothing.
 
     The best is the highest valid action: wrong if the mask belongs to another state than the action.
     """

@@ -1,4 +1,4 @@
-"""Checkpoints: what is kept, what is damaged, what is told."""
+"""Checkpoints: what is kept, what is damaged, what is reported."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def checkpoints(tmp_path):
 
 
 def at_update(runner, update):
-    """The runner with contents that tell which update they are of."""
+    """The runner with contents that show which update they belong to."""
     params = jax.tree.map(lambda x: jnp.full_like(x, update), runner.params)
     return runner._replace(update=jnp.asarray(update, jnp.int32), params=params)
 
@@ -109,13 +109,13 @@ def test_if_all_are_damaged_it_says_so(checkpoints, runner):
         restore(checkpoints, runner)
 
 
-def test_a_file_in_the_way_is_told(tmp_path):
+def test_a_file_in_the_way_is_reported(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"file/checkpoints can not be written to .*Choose another run directory"):
+    with pytest.raises(CheckpointError, match=r"file/checkpoints cannot be written to .*Choose another run directory"):
         Checkpoints(tmp_path / "file" / "checkpoints")
 
 
-def test_a_full_disk_is_told_before_training(checkpoints, runner):
+def test_a_full_disk_is_reported_before_training(checkpoints, runner):
     huge = runner._replace(obs=jax.ShapeDtypeStruct((2**50,), jnp.uint8))
     with pytest.raises(CheckpointError, match=r"MiB free, two checkpoints need 2147483648 MiB"):
         checkpoints.check_space(huge)

@@ -51,21 +51,21 @@ def test_defaults_are_the_plan():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_envs": 0}, r"num_envs is 0, expected an integer at least 1 .*The default is 256"),
+        ({"num_envs": 0}, r"num_envs is 0, expected an integer of at least 1 .*The default is 256"),
         ({"num_envs": 2.5}, r"num_envs is 2\.5, expected an integer"),
         ({"num_steps": True}, r"num_steps is True, expected an integer"),
         ({"num_steps": "128"}, r"num_steps is '128', expected an integer"),
         ({"learning_rate": 0.0}, r"learning_rate is 0\.0, expected a number above 0 .*The default is 0\.00025"),
         ({"learning_rate": float("nan")}, r"learning_rate is nan, expected a number above 0"),
-        ({"gamma": 1.01}, r"gamma is 1\.01, expected a number at least 0 and at most 1"),
+        ({"gamma": 1.01}, r"gamma is 1\.01, expected a number of at least 0 and at most 1"),
         ({"gae_lambda": -0.1}, r"gae_lambda is -0\.1"),
         ({"clip_eps": -1}, r"clip_eps is -1"),
         ({"ent_coef": float("inf")}, r"ent_coef is inf"),
         ({"max_grad_norm": 0}, r"max_grad_norm is 0"),
-        ({"seed": -1}, r"seed is -1, expected an integer at least 0"),
+        ({"seed": -1}, r"seed is -1, expected an integer of at least 0"),
         (
             {"num_envs": 30},
-            r"num_envs is 30, which num_minibatches = 4 does not divide.*num_envs to 32.*num_minibatches to 2",
+            r"num_envs is 30, not a multiple of num_minibatches = 4.*num_envs to 32.*num_minibatches to 2",
         ),
         (
             {"total_timesteps": 1000},
@@ -102,16 +102,16 @@ def test_presets():
         TrainConfig.preset("xpu")
 
 
-def test_minibatches_of_a_preset_give_way_to_the_number_of_environments():
+def test_minibatches_of_a_preset_are_lowered_to_fit_the_environments():
     assert TrainConfig.preset("cpu").num_minibatches == 16
     assert TrainConfig.preset("cpu", num_envs=24).num_minibatches == 8
-    with pytest.raises(ValueError, match="num_envs is 10, which num_minibatches = 4 does not divide"):
+    with pytest.raises(ValueError, match="num_envs is 10, not a multiple of num_minibatches = 4"):
         TrainConfig.preset("cpu", num_envs=10)
-    with pytest.raises(ValueError, match="num_envs is 24, which num_minibatches = 16 does not divide"):
+    with pytest.raises(ValueError, match="num_envs is 24, not a multiple of num_minibatches = 16"):
         TrainConfig.preset("cpu", num_envs=24, num_minibatches=16)
-    with pytest.raises(ValueError, match="num_envs is 0, expected an integer at least 1"):
+    with pytest.raises(ValueError, match="num_envs is 0, expected an integer of at least 1"):
         TrainConfig.preset("cpu", num_envs=0)
-    with pytest.raises(ValueError, match="num_envs is 30, which num_minibatches = 4 does not divide"):
+    with pytest.raises(ValueError, match="num_envs is 30, not a multiple of num_minibatches = 4"):
         TrainConfig.preset("plan", num_envs=30)
 
 
@@ -155,5 +155,5 @@ def test_tuning_goes_down_until_it_fits():
     assert tuned.num_envs < TrainConfig.preset("t4").num_envs
     assert tuned.num_envs % 3 == 0
     assert estimate_memory(tuned) <= small.memory // 2
-    with pytest.raises(ValueError, match=r"hidden_dim = 20000 .* Make one of them smaller"):
+    with pytest.raises(ValueError, match=r"hidden_dim = 20000 .* Reduce one of them"):
         auto_tune_for_device(TrainConfig(hidden_dim=20_000), small)

@@ -44,7 +44,7 @@ def run(run_dir, *, processes: int, devices: int, updates: int = 6, port: int = 
     """Train in this many processes with this many CPU devices each."""
     environment = {**os.environ, "PYTHONPATH": ".", "JAX_PLATFORMS": "cpu"}
     settings = [[str(processes), str(devices), str(rank), str(port)] for rank in range(processes)]
-    # Only the first process has the directory: the others get one that can not be made.
+    # Only the first process has the directory: the others get one that cannot be made.
     places = [str(run_dir), *["/dev/null/none"] * (processes - 1)]
     started = [
         subprocess.Popen(

@@ -114,7 +114,7 @@ def test_time_limit(tmp_path):
 
 def test_a_used_directory_is_refused_without_resume(tmp_path):
     trainer(config_of(1), tmp_path).run()
-    with pytest.raises(CheckpointError, match=r"holds a run already\. Resume it, or choose another run directory"):
+    with pytest.raises(CheckpointError, match=r"already holds a run\. Resume it, or choose another run directory"):
         trainer(config_of(1), tmp_path)
 
 
@@ -122,7 +122,7 @@ def test_resume_with_another_config_names_the_fields(tmp_path):
     trainer(config_of(2), tmp_path).run()
     other = dataclasses.replace(config_of(2), gamma=0.5, hidden_dim=16)
     with pytest.raises(
-        CheckpointError, match=r"another config: gamma is 0\.5, stored is 0\.99, hidden_dim is 16, stored is 8\."
+        CheckpointError, match=r"different config: gamma is 0\.5, stored is 0\.99, hidden_dim is 16, stored is 8\."
     ):
         trainer(other, tmp_path, resume=True).run()
 
@@ -130,7 +130,8 @@ def test_resume_with_another_config_names_the_fields(tmp_path):
 def test_resume_in_another_environment_names_what_differs(tmp_path):
     trainer(config_of(2), tmp_path).run()
     with pytest.raises(
-        CheckpointError, match=r"another version or environment: \.obs is float32\[4, 2\], stored is float32\[4, 3\]"
+        CheckpointError,
+        match=r"a different version or environment: \.obs is float32\[4, 2\], stored is float32\[4, 3\]",
     ):
         Trainer(config_of(2), tmp_path, probes.CuedValue(), (), resume=True).run()
 
@@ -145,7 +146,7 @@ def test_metrics_after_the_checkpoint_are_dropped_on_resume(tmp_path):
 
 
 def run_until_killed(run_dir, told):
-    """Train on and on, saving after each update, and tell of each."""
+    """Train on and on, saving after each update, and report each."""
     trainer(config_of(10**6), run_dir, [lambda p: told.send((p.phase, p.update))], resume=True, save_every=0.0).run()
 
 

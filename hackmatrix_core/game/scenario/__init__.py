@@ -1,6 +1,6 @@
 """States as dictionaries, in and out (R12).
 
-Both directions are loss-free. The one thing that does not come back is history beyond the undo depth: a state keeps the
+Both directions are lossless. The one thing that does not come back is history beyond the undo depth: a state keeps the
 newest snapshots only (R8.3).
 
 The numbers of a scenario and their ranges:

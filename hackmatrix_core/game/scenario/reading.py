@@ -114,7 +114,7 @@ def _read_snapshot(source: dict[str, Any], at: str, *, flags: bool) -> dict[str,
 def _read_programs(names: Any, place: str) -> np.uint32:
     owned = [_name(name, f"{place}[{i}]", PROGRAM_NAMES) for i, name in enumerate(_list(names, place))]
     if len(set(owned)) != len(owned):
-        raise ValueError(f"{place} is {names}, expected no program twice")
+        raise ValueError(f"{place} is {names}, expected each program at most once")
     return np.uint32(sum(1 << index for index in owned))
 
 
@@ -131,12 +131,12 @@ def _read_cell(cell: Any, place: str) -> int:
     _check_keys(cell, place, (), optional)
     contents = [name for name in ("block", "exit", "data_siphon") if name in cell]
     if len(contents) > 1:
-        raise ValueError(f"{place} has {' and '.join(contents)}, expected one content at most")
+        raise ValueError(f"{place} has {' and '.join(contents)}, expected at most one content")
     if "credits" in cell and "energy" in cell:
-        raise ValueError(f"{place} has credits and energy, expected one resource at most")
+        raise ValueError(f"{place} has credits and energy, expected at most one resource")
     for name in optional:
         if name in ("exit", "data_siphon", "siphoned", "siphon_center") and cell.get(name, True) is not True:
-            raise ValueError(f"{place}.{name} is {cell[name]!r}, expected true, or no such key")
+            raise ValueError(f"{place}.{name} is {cell[name]!r}, expected true, or the key left out")
     word = _read_block(cell["block"], f"{place}.block") if "block" in cell else 0
     word |= _bits(CONTENT, EXIT if "exit" in cell else DATA_SIPHON if "data_siphon" in cell else EMPTY)
     word |= _bits(SIPHONED, "siphoned" in cell) | _bits(SIPHON_CENTER, "siphon_center" in cell)

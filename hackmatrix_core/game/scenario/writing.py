@@ -52,7 +52,7 @@ def to_dict(state: GameState) -> dict[str, Any]:
     if np.shape(state.stage):
         raise ValueError(
             f"the state is a batch of shape {np.shape(state.stage)}, expected one game: "
-            "take one by jax.tree.map(lambda x: x[i], states)"
+            "take one with jax.tree.map(lambda x: x[i], states)"
         )
     state = jax.tree.map(np.asarray, state)
     kept = [history.unpack(words) for words in state.history[: int(state.history_length)]]

@@ -1,4 +1,4 @@
-"""What the rules ask of the platform that they are compiled for, and tell its compiler."""
+"""What the rules ask about the platform that they are compiled for, and what they ask of its compiler."""
 
 import jax
 import jaxlib.version
@@ -16,6 +16,6 @@ def compiler_options() -> dict[str, bool]:
     """Options of XLA, for an outermost `jax.jit`.
 
     Up to jaxlib 0.11.0 XLA for the CPU can make its kernels in two ways. The newer one, which is the default there and
-    the only one later, takes a third longer and twice the memory for kernels that are as fast.
+    the only one later, takes a third longer and twice the memory for kernels that are no faster.
     """
     return {"xla_cpu_use_fusion_emitters": False} if on_cpu() and jaxlib.version.__version_info__ < (0, 11, 1) else {}

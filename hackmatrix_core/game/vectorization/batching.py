@@ -2,7 +2,7 @@
 
 The rules are written for a batch whose axis is the *last* of every array, because a loop over games is what vector
 units do best: a board of 36 words is 36 rows of contiguous lanes. `batched` turns such a function into one for a single
-game, and teaches `jax.vmap` to call the batch form at once instead of adding an axis to every operation within.
+game, and teaches `jax.vmap` to call the batch form directly instead of adding an axis to every operation in it.
 """
 
 import functools
@@ -102,7 +102,7 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
         return traced[structure, types].out_avals
 
     def lowered(context: mlir.LoweringRuleContext, *leaves: Any, structure: Any) -> Any:
-        # JAX lowers in another context than it traces in, and would trace the rules a second time.
+        # JAX lowers in a different context from the one it traces in, and would trace the rules a second time.
         types = tuple(context.avals_in)
         jaxpr = traced.get((structure, types)) or trace(types, structure)
         return mlir.lower_fun(jaxpr_as_fun(jaxpr), multiple_results=True)(context, *leaves)
@@ -176,7 +176,7 @@ def _joined(like: Any, numbers: list[jax.Array], arrays: list[jax.Array]) -> Any
 
 
 def uninlined(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
-    """Compute what `function` returns once, in a computation of its own.
+    """Compute what `function` returns once, in a separate computation.
 
     XLA for the CPU fuses a value into everything that uses it and computes it again there: for each of 36 rows that a
     value of a game is broadcast to, for each of 1,545 numbers of an observation. It does not fuse across a call, so
@@ -186,7 +186,7 @@ def uninlined(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
         function: takes and returns pytrees of arrays, without side effects.
 
     Returns:
-        The same function; on other platforms than the CPU exactly the same.
+        An equivalent function; on platforms other than the CPU the very same one.
     """
     if not on_cpu():
         return function
@@ -211,7 +211,7 @@ def uninlined(function: Callable[Given, Returned]) -> Callable[Given, Returned]:
         with set_xla_metadata(inlineable="false"):
             return jax.jit(within)(*itertools.compress(leaves, used))
 
-    return call  # type: ignore[return-value]  # arguments by name are not for these functions
+    return call  # type: ignore[return-value]  # these functions take no arguments by name
 
 
 def _used(jaxpr: Jaxpr, count: int) -> list[bool]:

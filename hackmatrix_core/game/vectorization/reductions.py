@@ -1,8 +1,8 @@
 """Reductions over the 36 slots, or cells, of each game, and over all games.
 
-XLA for the CPU reduces more than 32 numbers in two stages, three kernels in all, and kernels are what compiling takes
-time for. So halves of 36 rows are combined with each other first, which costs nothing: it is part of the same kernel.
-Where all is reduced to one number, the axis becomes several short ones.
+XLA for the CPU reduces more than 32 numbers in two stages, three kernels in all, and kernels are what takes
+time to compile. So halves of 36 rows are combined with each other first, which costs nothing: it is part of the same
+kernel. Where everything is reduced to one number, the axis becomes several short ones.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from jax import lax
 from hackmatrix_core.game.vectorization.backend import on_cpu
 
 _LONGEST = 32
-"""So many numbers XLA for the CPU reduces in one kernel."""
+"""XLA for the CPU reduces up to this many numbers in one kernel."""
 
 
 def total(rows: jax.Array) -> jax.Array:
@@ -44,7 +44,7 @@ def any_of(rows: jax.Array) -> jax.Array:
 
 
 def anywhere(holds: jax.Array) -> jax.Array:
-    """Whether any of all holds: bool of any shape to ()."""
+    """Whether any element holds: bool of any shape to ()."""
     return _of_all(holds, lax.bitwise_or, False)
 
 
@@ -55,12 +55,12 @@ def last_row(holds: jax.Array) -> jax.Array:
 
 def _of_all(x: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array], start: int) -> jax.Array:
     if on_cpu():
-        x = lax.optimization_barrier(x.reshape(_short_axes(x.size)))  # lest XLA joins them again
+        x = lax.optimization_barrier(x.reshape(_short_axes(x.size)))  # so that XLA does not join them again
     return lax.reduce(x, np.array(start, x.dtype), combine, tuple(range(x.ndim)))
 
 
 def _short_axes(size: int) -> list[int]:
-    """Lengths, of 32 at most as far as the size has such divisors, whose product is the size."""
+    """Lengths whose product is the size, each at most 32 as far as the size has such divisors."""
     axes = []
     while size > _LONGEST:
         axes.append(max(n for n in range(1, _LONGEST + 1) if size % n == 0))

@@ -12,7 +12,7 @@ from hackmatrix_core.game.vectorization.backend import on_cpu
 
 Tree = TypeVar("Tree")
 FUSED = 8
-"""So many arrays XLA for the CPU computes in the kernel that joins them; of more it makes a kernel each."""
+"""XLA for the CPU computes up to this many arrays in the kernel that joins them; beyond it, each has a kernel."""
 
 
 def joined(arrays: Sequence[jax.Array]) -> jax.Array:
@@ -31,8 +31,8 @@ def stacked(arrays: Sequence[jax.Array]) -> jax.Array:
 def as_rows(tree: Any, games: int) -> jax.Array:
     """The rows of all arrays (…, N): uint32 (R, N), with N = `games`.
 
-    The arrays hold bool or numbers of four bytes, which are kept bit by bit. Those of one dtype lie together, for the
-    conversion of each array would be a kernel of its own, and kernels are what compiling takes time for.
+    The arrays hold bool or numbers of four bytes, which are kept bit for bit. Those of one dtype lie together,
+    because converting each array would be a kernel, and kernels are what takes time to compile.
     """
     leaves = jax.tree.leaves(tree)
     rows = [jnp.zeros((0, games), jnp.uint32)]
@@ -43,7 +43,7 @@ def as_rows(tree: Any, games: int) -> jax.Array:
 
 
 def from_rows(rows: jax.Array, like: Tree) -> Tree:
-    """What `as_rows` was made of; `like` has its structure, shapes (of any N) and dtypes."""
+    """The inverse of `as_rows`; `like` has the structure, shapes (of any N) and dtypes."""
     leaves, structure = jax.tree.flatten(like)
     heights = [math.prod(leaf.shape[:-1]) for leaf in leaves]
     parts: list[Any] = [None] * len(leaves)

@@ -1,4 +1,4 @@
-"""Work that few games of a batch need in a step: done for these alone.
+"""Work that only a few games of a batch need in a step, done only for them.
 
 Under `jax.vmap` every branch of a condition runs for every game. What one game in ten needs (a siphon, a spawn, a new
 stage) costs a tenth if those games are gathered into small groups, and the loop over groups ends when all are served.
@@ -71,7 +71,7 @@ def finder(member: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Arra
 
 def _sums_before(counts: jax.Array) -> jax.Array:
     """The sum of the counts before each place, and at the end that of all: int32 (W,) to (W + 1,)."""
-    if on_cpu():  # few words make a block, and a cumulative sum would be three kernels
+    if on_cpu():  # a block has few words, and a cumulative sum would be three kernels
         index = np.arange(len(counts) + 1, dtype=np.int32)
         return jnp.sum(jnp.where(index[None, :-1] < index[:, None], counts[None], 0), axis=1, dtype=jnp.int32)
     return jnp.pad(jnp.cumsum(counts), (1, 0))

@@ -95,7 +95,7 @@ def distances(start: Position, enters: Callable[[Position], bool]) -> dict[Posit
 
 
 def exit_distance(state: State) -> int:
-    """The distance of R10: player to exit position, over cells without block; 0 if there is no way.
+    """The distance of R10: player to exit position, over cells without a block; 0 if there is no path.
 
     The player's cell and the target may hold a block.
     """

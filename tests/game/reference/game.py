@@ -25,7 +25,7 @@ from .turn import enemy_turn
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an action brought besides the new state."""
+    """What an action brought, apart from the new state."""
 
     reward_parts: dict[str, float]
     terminated: bool

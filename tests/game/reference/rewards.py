@@ -66,7 +66,7 @@ def siphon_yield(state: State, centre: Position) -> tuple[int, int, list[int], s
 
 
 def siphon_quality(state: State) -> float:
-    """The penalty for what a siphon from a better place would have given besides."""
+    """The penalty for what a siphon from a better place would have given in addition."""
     here = position(state["player"])
     credits, energy, data, programs = siphon_yield(state, here)
     candidates = [at for at in CELLS if not has_block(state, at)]
