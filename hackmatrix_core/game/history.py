@@ -25,6 +25,7 @@ from hackmatrix_core.game.state import (
     GameState,
     Snapshot,
 )
+from hackmatrix_core.game.vectorization.backend import on_cpu
 from hackmatrix_core.game.vectorization.batching import batched
 from hackmatrix_core.game.vectorization.rows import stacked
 from hackmatrix_core.game.vectorization.sparse import finder
@@ -128,12 +129,14 @@ def unpack(words: jax.Array) -> Snapshot:
 
 @functools.partial(batched, games_last=False, in_blocks=False)
 def _cleared(histories: jax.Array, rows: jax.Array) -> jax.Array:
-    """Histories with their first rows set to 0. Few games of a batch need it in a step, and only these are touched.
+    """Histories with their first rows set to 0. Few games of a batch need it in a step, and a CPU touches only these.
 
     Args:
         histories: (N, D, 84) uint32.
         rows: (N,) int32, how many: 0 for none, or all that are in use.
     """
+    if not on_cpu():  # one pass over the memory takes less time there than the turns of a loop
+        return jnp.where((rows > 0)[:, None, None], np.uint32(0), histories)
     number, find = finder(rows > 0)
     height = min(histories.shape[1], _CLEARED_AT_ONCE)
     zeros = jnp.zeros((1, height, WORDS), jnp.uint32)
