@@ -61,8 +61,8 @@ def as_action(action: Any, function: str = "hm.step") -> jax.Array:
         raise ValueError(
             f"{function}: action has a batch axis of {action.shape[0]}, expected one: use jax.vmap({function})"
         )
-    if isinstance(action, np.ndarray | np.generic):
-        return jnp.asarray(np.int32(action if 0 <= action < NUM_ACTIONS else -1))
+    if not isinstance(action, jax.Array):
+        return jnp.asarray(np.int32(int(action) if 0 <= int(action) < NUM_ACTIONS else -1))
     is_one = (action >= 0) & (action < NUM_ACTIONS)
     return jnp.where(is_one, action, jnp.asarray(-1).astype(action.dtype)).astype(jnp.int32)
 

@@ -1,14 +1,19 @@
-"""The undo history (R6.5, R8.3): the snapshots of a game as packed words, the oldest first.
+"""The undo history (R6.5, R8.3): a ring of snapshots, as packed words.
 
 The rules read nothing of it but the newest snapshot, and change it in whole snapshots. So it stays outside the batch
-that the rules work on (see `batching`): they are given the newest snapshot, and say how the history changes. It is by
-far the largest part of a state, so a step writes one row of it in place. Rows that hold no snapshot are 0: equal games
-are equal arrays.
+that the rules work on (see `batching`): they are given the newest snapshot, and tell how the history changes. It is by
+far the largest part of a state, so a step writes one row of it in place.
+
+Equal games are equal arrays. So rows without a snapshot are 0, and where the ring starts follows from what it holds:
+the oldest snapshot lies in the row of its turn, modulo the depth, the others in the rows after it. When a full ring
+forgets its oldest, the next one is of the next turn, as a rule, and nothing moves; where it is not (an undo or a new
+stage lies between them), the rows of that game are turned.
 """
 
 import dataclasses
 import enum
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +38,7 @@ from hackmatrix_core.game.vectorization.sparse import finder
 _NUMBERS = tuple(name for name in SNAPSHOT_FIELDS if name not in ("cells", "entities"))
 _FLAGS = ("show", "calm")
 _FIRST_NUMBER = NUM_CELLS + MAX_ENTITIES
+_TURN = _FIRST_NUMBER + _NUMBERS.index("turn")
 WORDS = _FIRST_NUMBER + len(_NUMBERS)
 """Words of a packed snapshot."""
 _CLEARED_AT_ONCE = 16
@@ -55,7 +61,8 @@ def set_aside(state: GameState) -> GameState:
 
 def with_newest(state: GameState) -> GameState:
     """The state of one game with its newest snapshot, packed, in place of the history; zeros where there is none."""
-    newest = lax.dynamic_index_in_dim(state.history, jnp.maximum(state.history_length - 1, 0), keepdims=False)
+    place = (state.history_start + jnp.maximum(state.history_length - 1, 0)) % state.undo_depth
+    newest = lax.dynamic_index_in_dim(state.history, place, keepdims=False)
     return dataclasses.replace(state, history=newest)
 
 
@@ -78,26 +85,54 @@ def empty(state: GameState, undo_depth: int) -> GameState:
     return dataclasses.replace(state, history=jnp.zeros((checked_depth(undo_depth), WORDS), jnp.uint32))
 
 
+def snapshots(state: GameState) -> list[Snapshot]:
+    """The snapshots of one game outside of JAX, its arrays numpy's: oldest first."""
+    places = (int(state.history_start) + np.arange(int(state.history_length))) % state.undo_depth
+    return [unpack(state.history[place]) for place in places]
+
+
+def from_snapshots(kept: Sequence[Snapshot], undo_depth: int) -> dict[str, np.ndarray | np.int32]:
+    """The fields of a state that hold these snapshots, oldest first and at most `undo_depth`; outside of JAX."""
+    start = int(kept[0].turn) % undo_depth if kept else 0
+    rows = np.zeros((undo_depth, WORDS), np.uint32)
+    for i, snapshot in enumerate(kept):
+        rows[(start + i) % undo_depth] = pack(snapshot)
+    return {"history": rows, "history_start": np.int32(start), "history_length": np.int32(len(kept))}
+
+
 def changed(new: GameState, old: GameState, change: jax.Array) -> GameState:
     """The new state of one game with its history.
 
     Args:
-        new: the state after the step, its history set aside and its `history_length` not changed yet.
+        new: the state after the step, its history set aside; what it says of the history is that of before.
         old: the state before, with its history.
         change: () int32, a `Change`.
     """
     depth, length = old.undo_depth, old.history_length
     pushes, pops, clears = (change == kind for kind in (Change.PUSH, Change.POP, Change.CLEAR))
     forgets = pushes & (length == depth)
+    start = jnp.where(pushes & (length == 0), new.turn % depth, old.history_start)
+
     row = jnp.where(pushes, pack(new), np.uint32(0))
-    place = jnp.where(pushes, length, jnp.where(pops, length - 1, depth))  # `depth` for no row; so for what forgets
-    # The row comes first: XLA would copy the whole array if a loop came between reading and writing it.
+    place = jnp.where(pushes | pops, (start + length - pops.astype(jnp.int32)) % depth, depth)  # `depth`: none
+    # XLA writes in place only if every later access depends on this one: the turn is read after it, the loops follow.
     kept = jnp.asarray(old.history).at[place].set(row, mode="drop")
-    kept = _cleared(kept, jnp.where(clears, length, 0))
+    second_oldest = (start + 1) % depth
+    turn = kept[second_oldest, _TURN].astype(jnp.int32)
+    next_start = jnp.where(forgets, turn % depth, start)
+    kept = _arranged(
+        kept,
+        shift=jnp.where(forgets, (next_start - second_oldest) % depth, 0),
+        first=jnp.where(clears, old.history_start, 0),
+        rows=jnp.where(clears, length, 0),
+    )
+    next_length = length + (pushes & ~forgets).astype(jnp.int32) - pops.astype(jnp.int32)
+    next_length = jnp.where(clears, 0, next_length)
     return dataclasses.replace(
         new,
-        history=_moved_down(kept, forgets, row),
-        history_length=jnp.where(clears, 0, length + (pushes & ~forgets).astype(jnp.int32) - pops.astype(jnp.int32)),
+        history=kept,
+        history_start=jnp.where(next_length == 0, 0, next_start),
+        history_length=next_length,
     )
 
 
@@ -110,7 +145,9 @@ def restarted(state: GameState, fresh: GameState, ended: jax.Array) -> GameState
         ended: () bool.
     """
     chosen = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, set_aside(state))
-    return dataclasses.replace(chosen, history=_cleared(state.history, jnp.where(ended, state.history_length, 0)))
+    rows = jnp.where(ended, state.history_length, 0)
+    history = _arranged(state.history, shift=jnp.zeros_like(rows), first=state.history_start, rows=rows)
+    return dataclasses.replace(chosen, history=history)
 
 
 def pack(state: Snapshot) -> jax.Array:
@@ -127,45 +164,48 @@ def unpack(words: jax.Array) -> Snapshot:
     return Snapshot(cells=words[:NUM_CELLS], entities=words[NUM_CELLS:_FIRST_NUMBER], **numbers)
 
 
-@functools.partial(batched, games_last=False, in_blocks=False)
-def _cleared(histories: jax.Array, rows: jax.Array) -> jax.Array:
-    """Histories with their first rows set to 0. Few games of a batch need it in a step, and a CPU touches only these.
+def _arranged(history: jax.Array, *, shift: jax.Array, first: jax.Array, rows: jax.Array) -> jax.Array:
+    """The history of one game, its rows turned or some of them cleared. Few games of a batch need either in a step.
 
     Args:
-        histories: (N, D, 84) uint32.
-        rows: (N,) int32, how many: 0 for none, or all that are in use.
+        history: (D, 84) uint32.
+        shift: () int32, 0 to D − 1, by how many rows all of them move up, those at the end to the beginning.
+        first: () int32, the first row that is in use; where `rows` is not 0.
+        rows: () int32, how many rows to clear: 0, or all that are in use.
     """
+    depth = history.shape[-2]
+    wraps = first + rows > depth
+    below, above = jnp.where(wraps, 0, first), jnp.where(wraps, depth, first + rows)
+    return _arranged_batch(history, shift, below, jnp.where(rows == 0, below, above))
+
+
+@functools.partial(batched, games_last=False, in_blocks=False)
+def _arranged_batch(histories: jax.Array, shift: jax.Array, below: jax.Array, above: jax.Array) -> jax.Array:
+    """As `_arranged`: (N, D, 84), and (N,) each. The rows from `below` to before `above` are cleared."""
+    depth = histories.shape[1]
     if not on_cpu():  # one pass over the memory takes less time there than the turns of a loop
-        return jnp.where((rows > 0)[:, None, None], np.uint32(0), histories)
-    number, find = finder(rows > 0)
-    height = min(histories.shape[1], _CLEARED_AT_ONCE)
+        index = np.arange(depth, dtype=np.int32)[None]
+        turned = jnp.take_along_axis(histories, ((index - shift[:, None]) % depth)[..., None], axis=1)
+        is_cleared = (index >= below[:, None]) & (index < above[:, None])
+        return jnp.where(is_cleared[..., None], np.uint32(0), turned)
+    number_turned, find_turned = finder(shift > 0)
+    number_cleared, find_cleared = finder(above > below)
+    height = min(depth, _CLEARED_AT_ONCE)
     zeros = jnp.zeros((1, height, WORDS), jnp.uint32)
 
+    def turn(k: jax.Array, histories: jax.Array) -> jax.Array:
+        game = find_turned(k[None])[0]
+        history = lax.dynamic_index_in_dim(histories, game, keepdims=False)
+        turned = lax.dynamic_slice_in_dim(jnp.concatenate([history, history]), depth - shift[game], depth)
+        return lax.dynamic_update_index_in_dim(histories, turned, game, 0)
+
     def clear(k: jax.Array, histories: jax.Array) -> jax.Array:
-        game = find(k[None])[0]
+        game = find_cleared(k[None])[0]
 
         def clear_rows(part: jax.Array, histories: jax.Array) -> jax.Array:
             return lax.dynamic_update_slice(histories, zeros, (game, part * height, jnp.int32(0)))
 
-        return lax.fori_loop(0, (rows[game] + height - 1) // height, clear_rows, histories)
+        return lax.fori_loop(below[game] // height, (above[game] + height - 1) // height, clear_rows, histories)
 
-    return lax.fori_loop(0, number, clear, histories)
-
-
-@functools.partial(batched, games_last=False, in_blocks=False)
-def _moved_down(histories: jax.Array, forgets: jax.Array, row: jax.Array) -> jax.Array:
-    """Full histories without their oldest snapshot and with a new one. At the default depth this hardly ever happens.
-
-    Args:
-        histories: (N, D, 84) uint32.
-        forgets: bool (N,), where to do so.
-        row: (N, 84) uint32, the new snapshots.
-    """
-    number, find = finder(forgets)
-
-    def move(k: jax.Array, histories: jax.Array) -> jax.Array:
-        game = find(k[None])[0]
-        history = lax.dynamic_index_in_dim(histories, game, keepdims=False)
-        return lax.dynamic_update_index_in_dim(histories, jnp.concatenate([history[1:], row[game][None]]), game, 0)
-
-    return lax.fori_loop(0, number, move, histories)
+    histories = lax.fori_loop(0, number_turned, turn, histories)
+    return lax.fori_loop(0, number_cleared, clear, histories)

@@ -90,6 +90,7 @@ def new_games(seed: jax.Array) -> GameState:
         pending_spawns=number(0),
         step=jnp.zeros(games, bool),
         history=SET_ASIDE,
+        history_start=number(0),
         history_length=number(0),
     )
 

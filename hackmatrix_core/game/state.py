@@ -174,9 +174,10 @@ class GameState(Snapshot):
     next_turn: jax.Array  # () int32, of the schedule
     pending_spawns: jax.Array  # () int32
     step: jax.Array  # () bool, the flag of the program STEP
-    # (D, 84) uint32 with D the undo depth: snapshots packed by `history.pack`, oldest first; what lies behind
-    # `history_length` is 0. Within the rules the newest alone, (84,), or `SET_ASIDE`.
+    # (D, 84) uint32 with D the undo depth: a ring of snapshots packed by `history.pack`; rows that hold none are 0.
+    # Within the rules the newest snapshot alone, (84,), or `SET_ASIDE`.
     history: jax.Array
+    history_start: jax.Array  # () int32, the row of the oldest snapshot, which is its turn modulo D; 0 without any
     history_length: jax.Array  # () int32, 0–D
 
     @property

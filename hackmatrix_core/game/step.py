@@ -125,7 +125,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         seed: uint32 (2, N).
 
     Returns:
-        The states, their histories set aside and the lengths of these as before; the outcomes, their reward parts as
+        The states, their histories set aside and what tells of these as before; the outcomes, their reward parts as
         one array, float32 (15, N); how the histories change, int32 (N,).
     """
     occupancy = uninlined(occupancy_of)(state)

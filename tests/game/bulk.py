@@ -86,3 +86,9 @@ def _codes(batch: Any) -> list[bytes]:
 
 def _outcome(state: hm.GameState, result: Any) -> Outcome:
     return outcome_of(hm.scenario.to_dict(state), result)
+
+
+def snapshots(states, i):
+    """The packed snapshots of game i, oldest first: uint32 (number, 84)."""
+    start, length = states.history_start[i], states.history_length[i]
+    return np.roll(states.history[i], -start, axis=0)[:length]

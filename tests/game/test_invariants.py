@@ -205,7 +205,8 @@ def test_what_is_free_of_a_history_is_zero(played):
 
 def assert_free_rows_are_zero(states):
     """And no others: a snapshot has an attack of at least 1."""
-    is_free = np.arange(states.history.shape[1])[None] >= states.history_length[:, None]
+    after_oldest = (np.arange(states.undo_depth)[None] - states.history_start[:, None]) % states.undo_depth
+    is_free = after_oldest >= states.history_length[:, None]
     np.testing.assert_array_equal(is_free, ~states.history.any(axis=2))
 
 
@@ -221,7 +222,7 @@ def test_histories_at_any_depth(undo_depth):
         after, outcome = jax.tree.map(np.asarray, bulk.steps(states, actions, jax.random.split(key, GRID)))
         pushes = ((actions < 5) | (actions == WAIT)) & ~(outcome.invalid | outcome.stage_completed | states.step)
         for i in range(GRID):
-            old, new = (one.history[i, : one.history_length[i]] for one in (states, after))
+            old, new = (bulk.snapshots(one, i) for one in (states, after))
             if pushes[i]:
                 forgotten += len(old) == undo_depth
                 np.testing.assert_array_equal(new[:-1], old[max(0, len(old) + 1 - undo_depth) :])

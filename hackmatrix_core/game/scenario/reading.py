@@ -67,13 +67,11 @@ def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) ->
     current = _read_snapshot(scenario, "", flags=True)
     schedule = scenario["schedule"]
     _check_keys(schedule, "schedule", ("interval", "next_turn"))
-    snapshots = np.zeros((history.checked_depth(undo_depth), history.WORDS), np.uint32)
+    undo_depth = history.checked_depth(undo_depth)
     kept = [
-        _read_snapshot(_checked_entry(entry, f"history[{i}]"), f"history[{i}].", flags=False)
+        Snapshot(**_read_snapshot(_checked_entry(entry, f"history[{i}]"), f"history[{i}].", flags=False))
         for i, entry in enumerate(_list(scenario["history"], "history"))
     ][-undo_depth:]
-    for i, entry in enumerate(kept):
-        snapshots[i] = history.pack(Snapshot(**entry))
     arrays: dict[str, Any] = {
         **current,
         "stage": np.int32(_integer(scenario["stage"], "stage", 1, NUM_STAGES)),
@@ -82,8 +80,7 @@ def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) ->
         "next_turn": np.int32(_integer(schedule["next_turn"], "schedule.next_turn", -MANY, MANY)),
         "pending_spawns": np.int32(_integer(scenario["pending_spawns"], "pending_spawns", 0, MANY)),
         "step": np.bool_(_boolean(scenario["step"], "step")),
-        "history": snapshots,
-        "history_length": np.int32(len(kept)),
+        **history.from_snapshots(kept, undo_depth),
     }
     return jax.device_put(GameState(**arrays))
 

@@ -55,7 +55,6 @@ def to_dict(state: GameState) -> dict[str, Any]:
             "take one with jax.tree.map(lambda x: x[i], states)"
         )
     state = jax.tree.map(np.asarray, state)
-    kept = [history.unpack(words) for words in state.history[: int(state.history_length)]]
     return {
         **_write_snapshot(state, flags=True),
         "stage": int(state.stage),
@@ -63,7 +62,7 @@ def to_dict(state: GameState) -> dict[str, Any]:
         "step": bool(state.step),
         "schedule": {"interval": int(state.interval), "next_turn": int(state.next_turn)},
         "pending_spawns": int(state.pending_spawns),
-        "history": [_write_snapshot(snapshot, flags=False) for snapshot in kept],
+        "history": [_write_snapshot(snapshot, flags=False) for snapshot in history.snapshots(state)],
     }
 
 
