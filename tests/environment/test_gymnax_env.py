@@ -220,7 +220,7 @@ def test_action_outside_the_range_is_invalid(action):
 
 def test_action_that_is_not_an_integer_is_refused():
     _, state = ENV.reset(jax.random.key(0))
-    with pytest.raises(TypeError, match="action is an array of dtype float32.*, expected an integer from 0 to 27"):
+    with pytest.raises(TypeError, match=r"action is an array of dtype float32.*, expected an integer from 0 to 27"):
         ENV.step(jax.random.key(0), state, jnp.float32(1))
 
 

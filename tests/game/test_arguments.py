@@ -9,6 +9,8 @@ import pytest
 
 import hackmatrix_core as hm
 
+pytestmark = pytest.mark.quick
+
 RULES = sys.modules["hackmatrix_core.game.step"]  # the function `step` hides the module
 KEY = jax.random.key(0)
 

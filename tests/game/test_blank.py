@@ -6,6 +6,8 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.game.state import ACTION_NAMES, PROGRAM_NAMES
 
+pytestmark = pytest.mark.quick
+
 blank, from_dict, to_dict = hm.scenario.blank, hm.scenario.from_dict, hm.scenario.to_dict
 
 

@@ -12,6 +12,8 @@ import hackmatrix_core as hm
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_ENTITIES
 from tests.game.conformance import load
 
+pytestmark = pytest.mark.quick
+
 RICH = max((record["state"] for record in load("corners")), key=lambda state: len(json.dumps(state)))
 ENEMY = {"type": "virus", "row": 1, "col": 1, "hp": 2, "disabled": 0, "stunned": False}
 FLAGS = {"from_siphon": False, "scheduled": False}

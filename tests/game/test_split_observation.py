@@ -7,6 +7,8 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.game.step import compact_observation
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def scenario():

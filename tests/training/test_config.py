@@ -18,6 +18,8 @@ from hackmatrix_core.training.config import (
     get_device_config,
 )
 
+pytestmark = pytest.mark.quick
+
 T4 = DeviceConfig("gpu", "Tesla T4", 1, 15 * GIB)
 
 

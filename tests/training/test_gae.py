@@ -7,6 +7,8 @@ import pytest
 
 from hackmatrix_core.training.masked_ppo import Transition, compute_gae
 
+pytestmark = pytest.mark.quick
+
 
 def make_transitions(seed: int, steps: int, envs: int) -> tuple[Transition, np.ndarray]:
     random = np.random.default_rng(seed)

@@ -21,6 +21,8 @@ from hackmatrix_core.training.monitoring import (
     status_line,
 )
 
+pytestmark = pytest.mark.quick
+
 
 def record(update: int, entropy: float = 0.5, mean_return: float | None = 1.5) -> dict:
     return {
