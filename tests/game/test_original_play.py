@@ -11,7 +11,7 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.evaluation import compare
 
-GAMES = 2000
+GAMES = 1000
 ORIGINAL = {
     "random": {"final_stage": (1.169, 0.006), "total_reward": (-3.30, 0.06), "won": (0.0, 0.0)},
     "greedy": {"final_stage": (3.462, 0.044), "total_reward": (2.76, 0.20), "won": (0.0, 0.0)},
