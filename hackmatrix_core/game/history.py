@@ -96,7 +96,9 @@ def from_snapshots(kept: Sequence[Snapshot], undo_depth: int) -> dict[str, np.nd
     start = int(kept[0].turn) % undo_depth if kept else 0
     rows = np.zeros((undo_depth, WORDS), np.uint32)
     for i, snapshot in enumerate(kept):
-        rows[(start + i) % undo_depth] = pack(snapshot)
+        numbers = [int(getattr(snapshot, name)) for name in _NUMBERS]
+        words = (snapshot.cells, snapshot.entities & REMEMBERED_ENTITY_BITS, np.array(numbers, np.uint32))
+        rows[(start + i) % undo_depth] = np.concatenate(words)  # as `pack`, which would dispatch each operation
     return {"history": rows, "history_start": np.int32(start), "history_length": np.int32(len(kept))}
 
 
