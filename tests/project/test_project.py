@@ -22,8 +22,10 @@ def table_rows(columns: int) -> list[list[str]]:
     return [row for row in rows if len(row) == columns]
 
 
-def test_ruff():
-    result = subprocess.run([sys.executable, "-m", "ruff", "check", ROOT], capture_output=True, text=True)
+@pytest.mark.quick
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff(command):
+    result = subprocess.run([sys.executable, "-m", "ruff", *command, ROOT], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -57,26 +59,6 @@ def test_every_cited_rule_exists():
     files += DOCUMENTS
     cited = {(file.name, rule) for file in files for rule in re.findall(r"\bR\d+(?:\.\d+)?\b", file.read_text())}
     assert {(name, rule) for name, rule in cited if rule not in sections} == set()
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document):
-    text = document.read_text()
-    titles = re.findall(r"^#+ (.*)$", text, re.M)
-    headings = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("http")]
-    assert links
-    for link in links:
-        found = link[1:] in headings if link.startswith("#") else (document.parent / link).exists()
-        assert found, f"{document.name} links to {link}, which does not exist"
-
-
-def test_readme_code_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    names: dict = {}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["observations"].shape == (64, 1545)
-    assert set(names["saved"]) >= {"cells", "player", "enemies"}
 
 
 def test_conda_environment_installs_this_project():
