@@ -148,7 +148,7 @@ def test_the_estimate_counts_what_is_perceived():
     small, big = (TrainConfig(cell_dim=8, num_envs=n, hidden_dim=1, num_minibatches=1) for n in (8, 16))
     rollout = 8 * 128 * (numbers + 28 + 32)
     minibatch = 8 * 128 * (5 * numbers + 4 * (4 * 2 + 6 * 28 + 4 * VIEW**2 * 8))
-    assert estimate_memory(big) - estimate_memory(small) == rollout + minibatch + 8 * 16 * 1024
+    assert estimate_memory(big) - estimate_memory(small) == rollout + minibatch + 8 * 48 * 1024
 
 
 def test_tuning_goes_down_until_it_fits():
