@@ -21,7 +21,7 @@ def test_one_row_for_each_size(capsys):
     assert number["lowering"] > 0
     assert number["compiling"] > 0
     assert number["peak memory"] > 100  # MiB; Python with JAX alone takes as much
-    assert 1_000 < number["state"] < 3_000
+    assert 20_000 < number["state"] < 25_000  # bytes of a game, with its undo history at the default depth
 
 
 def test_training_is_measured_against_its_floor():
