@@ -28,6 +28,7 @@ from hackmatrix_core.game import (
 if TYPE_CHECKING:
     from hackmatrix_core.agent import baselines
     from hackmatrix_core.agent.network import ActorCritic, masked_categorical
+    from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
     from hackmatrix_core.evaluation import evaluate
     from hackmatrix_core.playing.notebook import play
@@ -44,6 +45,7 @@ _ON_DEMAND = {
     "Episode": "viewing.recording",
     "HackMatrixGymnasium": "environment.gymnasium_env",
     "Replay": "viewing.replay",
+    "SearchPolicy": "agent.search",
     "TrainConfig": "training.config",
     "Trainer": "training.trainer",
     "Transition": "training.masked_ppo",
@@ -77,6 +79,7 @@ __all__ = [
     "HackMatrixGymnaxV1",
     "Outcome",
     "Replay",
+    "SearchPolicy",
     "TrainConfig",
     "Trainer",
     "Transition",

@@ -77,6 +77,14 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--minutes", "0"], 2, "0 is not a positive number of minutes"),
         (["train", "--minutes", "nan"], 2, "nan is not a positive number of minutes"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
+        (["train", "--resume", "--run-dir", "DIR", "--from", "pretrained"], 2, "leave out --preset and --from"),
+        (["train", "--from", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
+        (
+            ["train", "--from", "pretrained", "--run-dir", "DIR/new", *TINY],
+            1,
+            "network to start from has another shape",
+        ),
+        (["train", "--simulations", "-1"], 2, "num_simulations is -1, expected an integer of at least 0"),
         (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave out --resume"),
         (["train", "--run-dir", "DIR/file/run"], 1, "cannot be written to"),
         (["evaluate", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
@@ -84,6 +92,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["evaluate", "DIR", "--seed", "4294967296"], 2, "4294967296 is above 4294967295"),
         (["watch", "greedy", "--seed", "-1"], 2, "-1 is below 0"),
         (["watch", "greedy", "--out", "DIR/file/game.html"], 2, "--out DIR/file/game.html cannot be written"),
+        (["watch", "greedy", "--simulations", "4"], 2, "'greedy', expected one with a network"),
         (["watch", "DIR/nothing"], 1, "DIR/nothing does not exist"),
     ],
 )
@@ -102,6 +111,24 @@ def test_watch_writes_a_page_that_plays_a_game(tmp_path, capsys):
     assert (code, err) == (0, "")
     assert f"replay {target}" in out
     assert "<h1>greedy, seed 3</h1>" in target.read_text()
+
+
+def test_a_search_trains_is_evaluated_and_watched(tmp_path, capsys):
+    directory, target = tmp_path / "run", tmp_path / "game.html"
+    sizes = [*TINY, "--total-timesteps", "64", "--evaluate-games", "0", "--simulations", "2"]
+    code, out, err = run(["train", "--run-dir", str(directory), *sizes], capsys)
+    assert (code, err) == (0, "")
+    assert "update 2/2 · 64 steps" in out
+    assert {"search_kl", "search_agreement", "value_error"} <= set(read_metrics(directory / "metrics.jsonl")[0])
+
+    code, out, err = run(["evaluate", str(directory), "--games", "2", "--simulations", "2"], capsys)
+    assert (code, err) == (0, "")
+    assert "2 simulations" in out
+    assert json.loads((directory / "evaluation.json").read_text())["2 simulations"]["games"] == 2
+
+    code, out, err = run(["watch", str(directory), "--simulations", "2", "--out", str(target)], capsys)
+    assert (code, err) == (0, "")
+    assert '"search":' in target.read_text()
 
 
 def test_resume_does_not_make_a_directory(tmp_path, capsys):

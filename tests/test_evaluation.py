@@ -35,7 +35,7 @@ def policies():
     return {
         "random": baselines.random,
         "greedy": baselines.greedy,
-        "network": NetworkPolicy(params, 8, 1),
+        "network": NetworkPolicy(params, network),
         "to and fro": to_and_fro,
     }
 

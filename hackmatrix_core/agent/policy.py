@@ -20,8 +20,9 @@ import jax.numpy as jnp
 
 from hackmatrix_core.agent import baselines
 from hackmatrix_core.agent.network import ActorCritic, masked_categorical
+from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.game import GameState
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game.observation import decode
 
 
 class Policy(Protocol):
@@ -37,10 +38,10 @@ class NetworkPolicy:
     """A trained network that plays: it samples from its distribution, or takes the likeliest action if `greedy`."""
 
     params: Any
-    hidden_dim: int = flax.struct.field(pytree_node=False)
-    num_layers: int = flax.struct.field(pytree_node=False)
+    network: ActorCritic = flax.struct.field(pytree_node=False)
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
-    cell_dim: int = flax.struct.field(pytree_node=False, default=0)
+    objective: Objective = flax.struct.field(pytree_node=False, default=Objective())
+    """What its value counts."""
 
     def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
         """The action: () int32."""
@@ -49,10 +50,16 @@ class NetworkPolicy:
 
     def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[distrax.Categorical, jax.Array]:
         """The distribution over actions and the value: float32 (…, 1545) and bool (…, 28) to float32 (…)."""
-        network = ActorCritic(NUM_ACTIONS, self.hidden_dim, self.num_layers, self.cell_dim)
-        outputs: Any = network.apply(self.params, jnp.asarray(observation))
-        logits, value = outputs
+        logits, value = self.evaluate(jnp.asarray(observation))
         return masked_categorical(logits, action_mask), value
+
+    def evaluate(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The network's logits, float32 (…, 28), and value, (…); of observations as `observe` or as compact ones."""
+        is_compact = observation.dtype == jnp.uint8
+        outputs: Any = self.network.apply(
+            self.params, decode(observation) if is_compact and not self.network.cell_dim else observation
+        )
+        return outputs
 
 
 def as_pytree(policy: Policy) -> Policy:

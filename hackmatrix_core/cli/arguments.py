@@ -9,6 +9,11 @@ Commands = argparse._SubParsersAction
 """What the commands are added to."""
 
 
+def add_simulations(command: argparse.ArgumentParser, text: str) -> None:
+    """Add the option `--simulations`: how far a search looks before each action."""
+    command.add_argument("--simulations", type=count, default=0, metavar="N", help=f"{text} (default: 0, no search)")
+
+
 def purpose(command: Callable[[argparse.Namespace], int]) -> str:
     """What a command does, as the docstring of its `run` says it."""
     return (command.__doc__ or "").partition(": ")[2]

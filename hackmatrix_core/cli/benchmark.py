@@ -1,6 +1,7 @@
 """The command `hackmatrix benchmark`."""
 
 import argparse
+from typing import cast
 
 from hackmatrix_core.cli.arguments import Commands, at_least_one, purpose
 from hackmatrix_core.errors import UsageError
@@ -11,13 +12,20 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     command = commands.add_parser("benchmark", help="measure the speed of this machine", description=purpose(run))
     command.set_defaults(command=run)
-    command.add_argument("what", choices=["env", "train"], help="env: random valid actions; train: updates of PPO")
+    command.add_argument(
+        "what",
+        choices=["env", "train", "search"],
+        help="env: random valid actions; train: updates of PPO; search: moves of the pretrained agent with a search",
+    )
     command.add_argument(
         "--num-envs",
         type=at_least_one,
         nargs="+",
         metavar="N",
-        help="numbers of environments (default: 64 to 8,192 for env, 256 for train)",
+        help="numbers of environments (default: 64 to 8,192 for env, 256 for train, 1 and 128 for search)",
+    )
+    command.add_argument(
+        "--simulations", type=at_least_one, default=32, metavar="N", help="of each search (default: 32)"
     )
     command.add_argument(
         "--repeats", type=at_least_one, default=5, metavar="N", help="timed runs; the median counts (default: 5)"
@@ -25,8 +33,8 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix benchmark`: how fast this machine steps the environment (env) or trains (train)."""
-    return _benchmark_env(options) if options.what == "env" else _benchmark_train(options)
+    """`hackmatrix benchmark`: how fast this machine steps the environment, trains or searches."""
+    return {"env": _benchmark_env, "train": _benchmark_train, "search": _benchmark_search}[options.what](options)
 
 
 def _benchmark_env(options: argparse.Namespace) -> int:
@@ -65,4 +73,17 @@ def _benchmark_train(options: argparse.Namespace) -> int:
         print(
             f"device memory of {size.num_envs:,}: {state:,.0f} MiB kept, {temporary:,.0f} MiB in an update", flush=True
         )
+    return 0
+
+
+def _benchmark_search(options: argparse.Namespace) -> int:
+    from hackmatrix_core.agent.policy import NetworkPolicy
+    from hackmatrix_core.benchmark import search
+    from hackmatrix_core.training.loading import load_policy
+
+    policy, rows = cast(NetworkPolicy, load_policy("pretrained")), []
+    for row in search.measure_search(policy, options.simulations, options.num_envs or search.SIZES, options.repeats):
+        rows.append(row)
+        print(f"{row.num_games:,} games: {1000 * row.move:,.0f} ms a move", flush=True)
+    print(f"\none {rows[0].platform} device, medians of {options.repeats}\n{search.table(rows)}")
     return 0

@@ -32,6 +32,12 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--run-dir", metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)")
     command.add_argument("--resume", action="store_true", help="continue the run in --run-dir")
+    command.add_argument(
+        "--from",
+        dest="start_from",
+        metavar="RUN",
+        help="start with the network of this run, or of the pretrained agent",
+    )
     command.add_argument("--minutes", type=positive, metavar="M", help="stop after training this long")
     command.add_argument(
         "--evaluate-games",
@@ -51,9 +57,8 @@ def add(commands: Commands) -> None:
     processes.add_argument("--process-id", type=count, metavar="I", help="default: the cluster's")
     fields = command.add_argument_group("config (defaults are those of the preset)")
     for field in dataclasses.fields(TrainConfig):
-        flag = "--" + field.name.replace("_", "-")
         fields.add_argument(
-            flag,
+            *_flags(field.name),
             dest=field.name,
             type=field.type,
             metavar="N" if field.type is int else "X",
@@ -63,9 +68,17 @@ def add(commands: Commands) -> None:
         )
 
 
+def _flags(field: str) -> list[str]:
+    """The command line's names of a config field."""
+    return [
+        "--" + name.replace("_", "-") for name in (field, field.removeprefix("num_")) if name in (field, "simulations")
+    ]
+
+
 def run(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
     from hackmatrix_core.training.devices import broadcast_from_first
+    from hackmatrix_core.training.loading import stored_params
     from hackmatrix_core.training.monitoring import default_display
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
@@ -83,7 +96,10 @@ def run(options: argparse.Namespace) -> int:
         callbacks.append(TensorBoard(run_dir))
     if options.wandb and is_first:
         callbacks.append(WeightsAndBiases(run_dir, config))
-    trainer = Trainer(config, run_dir, callbacks=callbacks, resume=options.resume, minutes=options.minutes)
+    start_from = stored_params(options.start_from)[0] if options.start_from else None
+    trainer = Trainer(
+        config, run_dir, callbacks=callbacks, resume=options.resume, minutes=options.minutes, start_from=start_from
+    )
     if is_first:
         print(f"run directory {run_dir}")
     result = trainer.run()
@@ -119,8 +135,8 @@ def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
 
 
 def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
-    if options.run_dir is None or options.preset is not None:
-        raise UsageError("--resume needs --run-dir and takes the config from there; leave out --preset")
+    if options.run_dir is None or options.preset is not None or options.start_from is not None:
+        raise UsageError("--resume needs --run-dir and takes the rest from there; leave out --preset and --from")
     config = None
     if (run_dir / "checkpoints").is_dir():
         from hackmatrix_core.training.checkpointing import Checkpoints

@@ -4,7 +4,7 @@ import argparse
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, purpose, seed
+from hackmatrix_core.cli.arguments import Commands, add_simulations, purpose, seed
 from hackmatrix_core.errors import UsageError
 
 
@@ -12,25 +12,33 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     command = commands.add_parser("watch", help="watch an agent play a game", description=purpose(run))
     command.set_defaults(command=run)
-    command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, random or greedy")
+    command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, pretrained, random or greedy")
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the game (default: 0)")
     command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
+    add_simulations(command, "search before each action, with this many simulations")
     command.add_argument("--out", default="replay.html", metavar="FILE", help="the page (default: replay.html)")
 
 
 def run(options: argparse.Namespace) -> int:
     """`hackmatrix watch`: record a game played by an agent, and write it as a page that any browser plays."""
-    write_replay(options.run, options.seed, options.out, argmax=options.argmax)
+    write_replay(options.run, options.seed, options.out, argmax=options.argmax, simulations=options.simulations)
     return 0
 
 
-def write_replay(run: str, seed: int, out: str, *, argmax: bool = False) -> None:
+def write_replay(run: str, seed: int, out: str, *, argmax: bool = False, simulations: int = 0) -> None:
     """Record a game of the run's policy and write it as a page."""
+    from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.viewing import recording
     from hackmatrix_core.viewing.replay import replay
 
-    episode = recording.record(load_policy(run, greedy=argmax), jax.random.key(seed))
+    policy = load_policy(run, greedy=argmax)
+    if simulations:
+        try:
+            policy = SearchPolicy(policy, simulations)
+        except TypeError as error:
+            raise UsageError(error) from error
+    episode = recording.record(policy, jax.random.key(seed))
     try:
         target = replay(episode, f"{run}, seed {seed}").save(out)
     except OSError as error:

@@ -85,6 +85,20 @@ def empty(state: GameState, undo_depth: int) -> GameState:
     return dataclasses.replace(state, history=jnp.zeros((checked_depth(undo_depth), WORDS), jnp.uint32))
 
 
+def recent(state: GameState, undo_depth: int) -> GameState:
+    """The state of one game with no more than its newest snapshots, in a history of at most this depth."""
+    old, new = state.undo_depth, checked_depth(undo_depth)
+    if new >= old:
+        return state
+    kept = jnp.minimum(state.history_length, new)
+    oldest = (state.history_start + state.history_length - kept) % old
+    start = jnp.where(kept == 0, 0, state.history[oldest, _TURN].astype(jnp.int32) % new)
+    number = (np.arange(new, dtype=np.int32) - start) % new  # of the snapshot that belongs in each row, oldest first
+    rows = jnp.take(state.history, (oldest + number) % old, axis=0)
+    rows = jnp.where((number < kept)[:, None], rows, np.uint32(0))
+    return dataclasses.replace(state, history=rows, history_start=start, history_length=kept)
+
+
 def snapshots(state: GameState) -> list[Snapshot]:
     """The snapshots of one game outside of JAX, its arrays numpy's: oldest first."""
     places = (int(state.history_start) + np.arange(int(state.history_length))) % state.undo_depth

@@ -207,6 +207,26 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         manager.close()
 
 
+def taken_over(fresh: Any, given: Any) -> Any:
+    """A network's parameters as another run has left them; those of the critic are fresh where its shape is another.
+
+    Args:
+        fresh: the new run's parameters before its first update; the critic is its last layer.
+        given: the other run's.
+
+    Raises:
+        CheckpointError: the networks differ in more than the critic.
+    """
+    critic = max((name for name in fresh["params"] if name.startswith("Dense_")), key=lambda name: int(name[6:]))
+    different = _differences(_shapes(fresh), _shapes(given))
+    if any(critic not in name for name in different):
+        raise CheckpointError(
+            f"the network to start from has another shape: {'; '.join(different.values())}. Set hidden_dim, "
+            "num_layers and cell_dim to those of its run"
+        )
+    return {"params": given["params"] | {critic: (fresh if different else given)["params"][critic]}}
+
+
 @contextlib.contextmanager
 def _quiet_if_it_fails() -> Iterator[None]:
     """Reads that are in progress when one fails outlive their event loop, and Python would report each of them."""
@@ -285,16 +305,22 @@ def _check_config(config: TrainConfig, stored: TrainConfig, directory: Path) -> 
 
 
 def _check_shapes(template: Any, stored: dict[str, str], directory: Path) -> None:
-    expected = _shapes(template)
-    different = [name for name in sorted(set(expected) | set(stored)) if expected.get(name) != stored.get(name)]
+    different = list(_differences(_shapes(template), stored).values())
     if different:
-        named = ", ".join(
-            f"{n} is {expected.get(n, 'absent')}, stored is {stored.get(n, 'absent')}" for n in different[:5]
-        )
         raise CheckpointError(
-            f"the checkpoints in {directory} were made by a different version or environment: {named}"
-            f"{' and others' if len(different) > 5 else ''}. Start over in another run directory"
+            f"the checkpoints in {directory} were made by a different version or environment: "
+            f"{', '.join(different[:5])}{' and others' if len(different) > 5 else ''}. Start over in another run "
+            "directory"
         )
+
+
+def _differences(expected: dict[str, str], stored: dict[str, str]) -> dict[str, str]:
+    """What differs between the shapes of two trees, by the names of their arrays, in words."""
+    return {
+        name: f"{name} is {expected.get(name, 'absent')}, stored is {stored.get(name, 'absent')}"
+        for name in sorted(set(expected) | set(stored))
+        if expected.get(name) != stored.get(name)
+    }
 
 
 def _warn_damaged(update: int, error: Exception) -> None:

@@ -73,7 +73,19 @@ class TrainConfig:
     cell_dim: int = _option(
         0, "learned features of each cell of the perceived board; 0 for dense layers on the plain observation", low=0
     )
+    value_bins: int = _option(
+        0, "bins of the critic's distribution of returns; 0 for a critic that gives the value itself", low=0
+    )
+    num_simulations: int = _option(
+        0, "states that a search looks at before each action, for expert iteration; 0 for PPO", low=0
+    )
     symlog_rewards: int = _option(0, "1: learn from sign(r) × log(1 + |r|) instead of the reward r", low=0, high=1)
+    shaping: float = _option(
+        1.0,
+        "weight of the reward parts that can be earned again after each undo: data_siphon, kills, distance_shaping",
+        low=0.0,
+        high=1.0,
+    )
     later_starts: float = _option(
         0.0, "share of the training games that start in a later stage, with programs", low=0.0, high=1.0
     )

@@ -19,8 +19,9 @@ from jax.stages import Lowered
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.training.expert_iteration import update_step
 from hackmatrix_core.training.keys import as_plain, from_plain
-from hackmatrix_core.training.masked_ppo import Agent, RunnerState, init_runner, update_step
+from hackmatrix_core.training.masked_ppo import Agent, RunnerState, init_runner
 
 _AXIS = "device"
 # Any, because in `_SPECS` they stand in for arrays.
@@ -71,7 +72,7 @@ class DeviceGroup:
         return jax.jit(init, compiler_options=compiler_options())
 
     def update(self, template: RunnerState) -> Lowered:
-        """`masked_ppo.update_step` on all devices, to be compiled; the metrics are those of all environments.
+        """`expert_iteration.update_step` on all devices, to be compiled; the metrics are those of all environments.
 
         The compiled function takes over the buffers of the runner that it is given.
         """

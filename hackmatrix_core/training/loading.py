@@ -1,11 +1,14 @@
 """Trained agents, and the baselines, as policies: by the directory of a run or by name."""
 
 import os
+from typing import Any
 
 from hackmatrix_core.agent import pretrained
 from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
+from hackmatrix_core.game.state import NUM_ACTIONS
 from hackmatrix_core.training.checkpointing import load_params
 from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.masked_ppo import make_network, objective_of
 
 
 def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:
@@ -21,6 +24,11 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
     """
     if path_or_name in BASELINES:
         return BASELINES[path_or_name]
-    params, about = pretrained.load() if path_or_name == "pretrained" else load_params(path_or_name)
+    params, about = stored_params(path_or_name)
     config = TrainConfig.from_dict(about["config"])
-    return NetworkPolicy(params, config.hidden_dim, config.num_layers, greedy, config.cell_dim)
+    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config))
+
+
+def stored_params(path_or_name: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
+    """A network's parameters and their description: the `pretrained` agent's, or as `load_params` reads a run's."""
+    return pretrained.load() if path_or_name == "pretrained" else load_params(path_or_name)

@@ -18,7 +18,9 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from hackmatrix_core.agent import critic
 from hackmatrix_core.agent.network import ActorCritic, masked_categorical
+from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.perception import Percept, perceive
 from hackmatrix_core.game.vectorization.reductions import anywhere
 from hackmatrix_core.training.config import TrainConfig
@@ -73,6 +75,7 @@ class Transition(NamedTuple):
     log_prob: jax.Array  # float32
     value: jax.Array  # float32
     action_mask: jax.Array  # (…, A) bool
+    guidance: Any = None  # what a search says, in expert iteration
 
 
 class Batch(NamedTuple):
@@ -110,6 +113,12 @@ class Agent(NamedTuple):
         outputs: Any = self.network.apply(params, inputs if isinstance(inputs, Percept) else self._decode(inputs))
         return outputs
 
+    def estimates(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
+        """Logits of network inputs, and what the critic says of their values (`ActorCritic.estimates`)."""
+        inputs = inputs if isinstance(inputs, Percept) else self._decode(inputs)
+        outputs: Any = self.network.apply(params, inputs, method="estimates")
+        return outputs
+
     def init(self, key: jax.Array, obs: jax.Array) -> Any:
         """Fresh parameters for observations like these."""
         inputs = self.network_input(obs)
@@ -129,19 +138,34 @@ class Agent(NamedTuple):
         return jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (None, 0))(key, numbers)
 
 
+def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
+    """The network of a config."""
+    return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim, config.value_bins)
+
+
+def objective_of(config: TrainConfig) -> Objective:
+    """What a config's value counts."""
+    return Objective(config.gamma, bool(config.symlog_rewards), config.shaping)
+
+
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
     """Network, optimiser and the environment's parameters for a config.
 
     Raises:
-        ValueError: `later_starts` is asked for, but the environment has none.
+        ValueError: the config asks for what the environment does not have (later starts, reward weights, `step_env`).
     """
-    env_params = env.default_params
+    env_params, name = env.default_params, type(env).__name__
     if config.later_starts:
         if not hasattr(env_params, "later_starts"):
-            name = type(env).__name__
             raise ValueError(f"later_starts is {config.later_starts}, but {name} has no later starts. Set it to 0")
         env_params = env_params.replace(later_starts=config.later_starts)
-    network = ActorCritic(env.num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
+    if config.shaping != 1:
+        if not hasattr(env_params, "reward_weights"):
+            raise ValueError(f"shaping is {config.shaping}, but {name} has no reward weights. Set it to 1")
+        env_params = env_params.replace(reward_weights=objective_of(config).reward_weights)
+    if config.num_simulations and not hasattr(env, "step_env"):
+        raise ValueError(f"num_simulations is {config.num_simulations}, but {name} has no step_env. Set it to 0")
+    network = make_network(config, env.num_actions)
     steps = config.num_updates * config.update_epochs * config.num_minibatches
     rate = optax.linear_schedule(config.learning_rate, config.learning_rate * config.anneal_to, steps)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
@@ -154,7 +178,7 @@ def _numbers(count: int, axis: str | None) -> jax.Array:
     return first + jnp.arange(count, dtype=jnp.int32)
 
 
-def _mean(x: jax.Array, axis: str | None) -> jax.Array:
+def mean_over_devices(x: jax.Array, axis: str | None) -> jax.Array:
     """The mean over all elements, on all devices."""
     return _over_devices(jnp.mean(x), axis)
 
@@ -179,8 +203,40 @@ def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
     return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
 
 
-def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition, Metrics]:
-    """Play `num_steps` steps in every environment with the current policy.
+class Choice(NamedTuple):
+    """What the agent does in N environments, and what it thinks there."""
+
+    action: jax.Array  # (N,) int32
+    log_prob: jax.Array  # (N,) float32, of the action, by the network's policy
+    value: jax.Array  # (N,) float32, by the network
+    guidance: Any = None  # as in `Transition`
+
+
+Choose = Callable[[Agent, Any, Any, jax.Array, Any, jax.Array, jax.Array], Choice]
+"""Chooses actions: agent, parameters, states, observations, network inputs, action masks, keys; leading axes (N,)."""
+
+
+def sample_actions(
+    agent: Agent,
+    params: Any,
+    env_state: Any,
+    obs: jax.Array,
+    inputs: jax.Array | Percept,
+    mask: jax.Array,
+    keys: jax.Array,
+) -> Choice:
+    """Actions as the network's policy samples them: a `Choose`."""
+    del env_state, obs
+    logits, value = agent.apply(params, inputs)
+    policy = masked_categorical(logits, mask)
+    action = jax.vmap(jax.random.categorical)(keys, policy.logits)
+    return Choice(action, policy.log_prob(action), value)
+
+
+def collect(
+    agent: Agent, runner: RunnerState, choose: Choose = sample_actions
+) -> tuple[RunnerState, Transition, Metrics]:
+    """Play `num_steps` steps in every environment with the current network.
 
     Returns:
         The runner with its environments moved on, the transitions (num_steps, num_envs, …), and what the rollout
@@ -196,22 +252,28 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
         action_keys, step_keys = keys
         mask = get_action_mask(env_state)
         inputs = agent.network_input(obs)
-        logits, value = agent.apply(params, inputs)
-        policy = masked_categorical(logits, mask)
-        action = jax.vmap(jax.random.categorical)(action_keys, policy.logits)
-        next_obs, env_state, reward, done, info = step(step_keys, env_state, action, agent.env_params)
+        choice = choose(agent, params, env_state, obs, inputs, mask, action_keys)
+        next_obs, env_state, reward, done, info = step(step_keys, env_state, choice.action, agent.env_params)
         truncated = info["truncated"]
         # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
         final_value = lax.cond(
             anywhere(truncated),
             lambda: jnp.where(truncated, agent.apply(params, agent.network_input(info["final_observation"]))[1], 0.0),
-            lambda: jnp.zeros_like(value),
+            lambda: jnp.zeros_like(choice.value),
         )
-        learned = jnp.sign(reward) * jnp.log1p(jnp.abs(reward)) if config.symlog_rewards else reward
         transition = Transition(
-            inputs, action, learned, done, truncated, final_value, policy.log_prob(action), value, mask
+            inputs,
+            choice.action,
+            objective_of(config).learned(reward),
+            done,
+            truncated,
+            final_value,
+            choice.log_prob,
+            choice.value,
+            mask,
+            choice.guidance,
         )
-        return (env_state, next_obs), (transition, rollout_sums(info, action, env.num_actions))
+        return (env_state, next_obs), (transition, rollout_sums(info, choice.action, env.num_actions))
 
     # All keys at once: threefry is a loop of many kernels, and kernels are what takes time to compile.
     key, rollout_key = jax.random.split(runner.key)
@@ -247,7 +309,7 @@ def compute_gae(
         advantage = delta + gamma * gae_lambda * jnp.where(step.done, 0.0, advantage)
         return (advantage, step.value), advantage
 
-    slim = transitions._replace(obs=None, action_mask=None)  # type: ignore[arg-type]  # of no use here
+    slim = transitions._replace(obs=None, action_mask=None, guidance=None)  # type: ignore[arg-type]  # of no use here
     _, advantages = lax.scan(backward, (jnp.zeros_like(last_value), last_value), slim, reverse=True)
     return advantages, advantages + transitions.value
 
@@ -267,7 +329,7 @@ def ppo_loss(
 
     Args:
         params: of the network.
-        apply: maps parameters and observations to logits and values.
+        apply: maps parameters and observations to logits and values, or what else `critic.loss` takes.
         batch: any leading axes, (B,) in training; advantages are normalised over the batch.
         config: its clip_eps, vf_coef, ent_coef and uniform_coef.
         axis: of the devices that the batch is spread over, if it is: the loss is then the part of this device, and
@@ -280,22 +342,22 @@ def ppo_loss(
         `clip_fraction`.
     """
     steps, advantages = batch.transitions, batch.advantages
-    logits, value = apply(params, steps.obs)
+    logits, estimate = apply(params, steps.obs)
     policy = masked_categorical(logits, steps.action_mask)
 
     log_ratio = policy.log_prob(steps.action) - steps.log_prob
     ratio = jnp.exp(log_ratio)
-    advantages = advantages - _mean(advantages, axis)
-    advantages = advantages / (jnp.sqrt(_mean(jnp.square(advantages), axis)) + 1e-8)
+    advantages = advantages - mean_over_devices(advantages, axis)
+    advantages = advantages / (jnp.sqrt(mean_over_devices(jnp.square(advantages), axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
     entropies = policy.entropy()
-    relative_entropies, has_choice = _relative_entropies(entropies, steps.action_mask)
-    means = _means(
+    relative_entropies, has_choice = relative_entropies_of(entropies, steps.action_mask)
+    means = mean_metrics(
         policy_loss=-jnp.minimum(ratio * advantages, clipped * advantages),
-        value_loss=0.5 * jnp.square(value - batch.targets),
+        value_loss=critic.loss(estimate, batch.targets),
         entropy=entropies,
-        uniform_divergence=_divergence_from_uniform(policy, steps.action_mask),
-        relative_entropy=relative_entropies / (_mean(has_choice, axis) + 1e-8),
+        uniform_divergence=divergence_from_uniform(policy, steps.action_mask),
+        relative_entropy=relative_entropies / (mean_over_devices(has_choice, axis) + 1e-8),
         approx_kl=ratio - 1.0 - log_ratio,
         clip_fraction=jnp.abs(ratio - 1.0) > config.clip_eps,
     )
@@ -303,20 +365,20 @@ def ppo_loss(
     return means["policy_loss"] + config.vf_coef * means["value_loss"] - explores, lax.stop_gradient(means)
 
 
-def _means(**numbers: jax.Array) -> Metrics:
+def mean_metrics(**numbers: jax.Array) -> Metrics:
     """The mean of each array, all of one shape."""
     rows = jnp.stack([x.astype(jnp.float32).reshape(-1) for x in numbers.values()])
     return Metrics(tuple((name, None) for name in numbers), jnp.mean(rows, axis=1))
 
 
-def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
+def divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
     """KL(uniform over the valid actions ‖ policy): bool (…, A) to float32 (…); 0 where none is valid."""
     num_valid = jnp.maximum(jnp.sum(mask, axis=-1, dtype=jnp.float32), 1.0)
     log_probs = jnp.sum(jnp.where(mask, policy.logits, 0.0), axis=-1)
     return jnp.where(jnp.any(mask, axis=-1), -log_probs / num_valid - jnp.log(num_valid), 0.0)
 
 
-def _relative_entropies(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+def relative_entropies_of(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Entropy / log(number of valid actions) where there are at least two of them, else 0; and 1 for those states."""
     num_valid = jnp.sum(mask, axis=-1, dtype=jnp.float32)
     has_choice = num_valid > 1.0
@@ -324,7 +386,13 @@ def _relative_entropies(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Arra
     return relative, has_choice.astype(jnp.float32)
 
 
-def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics]:
+Loss = Callable[..., tuple[jax.Array, Metrics]]
+"""A loss, with the arguments and results of `ppo_loss`."""
+
+
+def update_step(
+    agent: Agent, runner: RunnerState, choose: Choose = sample_actions, loss: Loss = ppo_loss
+) -> tuple[RunnerState, Metrics]:
     """One update: collect, estimate advantages, and go over the rollout `update_epochs` times.
 
     A minibatch holds whole environments, drawn again in each epoch: the same estimate of the gradient at a fraction of
@@ -336,7 +404,7 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
         minibatches) with `explained_variance`, the share of the targets' variance that the values predicted.
     """
     config = agent.config
-    runner, transitions, metrics = collect(agent, runner)
+    runner, transitions, metrics = collect(agent, runner, choose)
     _, last_value = agent.apply(runner.params, agent.network_input(runner.obs))
     advantages, targets = compute_gae(transitions, last_value, config.gamma, config.gae_lambda)
     rollout = Batch(transitions, advantages, targets)
@@ -345,8 +413,8 @@ def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics
     def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
-        gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(
-            params, agent.apply, batch, config, agent.axis, exploration
+        gradients, loss_metrics = jax.grad(loss, has_aux=True)(
+            params, agent.estimates, batch, config, agent.axis, exploration
         )
         gradients, loss_metrics = _over_devices((gradients, loss_metrics), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count

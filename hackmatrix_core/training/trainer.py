@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
 
 from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
-from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints, taken_over
 from hackmatrix_core.training.config import TrainConfig, return_free_memory
 from hackmatrix_core.training.devices import DeviceGroup
-from hackmatrix_core.training.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent, update_step
+from hackmatrix_core.training.expert_iteration import update_step
+from hackmatrix_core.training.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent
 from hackmatrix_core.training.monitoring import (
     Callback,
     EntropyWatch,
@@ -48,7 +49,7 @@ def make_train(
 
     Returns:
         A function of a typed key, for `jax.jit` and, over several keys, `jax.vmap`. It gives the runner after the last
-        update, and the metrics of `masked_ppo.update_step` with a leading axis of updates.
+        update, and the metrics of `expert_iteration.update_step` with a leading axis of updates.
     """
     agent = make_agent(config, env or training_environment())
 
@@ -91,9 +92,12 @@ class Trainer:
         resume: continue from the newest intact checkpoint in `run_dir`, if there is one.
         minutes: time limit of training, not counting compilation.
         save_every: seconds between checkpoints.
+        start_from: parameters of a network to start with, as `load_params` gives them. Where the critic's shape is
+            another (`value_bins`), the critic starts afresh.
 
     Raises:
-        CheckpointError: the directory cannot be used: not writable, full, or another run is in it.
+        CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
+            network to start from has another shape.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Trainer:
         resume: bool = False,
         minutes: float | None = None,
         save_every: float = 60.0,
+        start_from: Any = None,
     ) -> None:
         self.config = config
         self.run_dir = Path(run_dir).expanduser().absolute()
@@ -114,6 +119,7 @@ class Trainer:
         self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
         self._limit = float("inf") if minutes is None else 60 * minutes
         self._save_every = save_every
+        self._start_from = start_from
         self._stopped_by: str | None = None
         self._checkpoints = Checkpoints(self.run_dir / "checkpoints") if self._group.is_first else None
         if self._checkpoints and self._checkpoints.updates and not resume:
@@ -134,6 +140,8 @@ class Trainer:
         init = self._group.init()
         template = jax.eval_shape(init)
         runner = self._restored(template)
+        if runner is None and self._start_from is not None:
+            taken_over(template.params, self._start_from)  # what does not fit shows before minutes of compiling
         update = 0 if runner is None else int(runner.update)
         metrics_file = self._metrics_file(update)
         history = metrics_file.history if metrics_file else []
@@ -141,7 +149,7 @@ class Trainer:
         self._tell("compiling", update, 0.0, float("nan"), history)
         compiled = self._group.update(template).compile()
         return_free_memory()
-        runner = init() if runner is None else runner
+        runner = self._started(init(), template) if runner is None else runner
         now = saved = training_since = time.monotonic()
         first = update
         self._tell("training", update, now - started, float("nan"), history)
@@ -186,6 +194,13 @@ class Trainer:
             self._checkpoints.check_space(template)
             runner = self._checkpoints.restore_newest(template, self.config)
         return self._group.place(runner, template) if self._group.agree(runner is not None) else None
+
+    def _started(self, runner: RunnerState, template: RunnerState) -> RunnerState:
+        """A fresh runner, with the network that the run starts from."""
+        if self._start_from is None:
+            return runner
+        whole = self._group.gather(runner)
+        return self._group.place(whole._replace(params=taken_over(whole.params, self._start_from)), template)
 
     def _metrics_file(self, update: int) -> MetricsFile | None:
         if not self._group.is_first:

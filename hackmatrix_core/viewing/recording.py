@@ -8,6 +8,7 @@ import numpy as np
 
 from hackmatrix_core import game
 from hackmatrix_core.agent.policy import Policy, as_pytree
+from hackmatrix_core.agent.search import Thoughts
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, Outcome
 
@@ -28,6 +29,10 @@ class Episode:
     """(T, 28) float32, of the actions, where the policy has a distribution."""
     values: np.ndarray | None = None
     """(T,) float32, the value before each action, where the policy estimates it."""
+    value_unit: str = ""
+    """What the values count, in words."""
+    thoughts: Thoughts | None = None
+    """Leading axis T: what a search found out before each action, where the policy searches."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -47,7 +52,8 @@ def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Ep
     """Play a game with a policy, from a new game (R2) to its end.
 
     Args:
-        policy: see `hackmatrix_core.agent.policy`. A `NetworkPolicy` also leaves its probabilities and values.
+        policy: see `hackmatrix_core.agent.policy`. A `NetworkPolicy` also leaves its probabilities and values, a
+            `SearchPolicy` what it found out.
         key: a typed key or an old one; decides the game.
         max_actions: the game is cut off after this many.
 
@@ -67,7 +73,7 @@ def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Ep
         steps.append(jax.device_get(step))
         if steps[-1]["outcomes"].terminated:
             break
-    return Episode(states=_stacked(states), **_stacked(steps))
+    return Episode(states=_stacked(states), value_unit=str(getattr(policy, "objective", "")), **_stacked(steps))
 
 
 _reset = jax.jit(game.reset)
@@ -78,9 +84,12 @@ def _play(policy: Policy, state: GameState, key: jax.Array) -> tuple[GameState, 
     """One action: the new state, and one entry of each field of `Episode`."""
     policy_key, step_key = jax.random.split(key)
     observation, mask = game.observe(state), game.get_valid_actions(state)
-    action = policy(state, observation, mask, policy_key)
+    thoughts = policy.think(state, observation, mask, policy_key) if hasattr(policy, "think") else None
+    action = policy(state, observation, mask, policy_key) if thoughts is None else thoughts.action
     new, outcome = game.step(state, action, step_key)
     step = {"actions": action, "action_masks": mask, "outcomes": outcome}
+    if thoughts is not None:
+        step |= {"thoughts": thoughts}
     if hasattr(policy, "distribution"):
         distribution, value = policy.distribution(observation, mask)
         step |= {"probabilities": distribution.probs, "values": value}

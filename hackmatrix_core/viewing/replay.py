@@ -65,6 +65,7 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
         "stages": np.asarray(episode.states.stage).tolist(),
         "steps": [_step(episode, time) for time in range(len(episode))],
         "end": _end(episode),
+        "value_unit": episode.value_unit,
     }
     page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
@@ -92,6 +93,11 @@ def _step(episode: "Episode", time: int) -> dict[str, Any]:
         said["probabilities"] = [[action, _rounded(episode.probabilities[time, action])] for action in valid]
     if episode.values is not None:
         said["value"] = _rounded(episode.values[time])
+    if episode.thoughts is not None:
+        thoughts = _at(episode.thoughts, time)
+        columns = (thoughts.policy, thoughts.visits, thoughts.action_values)
+        said["search"] = [[*(_rounded(column[action]) for column in columns)] for action, _ in said["probabilities"]]
+        said["search_value"] = _rounded(thoughts.value)
     return said
 
 

@@ -47,12 +47,17 @@ class Probe:
         return self.observe(state), state
 
     def step(self, key, state, action, params):
+        obs, after, reward, done, info = self.step_env(key, state, action, params)
+        fresh_obs, fresh = self.reset(key, params)
+        state = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, after)
+        return jnp.where(done, fresh_obs, obs), state, reward, done, info
+
+    def step_env(self, key, state, action, params):
         first = jnp.where(state.time == 0, action, state.choice)
         state = state._replace(choice=first)
         reward = self.reward(state, action)
         after = state._replace(time=state.time + 1, total=state.total + reward)
         done = after.time >= self.steps
-        fresh_obs, fresh = self.reset(key, params)
         info = {
             "terminated": done & (not self.cuts),
             "truncated": done & self.cuts,
@@ -66,8 +71,7 @@ class Probe:
             "returned_episode": done,
             "reward_parts": {"only": reward},
         }
-        state = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, after)
-        return jnp.where(done, fresh_obs, self.observe(after)), state, reward, done, info
+        return self.observe(after), after, reward, done, info
 
 
 class ConstantReward(Probe):

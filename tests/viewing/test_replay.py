@@ -21,8 +21,8 @@ KEY = jax.random.key(5)
 
 @pytest.fixture(scope="module")
 def network():
-    params = ActorCritic(NUM_ACTIONS, 16, 1).init(jax.random.key(0), jnp.zeros(1545, jnp.float32))
-    return NetworkPolicy(params, 16, 1)
+    network = ActorCritic(NUM_ACTIONS, 16, 1)
+    return NetworkPolicy(network.init(jax.random.key(0), jnp.zeros(1545, jnp.float32)), network)
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,31 @@ def test_the_player_plays_in_a_browser(browser, page, episode, scheme, tmp_path)
     background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 20, 27)"}[scheme]
     assert errors == []
+    tab.close()
+
+
+def test_a_search_is_shown_beside_the_network(browser, network, tmp_path):
+    episode = hm.record(hm.SearchPolicy(network, num_simulations=3), KEY, max_actions=4)
+    thoughts = episode.thoughts
+    np.testing.assert_array_equal(thoughts.action, episode.actions)
+    np.testing.assert_allclose(thoughts.network_policy, episode.probabilities, atol=1e-5)
+    page = hm.replay(episode).save(tmp_path / "game.html")
+    tab = browser.new_page()
+    tab.goto(page.as_uri())
+    rows = [row.locator("span, b").all_text_contents() for row in tab.locator(".choice:not(.head)").all()]
+    valid = np.flatnonzero(episode.action_masks[0])
+    assert [row[0] for row in rows] == [ACTION_NAMES[action] for action in valid]
+    for (_, before, improved, visits, value), action in zip(rows, valid, strict=True):
+        assert before == f"{100 * thoughts.network_policy[0, action]:.1f} %"
+        assert improved == f"{100 * thoughts.policy[0, action]:.1f} %"
+        assert visits == str(thoughts.visits[0, action] or "")
+        shown = float(value.replace("−", "-")) if value else 0
+        assert shown == pytest.approx(float(thoughts.action_values[0, action]), abs=0.0051)
+    assert tab.locator("#reward").text_content().count("value that the") == 2
+    assert (
+        tab.locator("#unit").text_content()
+        == "Value: the expected sum of all rewards, each action later worth 1.0% less."
+    )
     tab.close()
 
 

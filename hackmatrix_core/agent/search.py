@@ -1,0 +1,193 @@
+"""Looking ahead: Gumbel MuZero search with the game itself as the model.
+
+Search: Danihelka et al. 2022, "Policy improvement by planning with Gumbel" (ICLR), as the library mctx has it. The
+network says which actions are worth a try and what the states behind them are worth; the exact rules say what an action
+brings. Chance in the tree comes from keys of its own, so the search knows no more of what will happen than a player
+who knows the rules; each edge of the tree sees one outcome of it.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, cast
+
+import distrax
+import flax.struct
+import jax
+import jax.numpy as jnp
+import mctx
+import numpy as np
+
+from hackmatrix_core.agent.network import masked_categorical
+from hackmatrix_core.agent.objective import Objective
+from hackmatrix_core.agent.policy import NetworkPolicy, Policy
+from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
+from hackmatrix_core.game import GameState
+
+UNDO_DEPTH = 8
+"""Snapshots that a state in the tree keeps. A path through the tree seldom goes back further, and states are copied."""
+MAX_CONSIDERED = 8
+"""Actions that are tried at the root, the likeliest ones; sequential halving shares the simulations among them."""
+
+
+class Thoughts(NamedTuple):
+    """What a search found out about one state with A actions. Values are in the network's units."""
+
+    action: jax.Array  # () int32, the choice
+    policy: jax.Array  # (A,) float32, the improved policy
+    visits: jax.Array  # (A,) int32, simulations that began with each action
+    action_values: jax.Array  # (A,) float32, what each action is worth; 0 where it was not visited
+    value: jax.Array  # () float32, of the state, as the mean over the simulations
+    network_policy: jax.Array  # (A,) float32
+    network_value: jax.Array  # () float32
+
+
+class Model(Protocol):
+    """What a search needs from an environment: the functions of one game (see `HackMatrixGymnax`)."""
+
+    def step_env(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[Any, Any, Any, Any, dict]:
+        """Observation, state, reward, done and info after one action, without auto-reset."""
+        ...
+
+    def get_action_mask(self, state: Any) -> jax.Array:
+        """Which actions are valid: bool (A,)."""
+        ...
+
+
+Evaluate = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
+"""A network: observations (N, D) to logits (N, A) and values (N,)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A search with its settings.
+
+    Attributes:
+        model: the environment.
+        objective: what the network's values count.
+        num_simulations: states that are looked at, at least 1.
+        noise: scale of the Gumbel noise that chooses actions at the root: 1 samples from the improved policy, 0 takes
+            the best action.
+    """
+
+    model: Model
+    objective: Objective
+    num_simulations: int
+    noise: float = 0.0
+
+    def __call__(
+        self, evaluate: Evaluate, params: Any, state: Any, observation: jax.Array, mask: jax.Array, key: jax.Array
+    ) -> Thoughts:
+        """Search from one state; `jax.vmap` searches from many side by side.
+
+        Args:
+            evaluate: the network.
+            params: of the environment.
+            state: of the environment.
+            observation: (D,), of the state.
+            mask: bool (A,), the valid actions of the state.
+            key: decides all chance in the tree, and the noise.
+        """
+
+        def step(_: None, unused_key: jax.Array, action: jax.Array, node: Any) -> tuple[mctx.RecurrentFnOutput, Any]:
+            states, keys = node
+            keys = jax.vmap(jax.random.fold_in)(keys, action)  # each edge is taken once, so this key is its own
+            obs, states, reward, _, info = jax.vmap(self.model.step_env, (0, 0, 0, None))(keys, states, action, params)
+            logits, value = evaluate(obs)
+            prior = masked_categorical(logits, jax.vmap(self.model.get_action_mask)(states)).logits
+            ended = info["terminated"]
+            output = mctx.RecurrentFnOutput(
+                reward=self.objective.learned(reward),
+                discount=jnp.where(ended, 0.0, jnp.float32(self.objective.gamma)),
+                prior_logits=prior,
+                value=jnp.where(ended, 0.0, value),
+            )
+            return output, (states, keys)
+
+        logits, value = evaluate(observation[None])
+        prior = masked_categorical(logits, mask[None])
+        noise_key, chance_key = jax.random.split(key)
+        root = jax.tree.map(lambda x: x[None], (state, chance_key))
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # mctx needs both
+            output = mctx.gumbel_muzero_policy(
+                None,
+                noise_key,
+                mctx.RootFnOutput(prior_logits=prior.logits, value=value, embedding=root),
+                step,
+                self.num_simulations,
+                # Where no action is valid, all of them are equal (R4.1).
+                invalid_actions=~mask[None] & jnp.any(mask),
+                max_num_considered_actions=MAX_CONSIDERED,
+                gumbel_scale=self.noise,
+                # By default mctx stretches the values of a state's actions to the range from 0 to 1, and with them
+                # the noise where all are alike. Under symlog, a difference means the same in every state.
+                qtransform=functools.partial(
+                    mctx.qtransform_completed_by_mix_value, rescale_values=not self.objective.symlog_rewards
+                ),
+            )
+        found = output.search_tree.summary()
+        thoughts = Thoughts(
+            action=output.action.astype(jnp.int32),
+            policy=output.action_weights,
+            visits=found.visit_counts.astype(jnp.int32),
+            action_values=jnp.where(found.visit_counts > 0, found.qvalues, 0.0),
+            value=found.value,
+            network_policy=prior.probs,
+            network_value=value,
+        )
+        return jax.tree.map(lambda x: x[0], thoughts)
+
+
+_ENV = HackMatrixGymnax(compact_observations=True)
+
+
+@flax.struct.dataclass
+class SearchPolicy:
+    """A network that thinks before it acts: a policy like any other.
+
+    Args:
+        policy: of a trained network, as `load_policy` returns it.
+        num_simulations: states that it looks at before each action, at least 1.
+
+    Raises:
+        TypeError: the policy has no network.
+        ValueError: `num_simulations` is below 1.
+    """
+
+    policy: Policy
+    num_simulations: int = flax.struct.field(pytree_node=False, default=32)
+
+    def __post_init__(self) -> None:
+        if callable(self.policy) and not isinstance(self.policy, NetworkPolicy):
+            raise TypeError(
+                f"policy is {getattr(self.policy, '__name__', self.policy)!r}, expected one with a network, as "
+                "load_policy returns it: a search needs its probabilities and values"
+            )
+        count = self.num_simulations
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+            raise ValueError(f"num_simulations is {count!r}, expected an integer of at least 1")
+
+    def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
+        """The action: () int32."""
+        return self.think(state, observation, action_mask, key).action
+
+    def think(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> Thoughts:
+        """All that the search finds out; arguments as for any policy."""
+        network = self._network
+        search = Search(_ENV, network.objective, self.num_simulations)
+        params = EnvParams(reward_weights=network.objective.reward_weights)
+        root = _ENV.for_search(EnvState(state, jnp.float32(0), jnp.int32(0)), UNDO_DEPTH)
+        return search(network.evaluate, params, root, observation, action_mask, key)
+
+    @property
+    def _network(self) -> NetworkPolicy:
+        return cast(NetworkPolicy, self.policy)
+
+    @property
+    def objective(self) -> Objective:
+        """What the values count."""
+        return self._network.objective
+
+    def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[distrax.Categorical, jax.Array]:
+        """What the network alone thinks: its distribution over actions, and its value."""
+        return self._network.distribution(observation, action_mask)

@@ -1,0 +1,154 @@
+"""The search: it finds what a look ahead shows, by the rules, and knows nothing of the chance to come."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hackmatrix_core as hm
+from hackmatrix_core.agent.network import ActorCritic
+from hackmatrix_core.agent.objective import Objective
+from hackmatrix_core.agent.policy import NetworkPolicy
+from hackmatrix_core.agent.search import Search
+from hackmatrix_core.game import history
+from hackmatrix_core.game.scenario import blank, from_dict, to_dict
+from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
+from tests.game.reference.turn import snapshot
+from tests.training import probe_environments as probes
+
+UP, RIGHT, UNDO = ACTION_NAMES.index("up"), ACTION_NAMES.index("right"), ACTION_NAMES.index("undo")
+SIMULATIONS = 24
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """A network that knows nothing: all actions are about as likely, all values about 0."""
+    network = ActorCritic(NUM_ACTIONS, hidden_dim=8, num_layers=1)
+    params = network.init(jax.random.key(0), jnp.zeros((1, 1545), jnp.float32))
+    return NetworkPolicy(jax.tree.map(lambda x: 0.01 * x, params), network, objective=Objective(symlog_rewards=True))
+
+
+@pytest.fixture(scope="module")
+def think(untrained):
+    """A function of a scenario: what a search finds out."""
+    policy = hm.SearchPolicy(untrained, SIMULATIONS)
+
+    @jax.jit
+    def search(state, key):
+        return policy.think(state, hm.observe(state), hm.get_valid_actions(state), key)
+
+    return lambda scenario, seed=0: search(from_dict(scenario), jax.random.key(seed))
+
+
+def test_it_takes_a_win_that_is_one_move_away(think):
+    thoughts = think(blank(player=(4, 5), exit=(5, 5), stage=8))
+    assert thoughts.action == UP
+    assert thoughts.action_values[UP] == pytest.approx(np.log1p(500 + 64), abs=0.01)
+    assert np.argmax(thoughts.policy) == UP
+
+
+def test_it_sees_a_blow_that_comes_one_move_later(think):
+    # The exit lies to the right, and straight ahead of it waits a daemon whose blow would be the last.
+    scenario = blank(player=(2, 2), exit=(2, 5), stage=6, hp=1, enemies=[("daemon", 2, 4)])
+    thoughts = think(scenario)
+    assert thoughts.network_policy[RIGHT] == pytest.approx(1 / jnp.sum(thoughts.network_policy > 0), abs=0.05)
+    state = from_dict(scenario)
+    _, outcome = hm.step(state, RIGHT, jax.random.key(0))
+    assert outcome.reward > -1, "the move alone costs nothing"
+    assert thoughts.action != RIGHT
+    assert thoughts.action_values[RIGHT] < thoughts.action_values[thoughts.action]
+
+
+def test_it_finds_that_only_undo_saves(think):
+    before = to_dict(from_dict(blank(player=(2, 2), hp=3, credits=1, programs=["undo"], stage=6)))
+    lost = blank(
+        player=(2, 2),
+        hp=1,
+        credits=1,
+        programs=["undo"],
+        stage=6,
+        enemies=[("daemon", 1, 2), ("daemon", 3, 2), ("daemon", 2, 1), ("daemon", 2, 3)],
+    )
+    thoughts = think(lost | {"history": [snapshot(before)]})
+    assert thoughts.action == UNDO
+    others = [a for a in np.flatnonzero(thoughts.visits) if a != UNDO]
+    assert max(float(thoughts.action_values[a]) for a in others) < thoughts.action_values[UNDO] - 3
+
+
+def test_what_it_says_fits_together(think):
+    scenario = blank(player=(2, 2), enemies=[("virus", 4, 4)], data_siphons=1, credits=3, energy=2, programs=["row"])
+    thoughts = think(scenario)
+    valid = hm.get_valid_actions(from_dict(scenario))
+    assert jnp.sum(thoughts.visits) == SIMULATIONS
+    assert jnp.sum(thoughts.policy) == pytest.approx(1, abs=1e-5)
+    assert not jnp.any(thoughts.visits[~valid])
+    assert not jnp.any(thoughts.policy[~valid] > 0)
+    assert valid[thoughts.action]
+
+
+class Coin(probes.Probe):
+    """An action earns 1 if the toss that the step's key decides falls its way."""
+
+    def step_env(self, key, state, action, params):
+        obs, after, reward, done, info = super().step_env(key, state, action, params)
+        reward = (jax.random.bernoulli(key) == (action == 1)).astype(jnp.float32)
+        return obs, after, reward, done, info
+
+
+def test_it_does_not_know_the_chance_to_come():
+    env, tosses = Coin(), 2000
+    search = Search(env, Objective(gamma=1.0), num_simulations=8)
+    obs, state = env.reset(jax.random.key(0), None)
+
+    def toss(key):
+        thoughts = search(
+            lambda obs: (jnp.zeros((1, 2), jnp.float32), jnp.zeros(1, jnp.float32)),
+            None,
+            state,
+            obs,
+            env.get_action_mask(state),
+            key,
+        )
+        # The real game is played with the very key that the search was given.
+        return env.step_env(key, state, thoughts.action, None)[2]
+
+    rewards = jax.jit(jax.vmap(toss))(jax.random.split(jax.random.key(1), tosses))
+    assert float(jnp.mean(rewards)) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(tosses))
+
+
+def test_many_games_think_as_one_would(untrained, think):
+    policy = hm.SearchPolicy(untrained, SIMULATIONS)
+    states = jax.vmap(hm.reset)(jax.random.split(jax.random.key(2), 5))
+    keys = jax.vmap(jax.random.key)(jnp.arange(5, dtype=jnp.int32))
+    observations, masks = jax.vmap(hm.observe)(states), jax.vmap(hm.get_valid_actions)(states)
+    together = jax.jit(jax.vmap(policy.think))(states, observations, masks, keys)
+    for i in range(5):
+        one = think(to_dict(jax.tree.map(lambda x, i=i: x[i], states)), seed=i)
+        assert one.action == together.action[i]
+        np.testing.assert_array_equal(one.visits, together.visits[i])
+        np.testing.assert_allclose(one.action_values, together.action_values[i], rtol=1e-4, atol=1e-4)
+
+
+def test_the_newest_snapshots_are_kept():
+    snapshots = []
+    for turn in (3, 4, 5, 9, 10, 12, 13):
+        scenario = to_dict(from_dict(blank(player=(1, 2), credits=turn))) | {"turn": turn}
+        snapshots.append(snapshot(scenario))
+    scenario = blank() | {"turn": 14}
+    for count in (0, 1, 4, 7):
+        deep = from_dict(scenario | {"history": snapshots[:count]}, undo_depth=32)
+        recent = jax.jit(history.recent, static_argnums=1)(deep, 4)
+        expected = from_dict(scenario | {"history": snapshots[max(0, count - 4) : count]}, undo_depth=4)
+        jax.tree.map(np.testing.assert_array_equal, recent, expected)
+        assert history.recent(deep, 32) is deep
+
+
+def test_what_cannot_search_is_named():
+    with pytest.raises(TypeError, match=r"greedy.*expected one with a network"):
+        hm.SearchPolicy(hm.baselines.greedy)
+
+
+@pytest.mark.parametrize("count", [0, -3, 2.5, True])
+def test_simulations_are_counted(untrained, count):
+    with pytest.raises(ValueError, match="num_simulations is"):
+        hm.SearchPolicy(untrained, count)
