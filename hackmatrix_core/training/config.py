@@ -245,7 +245,7 @@ def estimate_memory(config: TrainConfig) -> int:
     """About how many bytes of device memory a run takes, counted from its largest arrays.
 
     These are the rollout (observations at one byte per number), one minibatch with its observations as float32, its
-    hidden activations and their gradients, and the parameters with both moments of Adam.
+    hidden activations and their gradients, the parameters with both moments of Adam, and the trees of a search.
     """
     # With `cell_dim` the layers see a percept: 36 cells of 51 numbers and 237 facts; the view has 81 cells.
     view = 81 * config.cell_dim
@@ -255,7 +255,8 @@ def estimate_memory(config: TrainConfig) -> int:
     minibatch = config.batch_size // config.num_minibatches * (5 * numbers + 4 * activations)
     weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
     environments = config.num_envs * 48 * 1024
-    return rollout + minibatch + 6 * 4 * weights + environments
+    tree = config.num_envs * (config.num_simulations + 1) * 4096 if config.num_simulations else 0
+    return rollout + minibatch + 6 * 4 * weights + environments + tree
 
 
 def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None) -> TrainConfig:

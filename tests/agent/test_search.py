@@ -47,16 +47,15 @@ def test_it_takes_a_win_that_is_one_move_away(think):
     assert np.argmax(thoughts.policy) == UP
 
 
-def test_it_sees_a_blow_that_comes_one_move_later(think):
-    # The exit lies to the right, and straight ahead of it waits a daemon whose blow would be the last.
-    scenario = blank(player=(2, 2), exit=(2, 5), stage=6, hp=1, enemies=[("daemon", 2, 4)])
+def test_it_sees_a_blow_that_comes_after_the_obvious_move(think):
+    # To the right lies the exit, and there a virus comes and strikes one turn later: the last hit point.
+    scenario = blank(player=(2, 2), exit=(2, 5), stage=6, hp=1, enemies=[("virus", 3, 5)])
+    rewards = [hm.step(from_dict(scenario), action, jax.random.key(0))[1].reward for action in range(4)]
+    assert np.argmax(rewards) == RIGHT
     thoughts = think(scenario)
-    assert thoughts.network_policy[RIGHT] == pytest.approx(1 / jnp.sum(thoughts.network_policy > 0), abs=0.05)
-    state = from_dict(scenario)
-    _, outcome = hm.step(state, RIGHT, jax.random.key(0))
-    assert outcome.reward > -1, "the move alone costs nothing"
+    assert thoughts.network_policy[RIGHT] > 0.2
     assert thoughts.action != RIGHT
-    assert thoughts.action_values[RIGHT] < thoughts.action_values[thoughts.action]
+    assert thoughts.action_values[RIGHT] < thoughts.action_values[thoughts.action] - 1
 
 
 def test_it_finds_that_only_undo_saves(think):

@@ -42,7 +42,10 @@ def test_defaults_are_the_plan():
         "hidden_dim": 256,
         "num_layers": 2,
         "cell_dim": 0,
+        "value_bins": 0,
+        "num_simulations": 0,
         "symlog_rewards": 0,
+        "shaping": 1.0,
         "later_starts": 0.0,
         "seed": 0,
     }
