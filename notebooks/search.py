@@ -61,7 +61,7 @@ notebook.start()
 #
 # With few simulations it matters where they go. *Gumbel MuZero* search
 # ([Danihelka et al. 2022](https://openreview.net/forum?id=bERaNdoegnO)) gives them to the network's eight likeliest
-# actions, then to the better half of these, and so on. The library [mctx](https://github.com/google-deepmind/mctx) does
+# actions, then to the better half of these, and so on. The library [mctx](https://pypi.org/project/mctx) does
 # all of this; the model is `hm.step`.
 #
 # The price is time: 32 simulations are 32 steps of the game and 33 looks of the network for a single action.

@@ -117,7 +117,7 @@ def guided_loss(
         uniform_divergence=masked_ppo.divergence_from_uniform(policy, steps.action_mask),
         relative_entropy=relative_entropies / (masked_ppo.mean_over_devices(has_choice, axis) + 1e-8),
         approx_kl=-jnp.sum(before * jnp.log(jnp.maximum(ratio, _TINY)), axis=-1, where=before > _TINY),
-        clip_fraction=jnp.sum(before * (jnp.abs(ratio - 1.0) > config.clip_eps), axis=-1),
+        clip_fraction=jnp.sum(jnp.where(jnp.abs(ratio - 1.0) > config.clip_eps, before, 0.0), axis=-1),
         search_kl=guidance.kl,
         search_agreement=guidance.agrees,
         value_error=jnp.abs(steps.value - batch.targets),

@@ -154,7 +154,7 @@ def test_a_run_killed_twenty_times_resumes_from_a_whole_checkpoint_each_time(tmp
     """At most one save interval, here one update, is lost, whenever the kill comes."""
     server = multiprocessing.get_context("forkserver")  # imports once; every run still has a JAX of its own
     server.set_forkserver_preload([__name__])
-    moments = np.random.default_rng(0).uniform(0.0, 0.6, 20)
+    moments = np.random.default_rng(0).uniform(0.0, 0.9, 20)
     reached = 0
     for moment in moments:
         told, telling = server.Pipe(duplex=False)
