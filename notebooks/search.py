@@ -69,7 +69,7 @@ notebook.start()
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Who plays
 agent = "pretrained"  # @param ["pretrained"] {allow-input: true}
-few, many = (2, 4) if notebook.SMOKE else (8, 32)
+few, many = (2, 2) if notebook.SMOKE else (8, 32)
 games = 2 if notebook.SMOKE else 32
 
 network = hm.load_policy(agent)
