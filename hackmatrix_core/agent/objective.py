@@ -9,8 +9,8 @@ from hackmatrix_core.agent.critic import symlog
 from hackmatrix_core.game.rewards import REWARD_PARTS
 
 REPEATABLE = ("data_siphon", "kills", "distance_shaping")
-"""Reward parts (R10) that UNDO does not take back: who picks up a data siphon, undoes that and picks it up again, earns
-each time."""
+"""Reward parts (R10) that UNDO does not take back: who picks up a data siphon, undoes two moves and picks it up again,
+earns each time."""
 
 
 @dataclasses.dataclass(frozen=True)
