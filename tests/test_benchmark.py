@@ -24,6 +24,17 @@ def test_one_row_for_each_size(capsys):
     assert 20_000 < number["state"] < 25_000  # bytes of a game, with its undo history at the default depth
 
 
+def test_a_search_is_measured_against_its_floor(capsys):
+    assert main(["benchmark", "search", "--num-envs", "2", "--simulations", "3", "--repeats", "1"]) == 0
+    games, simulations, move, positions, of_floor, *_ = re.split(
+        r"\s{2,}", capsys.readouterr().out.strip().splitlines()[-1].strip()
+    )
+    assert (games, simulations) == ("2", "3")
+    assert move.endswith(" ms")
+    assert float(positions.replace(",", "")) > 0
+    assert float(of_floor.removesuffix(" ×")) > 0
+
+
 def test_training_is_measured_against_its_floor():
     config = TrainConfig(num_envs=16, num_steps=32)
     speed = training.measure(config, repeats=1)

@@ -84,6 +84,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
             1,
             "network to start from has another shape",
         ),
+        (["train", "--value-bins", "1"], 2, "value_bins is 1, and one bin says nothing. Set it to 0"),
         (["train", "--simulations", "-1"], 2, "num_simulations is -1, expected an integer of at least 0"),
         (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave out --resume"),
         (["train", "--run-dir", "DIR/file/run"], 1, "cannot be written to"),
@@ -113,8 +114,8 @@ def test_watch_writes_a_page_that_plays_a_game(tmp_path, capsys):
     assert "<h1>greedy, seed 3</h1>" in target.read_text()
 
 
-def test_a_search_trains_and_is_evaluated(tmp_path, capsys):
-    directory = tmp_path / "run"
+def test_a_search_trains_is_evaluated_and_watched(tmp_path, capsys):
+    directory, target = tmp_path / "run", tmp_path / "game.html"
     sizes = [*TINY, "--total-timesteps", "64", "--evaluate-games", "0", "--simulations", "2"]
     code, out, err = run(["train", "--run-dir", str(directory), *sizes], capsys)
     assert (code, err) == (0, "")
@@ -125,6 +126,10 @@ def test_a_search_trains_and_is_evaluated(tmp_path, capsys):
     assert (code, err) == (0, "")
     assert "2 simulations" in out
     assert json.loads((directory / "evaluation.json").read_text())["2 simulations"]["games"] == 2
+
+    code, out, err = run(["watch", str(directory), "--simulations", "2", "--out", str(target)], capsys)
+    assert (code, err) == (0, "")
+    assert '"search":' in target.read_text()
 
 
 def test_resume_does_not_make_a_directory(tmp_path, capsys):

@@ -94,6 +94,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+        if self.value_bins == 1:
+            raise ValueError(
+                "value_bins is 1, and one bin says nothing. Set it to 0 for a plain critic, or to 2 or more"
+            )
         if self.num_envs % self.num_minibatches:
             envs, parts = self.num_envs, self.num_minibatches
             raise ValueError(

@@ -110,13 +110,15 @@ class Agent(NamedTuple):
 
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of network inputs."""
-        outputs: Any = self.network.apply(params, inputs if isinstance(inputs, Percept) else self._decode(inputs))
-        return outputs
+        return self._outputs(params, inputs, "__call__")
 
     def estimates(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits of network inputs, and what the critic says of their values (`ActorCritic.estimates`)."""
+        return self._outputs(params, inputs, "estimates")
+
+    def _outputs(self, params: Any, inputs: jax.Array | Percept, method: str) -> tuple[jax.Array, jax.Array]:
         inputs = inputs if isinstance(inputs, Percept) else self._decode(inputs)
-        outputs: Any = self.network.apply(params, inputs, method="estimates")
+        outputs: Any = self.network.apply(params, inputs, method=method)
         return outputs
 
     def init(self, key: jax.Array, obs: jax.Array) -> Any:
