@@ -19,7 +19,7 @@ def random(state: object, observation: object, action_mask: jax.Array, key: jax.
     """A valid action, uniformly at random, by one draw: () int32; 0 if none is valid."""
     valid = jnp.sum(action_mask.astype(jnp.uint32) << _ACTIONS, dtype=jnp.uint32)
     number = lax.population_count(valid).astype(jnp.int32)
-    return jnp.where(number == 0, 0, nth_bit(valid, below(jax.random.bits(key), number)))
+    return jnp.where(number == 0, 0, nth_bit(valid, below(jax.random.bits(key, dtype=jnp.uint32), number)))
 
 
 def greedy(state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:

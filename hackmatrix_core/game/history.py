@@ -82,7 +82,9 @@ def checked_depth(undo_depth: int) -> int:
 
 def empty(state: GameState, undo_depth: int) -> GameState:
     """The state of one game, whose history was set aside, with an empty one of this depth."""
-    return dataclasses.replace(state, history=jnp.zeros((checked_depth(undo_depth), WORDS), jnp.uint32))
+    # The zero that a new game has there, not a constant: the histories of a batch then lie on the devices of its games.
+    zero = state.history_length.astype(jnp.uint32)
+    return dataclasses.replace(state, history=jnp.broadcast_to(zero, (checked_depth(undo_depth), WORDS)))
 
 
 def recent(state: GameState, undo_depth: int) -> GameState:
@@ -125,7 +127,7 @@ def changed(new: GameState, old: GameState, change: jax.Array) -> GameState:
         change: () int32, a `Change`.
     """
     depth, length = old.undo_depth, old.history_length
-    pushes, pops, clears = (change == kind for kind in (Change.PUSH, Change.POP, Change.CLEAR))
+    pushes, pops, clears = (change == np.int32(kind) for kind in (Change.PUSH, Change.POP, Change.CLEAR))
     forgets = pushes & (length == depth)
     start = jnp.where(pushes & (length == 0), new.turn % depth, old.history_start)
 

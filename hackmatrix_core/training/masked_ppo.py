@@ -231,7 +231,7 @@ def sample_actions(
     del env_state, obs
     logits, value = agent.apply(params, inputs)
     policy = masked_categorical(logits, mask)
-    action = jax.vmap(jax.random.categorical)(keys, policy.logits)
+    action = jax.vmap(jax.random.categorical)(keys, policy.logits).astype(jnp.int32)
     return Choice(action, policy.log_prob(action), value)
 
 
@@ -442,7 +442,8 @@ def _minibatches(agent: Agent, key: jax.Array, count: int) -> jax.Array:
     config = agent.config
     parts, groups = config.num_minibatches, count // config.num_minibatches
     # Drawn for the whole run on every device: the numbers are few, and each device uses those of its own groups.
-    draws = jax.random.bits(key, (config.num_envs * config.update_epochs,)).reshape(-1, config.update_epochs, parts)
+    draws = jax.random.bits(key, (config.num_envs * config.update_epochs,), jnp.uint32)
+    draws = draws.reshape(-1, config.update_epochs, parts)
     deal = jnp.argsort(draws[_numbers(groups, agent.axis)], axis=-1).astype(jnp.int32)
     columns = deal + jnp.arange(0, count, parts, dtype=jnp.int32)[:, None, None]
     return jnp.moveaxis(columns, 0, -1).reshape(-1, groups)

@@ -1,7 +1,15 @@
 """What the rules ask about the platform that they are compiled for, and what they ask of its compiler."""
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import jax
+import jax.experimental
 import jaxlib.version
+
+# Since JAX 0.8 a part of `jax` itself.
+_enable_x64: Any = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
 
 
 def on_cpu() -> bool:
@@ -10,6 +18,13 @@ def on_cpu() -> bool:
     Asked when tracing, not when lowering (`lax.platform_dependent`): that would trace the rules twice.
     """
     return jax.default_backend() == "cpu"
+
+
+@contextlib.contextmanager
+def in_32_bits() -> Iterator[None]:
+    """Trace with numbers of 32 bits, as the rules are written, also where `jax_enable_x64` is set; or a decorator."""
+    with _enable_x64(False):
+        yield
 
 
 def compiler_options() -> dict[str, bool]:

@@ -13,11 +13,13 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
-from hackmatrix_core.game.vectorization.backend import on_cpu
+from hackmatrix_core.game.vectorization.backend import in_32_bits, on_cpu
 from hackmatrix_core.game.vectorization.rows import as_rows, from_rows
 
 Given = ParamSpec("Given")
@@ -51,6 +53,9 @@ def batched(
 
     def many(*arguments: Any) -> Any:
         games = jax.tree.leaves(arguments)[0].shape[0]
+        if games == 0:  # the rules expect one
+            some = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), arguments)
+            return jax.tree.map(lambda x: jnp.zeros((0, *x.shape[1:]), x.dtype), jax.eval_shape(many, *some))
         block = _block(games) if in_blocks and on_cpu() else games
         if block < games:
             return _block_by_block(function, axis, block, arguments)
@@ -79,7 +84,8 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
 
     def flat(call: Callable[..., Any]) -> Callable[..., list[jax.Array]]:
         def on_leaves(*leaves: jax.Array, structure: Any) -> list[jax.Array]:
-            results, returns[structure] = jax.tree.flatten(call(*structure.unflatten(leaves)))
+            with in_32_bits():
+                results, returns[structure] = jax.tree.flatten(call(*structure.unflatten(leaves)))
             return results
 
         return on_leaves
@@ -90,7 +96,7 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
             jnp.broadcast_to(leaf, (size, *leaf.shape)) if axis is None else jnp.moveaxis(leaf, axis, 0)
             for leaf, axis in zip(leaves, axes, strict=True)
         ]
-        results = flat(on_batch)(*leaves, structure=structure)
+        results = _on_their_devices(functools.partial(flat(on_batch), structure=structure), leaves)
         return results, [0] * len(results)
 
     def trace(types: tuple[Any, ...], structure: Any) -> ClosedJaxpr:
@@ -98,14 +104,18 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
 
     @primitive.def_abstract_eval
     def shapes(*types: Any, structure: Any) -> Any:
-        traced[structure, types] = trace(types, structure)
-        return traced[structure, types].out_avals
+        plain = tuple(map(_plain, types))
+        traced[structure, plain] = trace(plain, structure)
+        results = traced[structure, plain].out_avals
+        return results if plain == types else _spread_like(types, results)
 
     def lowered(context: mlir.LoweringRuleContext, *leaves: Any, structure: Any) -> Any:
         # JAX lowers in a different context from the one it traces in, and would trace the rules a second time.
-        types = tuple(context.avals_in)
+        types = tuple(map(_plain, context.avals_in))
         jaxpr = traced.get((structure, types)) or trace(types, structure)
-        return mlir.lower_fun(jaxpr_as_fun(jaxpr), multiple_results=True)(context, *leaves)
+        plain = context.replace(avals_in=types, avals_out=jaxpr.out_avals)
+        with in_32_bits():
+            return mlir.lower_fun(jaxpr_as_fun(jaxpr), multiple_results=True)(plain, *leaves)
 
     primitive.def_impl(jax.jit(flat(function), static_argnames="structure"))
     mlir.register_lowering(primitive, lowered)
@@ -117,6 +127,38 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
         return returns[structure].unflatten(results)
 
     return call
+
+
+def _on_their_devices(function: Callable[..., list[jax.Array]], leaves: list[jax.Array]) -> list[jax.Array]:
+    """Run `function` on a batch, arrays (N, …); where their types say that it is spread over devices, on each alone."""
+    shardings = [jax.typeof(leaf).sharding for leaf in leaves]
+    spread = [sharding for sharding in shardings if sharding.spec and sharding.spec[0] is not None]
+    if not spread:
+        return function(*leaves)
+    spec = PartitionSpec(spread[0].spec[0])
+    leaves = [jax.sharding.reshard(leaf, NamedSharding(spread[0].mesh, spec)) for leaf in leaves]
+    mapped = jax.shard_map(function, mesh=spread[0].mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    results: list[jax.Array] = mapped(*leaves)
+    return results
+
+
+def _plain(type_: Any) -> Any:
+    """The shape and dtype of an array, without what `jax.shard_map` notes of where it differs between devices.
+
+    A rule works on each device's games alone. Within it there is nothing to note, and the loops need not mark what
+    they begin with.
+    """
+    return ShapedArray(type_.shape, type_.dtype)
+
+
+def _spread_like(types: Any, results: Any) -> Any:
+    """The types of results that differ between devices wherever one of the arguments does."""
+
+    def mixed(*arguments: jax.Array) -> list[jax.Array]:
+        together = functools.reduce(lax.bitwise_or, [jnp.any(x != x) for x in arguments])
+        return [jnp.broadcast_to(together, x.shape).astype(x.dtype) for x in results]
+
+    return jax.make_jaxpr(mixed)(*types).out_avals
 
 
 def _block(games: int) -> int:
