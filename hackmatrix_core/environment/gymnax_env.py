@@ -46,6 +46,20 @@ class EnvParams:
     """() float32, the share of new episodes that start in a later stage (see `curriculum`); None for none at all. All
     steps of an episode need parameters that agree on whether it is None."""
 
+    def __post_init__(self) -> None:
+        """Refuse plain numbers that are none of these; what JAX computes is taken as it is.
+
+        Raises:
+            ValueError: names the field, its value and what was expected.
+        """
+        steps, weights, share = self.max_steps, self.reward_weights, self.later_starts
+        if isinstance(steps, int | float | np.number) and not (1 <= steps < 2**31 and steps == int(steps)):
+            raise ValueError(f"max_steps is {steps}, expected an integer from 1 to {2**31 - 1}")
+        if isinstance(weights, np.ndarray) and not np.all(np.isfinite(weights)):
+            raise ValueError(f"reward_weights is {weights}, expected finite numbers")
+        if isinstance(share, int | float | np.number) and not 0 <= share <= 1:
+            raise ValueError(f"later_starts is {share}, expected a share from 0 to 1")
+
     @property
     def max_steps_in_episode(self) -> int | np.integer | jax.Array:
         """`max_steps` under the name that gymnax gives it."""

@@ -278,3 +278,19 @@ def test_six_values_are_the_five_with_the_end_told_apart(played):
     assert bool(v1.is_truncated(cut, params))
     assert bool(done)
     assert not bool(v1.is_truncated(cut, PARAMS))
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "expected"),
+    [
+        ("max_steps", [-5, 0, 2**31, 1.5, np.int64(2**32 + 1), float("nan"), float("inf")], "an integer from 1 to"),
+        ("reward_weights", [np.full(15, np.nan), np.append(np.ones(14), np.inf)], "finite numbers"),
+        ("later_starts", [2.0, -0.1, float("nan")], "a share from 0 to 1"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(field, values, expected):
+    for value in values:
+        with pytest.raises(ValueError, match=f"{field} is .*expected {expected}"):
+            hm.EnvParams(**{field: value})
+        with pytest.raises(ValueError, match=f"{field} is .*expected {expected}"):
+            PARAMS.replace(**{field: value})

@@ -55,6 +55,10 @@ def test_a_board_without_an_exit_has_to_be_asked_for():
         ({"player": 3}, r"player is at 3, expected \(row, col\)"),
         ({"exit": (0, -1)}, r"exit is at \(0, -1\)"),
         ({"cells": {(0, 9): {}}}, r"a cell is at \(0, 9\)"),
+        (
+            {"player": (1, 2), "cells": {(1, 2): {"block": {"kind": "data", "points": 5}}}},
+            r"at \(1, 2\), where a block is",
+        ),
         ({"stage": 9}, r"stage is 9, expected 1 to 8"),
         ({"enemies": ["virus"]}, r"an enemy is 'virus', expected \(type, row, col\)"),
         ({"transmissions": [{"type": "virus"}]}, r"a transmission is .* expected \(type, row, col\)"),

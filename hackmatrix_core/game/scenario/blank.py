@@ -53,7 +53,7 @@ def blank(
         A dictionary for `from_dict`, which checks it; change it as you like.
 
     Raises:
-        ValueError: a cell off the board, no such stage, or an enemy that is not given as above.
+        ValueError: a cell off the board, a player on a block, no such stage, or an enemy that is not given as above.
     """
     if stage not in range(1, NUM_STAGES + 1):
         raise ValueError(f"stage is {stage!r}, expected 1 to {NUM_STAGES}")
@@ -65,6 +65,8 @@ def blank(
         row, col = _on_board(at, "a cell")
         board[row][col] |= _cell(content)
     row, col = _on_board(player, "player")
+    if "block" in board[row][col]:
+        raise ValueError(f"player is at {(row, col)}, where a block is. Place one of them elsewhere")
     return {
         "stage": stage,
         "turn": 0,

@@ -1,8 +1,9 @@
-"""The ranges of a player's numbers in a scenario (R12)."""
+"""The ranges of the numbers in a scenario (R12)."""
 
 from hackmatrix_core.game.state import BOARD_SIZE, MAX_HP
 
-MANY = 2**31 - 1
+MANY = 2**30
+"""Far more than a game can bring, and half of what an int32 holds: so no action makes a number overflow."""
 PLAYER_RANGES = {
     "row": (0, BOARD_SIZE - 1),
     "col": (0, BOARD_SIZE - 1),

@@ -65,6 +65,9 @@ def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) ->
     """
     _check_keys(scenario, "", _STATE_KEYS)
     current = _read_snapshot(scenario, "", flags=True)
+    exits = [list(divmod(cell, BOARD_SIZE)) for cell in np.flatnonzero(CONTENT.get(current["cells"]) == EXIT).tolist()]
+    if len(exits) > 1:
+        raise ValueError(f"cells has exits at {exits}, expected at most one")
     schedule = scenario["schedule"]
     _check_keys(schedule, "schedule", ("interval", "next_turn"))
     undo_depth = history.checked_depth(undo_depth)
@@ -213,10 +216,7 @@ def _list(value: Any, place: str, length: int | None = None) -> Sequence[Any]:
 
 def _integer(value: Any, place: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        if high != MANY:
-            expected = f"{low} to {high}"
-        else:
-            expected = "an integer" if low < 0 else f"an integer of at least {low}"
+        expected = f"an integer from {low} to {high}" if high == MANY else f"{low} to {high}"
         raise ValueError(f"{place} is {value!r}, expected {expected}")
     return int(value)
 
