@@ -10,6 +10,7 @@ import pytest
 import hackmatrix_core as hm
 import hackmatrix_core.evaluation as protocol
 from hackmatrix_core.agent import baselines
+from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.evaluation import Evaluation, compare, plot_stages, table, to_json, usage_table
 from hackmatrix_core.game import board
@@ -17,7 +18,7 @@ from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
 from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
-from hackmatrix_core.training.masked_ppo import ActorCritic, RunnerState
+from hackmatrix_core.training.runner import RunnerState
 
 GAMES = 160  # more than are played at a time
 SEED = 0

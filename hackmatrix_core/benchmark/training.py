@@ -23,7 +23,7 @@ from hackmatrix_core.benchmark import machine
 from hackmatrix_core.game.vectorization.backend import compiler_options
 from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores, return_free_memory
 from hackmatrix_core.training.devices import DeviceGroup
-from hackmatrix_core.training.masked_ppo import make_agent
+from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
 
 MEMORY_SIZES = (256, 1024, 4096)

@@ -26,7 +26,7 @@ from orbax.checkpoint import checkpoint_managers
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.keys import as_plain, from_plain
-from hackmatrix_core.training.masked_ppo import RunnerState
+from hackmatrix_core.training.runner import RunnerState
 
 _BEST = "episode_return"
 _MAY_CHANGE = {"total_timesteps"}

@@ -21,7 +21,7 @@ from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import compiler_options
 from hackmatrix_core.training.expert_iteration import update_step
 from hackmatrix_core.training.keys import as_plain, from_plain
-from hackmatrix_core.training.masked_ppo import Agent, RunnerState, init_runner
+from hackmatrix_core.training.runner import Agent, RunnerState, init_runner
 
 _AXIS = "device"
 # Any, because in `_SPECS` they stand in for arrays.

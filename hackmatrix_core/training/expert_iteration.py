@@ -22,8 +22,9 @@ from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.agent.perception import Percept
 from hackmatrix_core.training import masked_ppo
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.masked_ppo import Agent, Batch, Choice, RunnerState
+from hackmatrix_core.training.masked_ppo import Batch, Choice
 from hackmatrix_core.training.metrics import Metrics
+from hackmatrix_core.training.runner import Agent, RunnerState, mean_over_devices, objective_of
 
 
 class Guidance(NamedTuple):
@@ -54,7 +55,7 @@ def search_actions(
     """Actions as a search samples them from its improved policy: a `masked_ppo.Choose`."""
     del inputs
     config, env = agent.config, cast(Any, agent.env)  # PPO alone does without the functions of a `search.Model`
-    look_ahead = search.Search(env, masked_ppo.objective_of(config), config.num_simulations, noise=1.0)
+    look_ahead = search.Search(env, objective_of(config), config.num_simulations, noise=1.0)
 
     def think(state: Any, obs: jax.Array, mask: jax.Array, key: jax.Array) -> search.Thoughts:
         root = env.for_search(state, search.UNDO_DEPTH) if hasattr(env, "for_search") else state
@@ -106,7 +107,7 @@ def guided_loss(
     policy, before = masked_categorical(logits, steps.action_mask), guidance.network_policy
     ratio = policy.probs / jnp.maximum(before, _TINY)
     square = jnp.sum(before * jnp.square(guidance.advantages), axis=-1)
-    advantages = guidance.advantages / (jnp.sqrt(masked_ppo.mean_over_devices(square, axis)) + 1e-8)
+    advantages = guidance.advantages / (jnp.sqrt(mean_over_devices(square, axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
     entropies = policy.entropy()
     relative_entropies, has_choice = masked_ppo.relative_entropies_of(entropies, steps.action_mask)
@@ -115,7 +116,7 @@ def guided_loss(
         value_loss=critic.loss(estimate, batch.targets),
         entropy=entropies,
         uniform_divergence=masked_ppo.divergence_from_uniform(policy, steps.action_mask),
-        relative_entropy=relative_entropies / (masked_ppo.mean_over_devices(has_choice, axis) + 1e-8),
+        relative_entropy=relative_entropies / (mean_over_devices(has_choice, axis) + 1e-8),
         approx_kl=-jnp.sum(before * jnp.log(jnp.maximum(ratio, _TINY)), axis=-1, where=before > _TINY),
         clip_fraction=jnp.sum(jnp.where(jnp.abs(ratio - 1.0) > config.clip_eps, before, 0.0), axis=-1),
         search_kl=guidance.kl,

@@ -8,7 +8,7 @@ from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
 from hackmatrix_core.game.state import NUM_ACTIONS
 from hackmatrix_core.training.checkpointing import load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.masked_ppo import make_network, objective_of
+from hackmatrix_core.training.runner import make_network, objective_of
 
 
 def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:

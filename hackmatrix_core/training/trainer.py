@@ -19,7 +19,7 @@ from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints,
 from hackmatrix_core.training.config import TrainConfig, return_free_memory
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.expert_iteration import update_step
-from hackmatrix_core.training.masked_ppo import Environment, Metrics, RunnerState, init_runner, make_agent
+from hackmatrix_core.training.metrics import Metrics
 from hackmatrix_core.training.monitoring import (
     Callback,
     EntropyWatch,
@@ -31,6 +31,7 @@ from hackmatrix_core.training.monitoring import (
     make_record,
     save_curves,
 )
+from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, make_agent
 
 
 def training_environment() -> HackMatrixGymnax:

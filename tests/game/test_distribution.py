@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hackmatrix_core.training.masked_ppo import ActorCritic, masked_categorical
+from hackmatrix_core.agent.network import ActorCritic, masked_categorical
 
 ROWS = 64
 

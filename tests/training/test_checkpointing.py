@@ -10,7 +10,7 @@ import pytest
 
 from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints, load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.masked_ppo import init_runner, make_agent
+from hackmatrix_core.training.runner import init_runner, make_agent
 from tests.training import probe_environments as probes
 
 CONFIG = TrainConfig(num_envs=4, num_minibatches=2, hidden_dim=8, num_layers=1)

@@ -11,7 +11,7 @@ import pytest
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
-from hackmatrix_core.training.masked_ppo import make_agent
+from hackmatrix_core.training.runner import make_agent
 from tests.training import probe_environments as probes
 
 RUN = """

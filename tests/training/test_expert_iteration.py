@@ -10,7 +10,8 @@ import pytest
 from hackmatrix_core.agent.search import Thoughts
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.expert_iteration import Guidance, guidance_of, guided_loss, search_actions
-from hackmatrix_core.training.masked_ppo import Batch, Transition, collect, init_runner, make_agent
+from hackmatrix_core.training.masked_ppo import Batch, Transition, collect
+from hackmatrix_core.training.runner import init_runner, make_agent
 from hackmatrix_core.training.trainer import make_train
 from tests.training import probe_environments as probes
 

@@ -5,18 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.masked_ppo import (
-    Batch,
-    Transition,
-    collect,
-    compute_gae,
-    init_runner,
-    make_agent,
-    masked_categorical,
-    ppo_loss,
-    update_step,
-)
+from hackmatrix_core.training.masked_ppo import Batch, Transition, collect, compute_gae, ppo_loss, update_step
+from hackmatrix_core.training.runner import init_runner, make_agent
 from hackmatrix_core.training.trainer import make_train
 from tests.training import probe_environments as probes
 

@@ -1,0 +1,171 @@
+"""The fixed parts of a training run and what it starts from: environment, network, optimiser, first state.
+
+The environments of a run may be spread over devices (see `devices`); `Agent.axis` then names the axis of devices. What
+is random in an environment depends on its number in the whole run, so the number of devices does not change what is
+computed, except for rounding.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from hackmatrix_core.agent.network import ActorCritic
+from hackmatrix_core.agent.objective import Objective
+from hackmatrix_core.agent.perception import Percept, perceive
+from hackmatrix_core.training.config import TrainConfig
+
+
+class Environment(Protocol):
+    """What PPO needs from an environment: the functions of one game, which it maps over a batch with `jax.vmap`.
+
+    `info` of a step holds `terminated`, `truncated`, `won` (bool), `stage` (int), `final_observation` (the
+    observation before the auto-reset), `episode_return`, `episode_length` (of the episode that the step belongs to),
+    `returned_episode` (bool: it ended here) and `reward_parts` (a dict). It may hold `full_game` (bool): the metrics of
+    episodes leave out those where it is False. An environment may give observations in a
+    compact dtype; it then has `decode_observation`, which makes float32 of them, on any leading batch shape.
+    """
+
+    @property
+    def num_actions(self) -> int:
+        """How many actions there are, valid or not."""
+        ...
+
+    @property
+    def default_params(self) -> Any:
+        """What `reset` and `step` are given."""
+        ...
+
+    def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
+        """Observation and state of a new episode."""
+        ...
+
+    def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[jax.Array, Any, Any, Any, dict]:
+        """Observation, state, reward, done and info after one action; a finished episode starts over."""
+        ...
+
+    def get_action_mask(self, state: Any) -> jax.Array:
+        """Which actions are valid: bool (num_actions,)."""
+        ...
+
+
+class RunnerState(NamedTuple):
+    """All that passes from one update to the next, which is also all that a checkpoint keeps."""
+
+    params: Any  # parameters of the network
+    opt_state: Any  # state of the optimiser
+    env_state: Any  # (num_envs, …) states of the environments, with their episode statistics
+    obs: jax.Array  # (num_envs, D) observations of these states
+    key: jax.Array  # () typed key
+    update: jax.Array  # () int32, updates done
+
+
+class Agent(NamedTuple):
+    """The fixed parts of a training run: nothing in here changes while it runs."""
+
+    config: TrainConfig
+    env: Environment
+    env_params: Any
+    network: ActorCritic
+    optimizer: optax.GradientTransformation
+    axis: str | None = None
+    """Name of the axis of devices that the environments are spread over; None on one device."""
+
+    def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
+        """Logits and values of network inputs."""
+        return self._outputs(params, inputs, "__call__")
+
+    def estimates(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
+        """Logits of network inputs, and what the critic says of their values (`ActorCritic.estimates`)."""
+        return self._outputs(params, inputs, "estimates")
+
+    def _outputs(self, params: Any, inputs: jax.Array | Percept, method: str) -> tuple[jax.Array, jax.Array]:
+        inputs = inputs if isinstance(inputs, Percept) else self._decode(inputs)
+        outputs: Any = self.network.apply(params, inputs, method=method)
+        return outputs
+
+    def init(self, key: jax.Array, obs: jax.Array) -> Any:
+        """Fresh parameters for observations like these."""
+        inputs = self.network_input(obs)
+        return self.network.init(key, inputs if isinstance(inputs, Percept) else self._decode(inputs))
+
+    def network_input(self, obs: jax.Array) -> jax.Array | Percept:
+        """What a rollout stores of observations, (N, D): themselves, or what the network perceives in them."""
+        return perceive(obs) if self.config.cell_dim else obs
+
+    def _decode(self, obs: jax.Array) -> jax.Array:
+        """Observations as dense layers take them: float32."""
+        return self.env.decode_observation(obs) if hasattr(self.env, "decode_observation") else obs
+
+    def env_keys(self, key: jax.Array, count: int, times: int) -> jax.Array:
+        """Keys for each of the device's `count` environments: (times, count)."""
+        first = jnp.arange(times, dtype=jnp.int32)[:, None] * self.config.num_envs
+        numbers = first + numbers_of(count, self.axis)[None]
+        return jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (None, 0))(key, numbers)
+
+
+def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
+    """The network of a config."""
+    return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim, config.value_bins)
+
+
+def objective_of(config: TrainConfig) -> Objective:
+    """What a config's value counts."""
+    return Objective(config.gamma, bool(config.symlog_rewards), config.shaping)
+
+
+def make_agent(config: TrainConfig, env: Environment) -> Agent:
+    """Network, optimiser and the environment's parameters for a config.
+
+    Raises:
+        ValueError: the config asks for what the environment does not have (later starts, reward weights, `step_env`).
+    """
+    env_params, name = env.default_params, type(env).__name__
+    if config.later_starts:
+        if not hasattr(env_params, "later_starts"):
+            raise ValueError(f"later_starts is {config.later_starts}, but {name} has no later starts. Set it to 0")
+        env_params = env_params.replace(later_starts=config.later_starts)
+    if config.shaping != 1:
+        if not hasattr(env_params, "reward_weights"):
+            raise ValueError(f"shaping is {config.shaping}, but {name} has no reward weights. Set it to 1")
+        env_params = env_params.replace(reward_weights=objective_of(config).reward_weights)
+    if config.num_simulations and not hasattr(env, "step_env"):
+        raise ValueError(f"num_simulations is {config.num_simulations}, but {name} has no step_env. Set it to 0")
+    network = make_network(config, env.num_actions)
+    steps = config.num_updates * config.update_epochs * config.num_minibatches
+    rate = optax.linear_schedule(config.learning_rate, config.learning_rate * config.anneal_to, steps)
+    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
+    return Agent(config, env, env_params, network, optimizer)
+
+
+def numbers_of(count: int, axis: str | None) -> jax.Array:
+    """The numbers, in the whole run, of the `count` things that are this device's share: int32 (count,)."""
+    first = 0 if axis is None else lax.axis_index(axis) * count
+    return first + jnp.arange(count, dtype=jnp.int32)
+
+
+def mean_over_devices(x: jax.Array, axis: str | None) -> jax.Array:
+    """The mean over all elements, on all devices."""
+    return over_devices(jnp.mean(x), axis)
+
+
+def over_devices(tree: Any, axis: str | None) -> Any:
+    """The mean over devices of each array."""
+    return tree if axis is None else lax.pmean(tree, axis)
+
+
+def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
+    """The state before the first update: fresh parameters and new episodes.
+
+    Args:
+        agent: the run's fixed parts.
+        key: a typed key, `jax.random.key(seed)`.
+    """
+    key, network_key, env_key = jax.random.split(key, 3)
+    env = agent.env
+    count = agent.config.num_envs // (1 if agent.axis is None else lax.axis_size(agent.axis))
+    obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count, 1)[0], agent.env_params)
+    params = agent.init(network_key, obs[:1])
+    return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
