@@ -1,7 +1,8 @@
 """Settings for all tests and the processes that they start.
 
 They run on the CPU unless JAX_PLATFORMS says otherwise, share the programs that they compile, and nothing is promoted
-silently to another dtype or rank.
+silently to another dtype or rank. Most of their time is compiling, so XLA optimises little, except in modules that use
+the fixture `as_users_compile`.
 """
 
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".jax_cache"))
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax
@@ -17,6 +19,14 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="module")
+def as_users_compile():
+    """With all of XLA's optimisations."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
 
 
 @pytest.fixture(scope="module")

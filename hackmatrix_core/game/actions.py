@@ -154,7 +154,7 @@ class BoardChange(NamedTuple):
     loot: Loot
 
 
-def _change_board(inputs: BoardAction) -> BoardChange:
+def _change_board(_: jax.Array, inputs: BoardAction) -> BoardChange:
     occupancy = uninlined(occupancy_of)(inputs)
     siphons, undoes = inputs.action == SIPHON, (inputs.action == UNDO)[None]
     missed = jnp.where(siphons, uninlined(missed_by_siphon)(inputs, occupancy), 0)

@@ -13,6 +13,7 @@ from jax import lax
 
 from hackmatrix_core.game.state import BOARD_SIZE, CONTENT, DATA_BLOCK, DIRECTIONS, NUM_CELLS, PROGRAM_BLOCK
 from hackmatrix_core.game.vectorization import reductions
+from hackmatrix_core.game.vectorization.backend import on_gpu
 from hackmatrix_core.game.vectorization.sparse import nth_bit
 
 Cells = TypeVar("Cells", jax.Array, np.ndarray)
@@ -25,6 +26,7 @@ _BEFORE = np.array(
     [[(1 << min(i, WORD_CELLS)) - 1, (1 << max(i - WORD_CELLS, 0)) - 1] for i in range(NUM_CELLS)], np.uint32
 )[..., None]  # for each cell the cells before it
 _LAST_ROW = WORD_CELLS - BOARD_SIZE  # the first bit of a word's last row
+_SPREADS_AT_ONCE = 7
 _LEFT_EDGE, _RIGHT_EDGE = np.uint32(0b000001_000001_000001), np.uint32(0b100000_100000_100000)
 
 
@@ -178,24 +180,61 @@ def walking_distance(start: jax.Array, goal: jax.Array, walls: jax.Array) -> jax
     Returns:
         int32 (N,) steps; 0 also where no path exists.
     """
-    open_cells = ~walls | goal
+    reached, steps = flood(start, ~walls | goal, goal)
+    return jnp.where(is_empty(reached & goal), 0, steps)
 
-    def growing(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+
+def flood(start: jax.Array, open_cells: jax.Array, goals: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Spread to the open neighbours of what is reached, step by step, until a goal is among it or nothing is new.
+
+    Args:
+        start: bitboards (…, 2, N), which need not be open.
+        open_cells: likewise.
+        goals: likewise.
+
+    Returns:
+        What is reached then, bitboards (…, 2, N), and the steps that it took, int32 (…, N).
+    """
+    if on_gpu():
+        return _flood_of_fixed_length(start, open_cells, goals)
+
+    def spreading(carry: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
         return carry[2]
 
-    def grow(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def spread(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         reached, steps, _ = carry
         grown = reached | (neighbours(reached) & open_cells)
-        arrived = ~is_empty(grown & goal)
-        still = ~arrived & ~is_empty(grown ^ reached)
-        # Steps count up while the goal is ahead; a search that ran dry is marked by −1 for good.
-        dry = ~arrived & is_empty(grown ^ reached)
-        was_there = ~is_empty(reached & goal)
-        steps = jnp.where(was_there | (steps < 0), steps, jnp.where(dry, -1, steps + 1))
-        return grown, steps, reductions.anywhere(still)
+        grown = jnp.where(jnp.expand_dims(is_empty(reached & goals), -2), grown, reached)
+        grows = ~is_empty(grown ^ reached)
+        return grown, steps + grows.astype(jnp.int32), reductions.anywhere(grows)
 
-    init = (start, jnp.zeros(start.shape[1:], jnp.int32), jnp.array(True))
-    return jnp.maximum(lax.while_loop(growing, grow, init)[1], 0)
+    init = (start, jnp.zeros((*start.shape[:-2], start.shape[-1]), jnp.int32), jnp.array(True))
+    reached, steps, _ = lax.while_loop(spreading, spread, init)
+    return reached, steps
+
+
+def _flood_of_fixed_length(start: jax.Array, open_cells: jax.Array, goals: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """As `flood`, in few kernels: no path has more cells than the board, and each word is an array of its own."""
+    (low, high), (open_low, open_high), (goals_low, goals_high) = (
+        (x[..., 0, :], x[..., 1, :]) for x in (start, open_cells, goals)
+    )
+
+    def spread(_: int, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        low, high, steps = carry
+        spreads = ((low & goals_low) | (high & goals_high)) == 0
+        beside_low = ((low << BOARD_SIZE) & ALL) | (low >> BOARD_SIZE) | ((high << _LAST_ROW) & ALL) | _sideways(low)
+        beside_high = ((high << BOARD_SIZE) & ALL) | (low >> _LAST_ROW) | (high >> BOARD_SIZE) | _sideways(high)
+        new_low = jnp.where(spreads, beside_low & open_low & ~low, np.uint32(0))
+        new_high = jnp.where(spreads, beside_high & open_high & ~high, np.uint32(0))
+        return low | new_low, high | new_high, steps + ((new_low | new_high) != 0).astype(jnp.int32)
+
+    init = (low, high, jnp.zeros(low.shape, jnp.int32))
+    low, high, steps = lax.fori_loop(0, NUM_CELLS - 1, spread, init, unroll=_SPREADS_AT_ONCE)
+    return jnp.stack([low, high], axis=-2), steps
+
+
+def _sideways(word: jax.Array) -> jax.Array:
+    return left(word) | right(word)
 
 
 def _offset(rank: int) -> np.ndarray:

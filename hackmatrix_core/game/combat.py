@@ -43,7 +43,8 @@ from hackmatrix_core.game.state import (
     WARP,
 )
 from hackmatrix_core.game.vectorization.batching import uninlined
-from hackmatrix_core.game.vectorization.reductions import last_row, least, total
+from hackmatrix_core.game.vectorization.loops import for_used
+from hackmatrix_core.game.vectorization.reductions import least, total
 
 _FAR = np.int32(1 << 20)
 _CELL_INDEX = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
@@ -203,9 +204,8 @@ def _harmed(state: Fighter, occupancy: Occupancy, target: jax.Array, bombed: jax
 
 def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
     """Kills by removal without damage: one a cell and kind, by the first in the list, none if that is scheduled."""
-    last = last_row(removed)
 
-    def count(slot: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+    def count(slot: jax.Array | int, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
         kills, enemies, transmissions = carry
         row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
         here = jnp.where(row(removed)[None], board.bit(row(occupancy.cell)), np.uint32(0))
@@ -218,7 +218,7 @@ def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Arra
 
     nowhere = jnp.zeros_like(occupancy.player)
     init = (jnp.zeros(removed.shape[1:], jnp.int32), nowhere, nowhere)
-    return lax.fori_loop(0, last + 1, count, init)[0]
+    return for_used(removed, count, init)[0]
 
 
 def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
@@ -243,9 +243,8 @@ def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
         better = is_candidate & (cost < best)
         goal, best = jnp.where(better, cell, goal), jnp.where(better, cost, best)
     goes = occupancy.is_enemy & shoves[None] & (goal >= 0) & (goal != occupancy.cell)
-    last = last_row(goes)
 
-    def move(slot: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def move(slot: jax.Array | int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         cells, claimed = carry
         row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
         here = jnp.where(row(goes)[None], board.bit(row(goal)), np.uint32(0))
@@ -253,4 +252,4 @@ def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
         cells = jnp.where((SLOTS == slot) & moves[None], row(goal)[None], cells)
         return cells, claimed | here
 
-    return lax.fori_loop(0, last + 1, move, (occupancy.cell, jnp.zeros_like(occupancy.player)))[0]
+    return for_used(goes, move, (occupancy.cell, jnp.zeros_like(occupancy.player)))[0]

@@ -31,7 +31,7 @@ from hackmatrix_core.game.state import (
     GameState,
 )
 from hackmatrix_core.game.vectorization.batching import uninlined
-from hackmatrix_core.game.vectorization.reductions import any_of, anywhere, least, total
+from hackmatrix_core.game.vectorization.reductions import anywhere, least_of, total_of
 from hackmatrix_core.game.vectorization.sparse import apply_where
 
 _SLOT_BITS = np.uint32(63)
@@ -82,11 +82,13 @@ def enemy_turn(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.
     )
 
 
-def _turn(turn: Turn) -> tuple[jax.Array, jax.Array]:
-    """The entities and the player's hp after the turn."""
+def _turn(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
+    """The entities and the player's hp after the turn, in the games where it is `wanted`: bool (N,)."""
     entities = uninlined(_arrived)(turn.entities)
-    entities, hp = _moved(turn._replace(entities=entities))
-    spawns = Spawns(entities, turn.spawns, turn.first_flags, turn.position, turn.blocks, turn.seed)
+    entities, hp = _moved(wanted, turn._replace(entities=entities))
+    spawns = Spawns(
+        entities, jnp.where(wanted, turn.spawns, 0), turn.first_flags, turn.position, turn.blocks, turn.seed
+    )
     entities = spawn(spawns, flags=FROM_SIPHON.mask, stream=Stream.SPAWN)
 
     is_enemy = KIND.get(entities) == ENEMY
@@ -111,7 +113,7 @@ def _is_able(entities: jax.Array) -> jax.Array:
     return (KIND.get(entities) == ENEMY) & ~TIMER.test(entities) & ~STUNNED.test(entities)
 
 
-def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
+def _moved(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
     """The movement rounds (R6.2): the entities in their new places, and the player's hp.
 
     Each enemy holds a random key, its slot in the low bits, and the lowest key of a game moves next. A virus that did
@@ -121,7 +123,7 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
     attack_range = board.neighbours(board.bit(position))
     occupied = board.union(CELL.get(entities), entities != 0)
     first_round = ((random.bits(seed, Stream.MOVE_ORDER, SLOTS) >> 1) & ~_SLOT_BITS) | SLOTS.astype(np.uint32)
-    keys = jnp.where(_is_able(entities), first_round, _NEVER)
+    keys = jnp.where(_is_able(entities) & wanted[None], first_round, _NEVER)
 
     def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
         return anywhere(carry[0] != _NEVER)
@@ -130,12 +132,17 @@ def _moved(turn: Turn) -> tuple[jax.Array, jax.Array]:
         carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         keys, entities, occupied, hp = carry
-        key = least(keys)
-        visits = key != _NEVER
-        chosen = (SLOTS == (key & _SLOT_BITS).astype(jnp.int32)[None]) & visits[None]
-        word = total(jnp.where(chosen, entities, 0))
-        shares_cell = any_of((KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == CELL.get(word)[None]) & ~chosen)
-        word, next_key, occupied, hp = decide(key, word, shares_cell, occupied, hp)
+        key = least_of(lambda _, keys: keys, keys)
+        slot = jnp.where(key != _NEVER, (key & _SLOT_BITS).astype(jnp.int32), -1)[None]
+        word = total_of(lambda slots, entities: jnp.where(slots == slot, entities, 0), entities)
+        cell = CELL.get(word)[None]
+
+        def is_company(slots: jax.Array, entities: jax.Array) -> jax.Array:
+            is_there = (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == cell)
+            return (is_there & (slots != slot)).astype(jnp.uint32)
+
+        word, next_key, occupied, hp = decide(key, word, total_of(is_company, entities) != 0, occupied, hp)
+        chosen = slot == SLOTS
         return jnp.where(chosen, next_key[None], keys), jnp.where(chosen, word[None], entities), occupied, hp
 
     @uninlined
@@ -178,19 +185,7 @@ def _next_cell(
     """
     goals = board.neighbours(board.bit(cell))
     start = jnp.where((walks & (cell != position))[None], board.bit(position) & ~walls, np.uint32(0))
-    open_cells = jnp.stack([~(walls | occupied), ~walls])
-
-    def spreading(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return carry[1]
-
-    def spread(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        reached, _ = carry
-        touched = ~board.is_empty(reached & goals[None])
-        grown = reached | (board.neighbours(reached) & open_cells)
-        grown = jnp.where(touched[:, None], reached, grown)
-        return grown, anywhere(grown != reached)
-
-    reached, _ = lax.while_loop(spreading, spread, (jnp.stack([start, start]), anywhere(walks)))
+    reached, _ = board.flood(jnp.stack([start, start]), jnp.stack([~(walls | occupied), ~walls]), goals[None])
     neighbour = board.neighbour_cells(cell)
     free = (neighbour >= 0) & ~board.contains(occupied, neighbour)
     around_others = _first_of(board.contains(reached[0], neighbour), neighbour)

@@ -49,8 +49,9 @@ from hackmatrix_core.game.state import (
     TYPE,
     GameState,
 )
+from hackmatrix_core.game.vectorization.backend import on_gpu
 from hackmatrix_core.game.vectorization.batching import batched, uninlined
-from hackmatrix_core.game.vectorization.reductions import last_row
+from hackmatrix_core.game.vectorization.loops import for_used
 from hackmatrix_core.game.vectorization.rows import stacked
 
 PLAYER_VALUES = 10
@@ -225,14 +226,22 @@ def _packed(widths: tuple[int, ...], *values: jax.Array) -> jax.Array:
 def _first_entities(entities: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The word of the first enemy and of the first transmission on each cell, 0 for none: uint32 (36, N) each."""
     cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
-    used = 1 + last_row(entities != 0)
+    if on_gpu():  # two reductions are two kernels, where a loop over slots is many
+        slot = np.arange(entities.shape[0], dtype=np.int32)[:, None, None]
+        kind = jnp.stack([KIND.get(entities) == ENEMY, KIND.get(entities) == TRANSMISSION])
+        here = (CELL.get(entities)[:, None] == cell[None])[None] & kind[:, :, None]
+        first = jnp.min(jnp.where(here, slot[None], entities.shape[0]), axis=1, keepdims=True)
+        words = jnp.sum(jnp.where(slot[None] == first, entities[None, :, None], 0), axis=1, dtype=jnp.uint32)
+        return words[0], words[1]
 
-    def place(i: jax.Array, planes: jax.Array) -> jax.Array:
+    def place(slot: jax.Array | int, planes: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         # From the last slot to the first, so that the first of a cell is what remains.
-        word = lax.dynamic_index_in_dim(entities, used - 1 - i, keepdims=False)
-        kind = jnp.stack([KIND.get(word) == ENEMY, KIND.get(word) == TRANSMISSION])
-        here = (CELL.get(word)[None] == cell)[None] & kind[:, None]
-        return jnp.where(here, word[None, None], planes)
+        word = lax.dynamic_slice_in_dim(entities, slot, 1)
+        here = CELL.get(word) == cell
+        enemies, transmissions = planes
+        return (
+            jnp.where(here & (KIND.get(word) == ENEMY), word, enemies),
+            jnp.where(here & (KIND.get(word) == TRANSMISSION), word, transmissions),
+        )
 
-    planes = lax.fori_loop(0, used, place, jnp.zeros((2, NUM_CELLS, entities.shape[1]), jnp.uint32))
-    return planes[0], planes[1]
+    return for_used(entities != 0, place, (jnp.zeros_like(entities), jnp.zeros_like(entities)), backwards=True)

@@ -10,7 +10,8 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, NUM_CELLS, TIMER, TRANSMISSION, TYPE
 from hackmatrix_core.game.vectorization.batching import uninlined
-from hackmatrix_core.game.vectorization.reductions import anywhere, last_row, total
+from hackmatrix_core.game.vectorization.loops import for_used
+from hackmatrix_core.game.vectorization.reductions import anywhere, total
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
 
@@ -34,14 +35,12 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
     in_earlier_slots = board.number_before(boards)
     target = jnp.where(filled, jnp.sum(jnp.where(member, first + in_earlier_slots, 0), axis=0), -1)
 
-    used = 1 + last_row(filled)
-
-    def place(slot: jax.Array, out: jax.Array) -> jax.Array:
+    def place(slot: jax.Array | int, out: jax.Array) -> jax.Array:
         word = lax.dynamic_slice_in_dim(entities, slot, 1)
         goal = lax.dynamic_slice_in_dim(target, slot, 1)
         return jnp.where(goal == SLOTS, word, out)
 
-    return lax.fori_loop(0, used, place, jnp.zeros_like(entities))
+    return for_used(filled, place, jnp.zeros_like(entities))
 
 
 class Spawns(NamedTuple):

@@ -39,6 +39,7 @@ from hackmatrix_core.game.state import (
     GameState,
     Snapshot,
 )
+from hackmatrix_core.game.vectorization.backend import on_gpu
 from hackmatrix_core.game.vectorization.reductions import anywhere
 from hackmatrix_core.game.vectorization.sparse import apply_where
 
@@ -137,15 +138,17 @@ def enter(state: GameState, needed: jax.Array, seed: jax.Array) -> GameState:
     return entered(state, needed, generate(needed, state.position, state.stage, state.entities, seed))
 
 
-def _generate(position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array) -> Generated:
-    """As `generate`, for a group of G games that all need it."""
+def _generate(
+    wanted: jax.Array, position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array
+) -> Generated:
+    """As `generate`, for a group of G games."""
     cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
     kind = KIND.get(entities)
     occupied = board.union(CELL.get(entities), kind != NO_ENTITY)
 
     corners = ~board.bit(position) & _CORNERS
     exit_cell = board.nth(corners, random.below(random.bits(seed, Stream.EXIT), board.count(corners)))
-    blocks = _layout(exit_cell, occupied, seed)
+    blocks = _layout(wanted, exit_cell, occupied, seed)
 
     is_block, is_exit = board.to_mask(blocks), cell == exit_cell[None]
     is_data_siphon = board.to_mask(corners) & ~is_exit
@@ -168,12 +171,12 @@ def _generate(position: jax.Array, stage: jax.Array, entities: jax.Array, seed: 
     exit_word = CONTENT.put(jnp.int32(EXIT))
     cells = jnp.where(is_block, block_word, jnp.where(is_exit, exit_word, open_word))
 
-    first = Spawns(entities, stage, jnp.zeros_like(seed[0]), position, blocks, seed)
+    first = Spawns(entities, jnp.where(wanted, stage, 0), jnp.zeros_like(seed[0]), position, blocks, seed)
     return cells, spawn(first, flags=0, stream=Stream.STAGE_SPAWN), exit_cell
 
 
-def _layout(exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.Array:
-    """The cells of the blocks (R3.3): bitboard (2, G)."""
+def _layout(wanted: jax.Array, exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.Array:
+    """The cells of the blocks (R3.3) where they are `wanted`, bool (G,): bitboard (2, G)."""
     groups = exit_cell.shape[0]
     number = MIN_BLOCKS + random.below(
         random.bits(seed, Stream.BLOCK_COUNT), jnp.full(groups, MAX_BLOCKS - MIN_BLOCKS + 1, jnp.int32)
@@ -200,7 +203,7 @@ def _layout(exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.A
         layout = jnp.where(accepted[None], layout, best)
         return first_try + _TRIES, accepted | jnp.any(good, axis=0), layout
 
-    init = (jnp.int32(0), jnp.zeros(groups, bool), jnp.zeros((2, groups), jnp.uint32))
+    init = (jnp.int32(0), ~wanted, jnp.zeros((2, groups), jnp.uint32))
     return lax.while_loop(unfinished, draw, init)[2]
 
 
@@ -220,24 +223,17 @@ def _distinct_cells(candidates: jax.Array, number: jax.Array, seed: jax.Array, a
         )
 
     init = (jnp.zeros_like(candidates), board.count(candidates), number)
-    return lax.fori_loop(0, NUM_CELLS, visit, init)[0]
+    return lax.fori_loop(0, NUM_CELLS, visit, init, unroll=6 if on_gpu() else 1)[0]
 
 
 def _is_accepted(blocks: jax.Array, exit_board: jax.Array) -> jax.Array:
     """The two conditions of R3.3 on a layout: bool (L,)."""
     open_cells = ~blocks & board.ALL
     has_opening = board.is_empty(blocks & ~board.neighbours(open_cells))
-    start = jnp.broadcast_to(_START, blocks.shape)
-
-    def growing(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return carry[1]
-
-    def grow(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        reached, _ = carry
-        grown = reached | (board.neighbours(reached & (~exit_board | _START)) & open_cells)
-        return grown, anywhere(grown != reached)
-
-    reached, _ = lax.while_loop(growing, grow, (start, jnp.array(True)))
+    # A path may end at the exit, but not lead on.
+    passable = open_cells & (~exit_board | _START)
+    reached, _ = board.flood(jnp.broadcast_to(_START, blocks.shape), passable, jnp.zeros_like(blocks))
+    reached = reached | board.neighbours(reached) & exit_board
     return has_opening & board.is_empty(open_cells & ~reached)
 
 
@@ -247,15 +243,17 @@ def _programs(is_program: jax.Array, seed: jax.Array) -> jax.Array:
     The first blocks of a uniformly shuffled deck: block k takes a random one of the programs k, k + 1, … of the deck.
     """
     order = board.number_before(board.from_mask(is_program))
-    deck = jnp.broadcast_to(np.arange(NUM_PROGRAMS, dtype=np.int32)[:, None], (NUM_PROGRAMS, is_program.shape[1]))
-    slot = np.arange(NUM_PROGRAMS, dtype=np.int32)[:, None]
-
-    def deal(k: jax.Array, deck: jax.Array) -> jax.Array:
-        limit = jnp.full(deck.shape[1], NUM_PROGRAMS, jnp.int32) - k
-        other = k + random.below(random.bits(seed, Stream.BLOCK_PROGRAM, k), limit)
-        at_k = lax.dynamic_slice_in_dim(deck, k, 1)
-        at_other = jnp.sum(jnp.where(slot == other[None], deck, 0), axis=0, keepdims=True, dtype=jnp.int32)
-        return jnp.where(slot == k, at_other, jnp.where(slot == other[None], at_k, deck))
-
-    deck = lax.fori_loop(0, MAX_BLOCKS, deal, deck)
-    return jnp.take_along_axis(deck, jnp.minimum(order, NUM_PROGRAMS - 1), axis=0)
+    k = np.arange(MAX_BLOCKS, dtype=np.int32)[:, None]
+    left = jnp.broadcast_to(NUM_PROGRAMS - k, (MAX_BLOCKS, is_program.shape[1]))
+    other = k + random.below(random.bits(seed, Stream.BLOCK_PROGRAM, k), left)
+    # The deck as the exchanges so far have left it: (place, program) pairs, the latest last.
+    exchanged: list[tuple[jax.Array, jax.Array]] = []
+    programs = jnp.zeros_like(order)
+    for block in range(MAX_BLOCKS):
+        at_block, at_other = jnp.full_like(other[0], block), other[block]
+        for place, program in exchanged:
+            at_block = jnp.where(place == block, program, at_block)
+            at_other = jnp.where(place == other[block], program, at_other)
+        exchanged.append((other[block], at_block))
+        programs = jnp.where(order == block, at_other[None], programs)
+    return programs

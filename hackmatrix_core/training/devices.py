@@ -71,13 +71,26 @@ class DeviceGroup:
         init = self._mapped(lambda: init_runner(self._agent_on_device, jax.random.key(seed)), (), _SPECS)
         return jax.jit(init, compiler_options=compiler_options())
 
-    def update(self, template: RunnerState) -> Lowered:
+    def update(self, template: RunnerState, platforms: tuple[str, ...] | None = None) -> Lowered:
         """`expert_iteration.update_step` on all devices, to be compiled; the metrics are those of all environments.
 
         The compiled function takes over the buffers of the runner that it is given.
+
+        Args:
+            template: shapes and dtypes of the runner.
+            platforms: what to lower for, where the devices are only described (see `described`).
         """
         update = self._mapped(functools.partial(update_step, self._agent_on_device), (_SPECS,), (_SPECS, _SHARED))
-        return jax.jit(update, donate_argnums=0, compiler_options=compiler_options()).lower(template)
+        update = jax.jit(update, donate_argnums=0, compiler_options=compiler_options())
+        return update.trace(template).lower(lowering_platforms=platforms)
+
+    def described(self, template: RunnerState) -> RunnerState:
+        """The template with where each array lies: enough to compile for devices that are not there."""
+        placed = [
+            jax.tree.map(functools.partial(_placed, sharding=self._sharding(spec)), part)
+            for part, spec in zip(template, _SPECS, strict=True)
+        ]
+        return RunnerState(*placed)
 
     def place(self, runner: RunnerState | None, template: RunnerState) -> RunnerState:
         """The runner that the first process has read, spread over the devices, in new buffers.
@@ -127,6 +140,10 @@ class DeviceGroup:
         if self._is_alone:
             return function
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+
+def _placed(shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
 
 def broadcast_from_first(text: str) -> str:

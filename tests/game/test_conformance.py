@@ -6,6 +6,8 @@ import pytest
 
 from tests.game import bulk, conformance
 
+pytestmark = pytest.mark.usefixtures("as_users_compile")
+
 
 @pytest.fixture(scope="module", params=["transitions", "corners"])
 def recordings(request):

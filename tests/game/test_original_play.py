@@ -11,6 +11,8 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.evaluation import compare
 
+pytestmark = pytest.mark.usefixtures("as_users_compile")
+
 GAMES = 1000
 ORIGINAL = {
     "random": {"final_stage": (1.169, 0.006), "total_reward": (-3.30, 0.06), "won": (0.0, 0.0)},

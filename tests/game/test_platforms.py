@@ -1,25 +1,16 @@
-"""The rules are written in two forms, for the CPU and for other platforms: the same games bit for bit."""
+"""The rules take other forms for CPUs, GPUs and TPUs: the same games bit for bit."""
 
 import hashlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import hackmatrix_core as hm
-from tests import ROOT
+from hackmatrix_core.game.vectorization.backend import compiling_for, on_cpu
 
 GAMES, STEPS = 48, 120
-OTHER_FORM = """
-import jax
-jax.default_backend = lambda: "gpu"  # as far as the rules can tell
-from hackmatrix_core.game.vectorization.backend import on_cpu
-from tests.game import test_platforms
-assert not on_cpu()
-print(test_platforms.fingerprint())
-"""
 
 
 @jax.jit
@@ -48,7 +39,13 @@ def fingerprint():
     return hashlib.sha256(b"".join(leaf.tobytes() for leaf in numbers)).hexdigest()
 
 
-def test_both_forms_agree():
-    other = subprocess.run([sys.executable, "-c", OTHER_FORM], cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert other.returncode == 0, other.stderr
-    assert other.stdout.split()[-1] == fingerprint()
+@pytest.fixture(scope="module")
+def on_a_cpu():
+    return fingerprint()
+
+
+@pytest.mark.parametrize("platform", ["gpu", "tpu"])
+def test_all_forms_agree(platform, on_a_cpu):
+    with compiling_for(platform):
+        assert not on_cpu()
+        assert fingerprint() == on_a_cpu

@@ -10,14 +10,43 @@ import jaxlib.version
 
 # Since JAX 0.8 a part of `jax` itself.
 _enable_x64: Any = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+_targets: list[str] = []
+
+
+def platform() -> str:
+    """The platform compiled for, as JAX names it: that of `compiling_for`, else the one JAX computes on here."""
+    return _targets[-1] if _targets else jax.default_backend()
 
 
 def on_cpu() -> bool:
-    """Whether JAX computes on a CPU, whose compiler some of the rules are written around.
+    """Whether the rules are compiled for a CPU, whose compiler some of them are written around.
 
     Asked when tracing, not when lowering (`lax.platform_dependent`): that would trace the rules twice.
     """
-    return jax.default_backend() == "cpu"
+    return platform() == "cpu"
+
+
+def on_gpu() -> bool:
+    """Whether the rules are compiled for a GPU.
+
+    Each turn of a loop starts its kernels anew there, and where its end depends on data, it waits for the host as well.
+    """
+    return platform() in ("gpu", "cuda", "rocm")
+
+
+@contextlib.contextmanager
+def compiling_for(target: str) -> Iterator[None]:
+    """Trace the rules as for another platform (`cpu`, `gpu`, `tpu`) than the one that JAX computes on here.
+
+    What JAX has traced before is forgotten at both ends, because it does not know about the target.
+    """
+    _targets.append(target)
+    jax.clear_caches()
+    try:
+        yield
+    finally:
+        _targets.pop()
+        jax.clear_caches()
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
-from hackmatrix_core.game.vectorization.backend import in_32_bits, on_cpu
+from hackmatrix_core.game.vectorization.backend import in_32_bits, on_cpu, platform
 from hackmatrix_core.game.vectorization.rows import as_rows, from_rows
 
 Given = ParamSpec("Given")
@@ -80,7 +80,7 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
     primitive = Primitive(name)
     primitive.multiple_results = True
     returns: dict[Any, Any] = {}  # structures of what is returned, by those of the arguments
-    traced: dict[Any, ClosedJaxpr] = {}  # what `function` does, by structure and types of the arguments
+    traced: dict[Any, ClosedJaxpr] = {}  # what `function` does, by platform, structure and types of the arguments
 
     def flat(call: Callable[..., Any]) -> Callable[..., list[jax.Array]]:
         def on_leaves(*leaves: jax.Array, structure: Any) -> list[jax.Array]:
@@ -105,14 +105,13 @@ def _with_vmap_rule(function: Callable[..., Any], on_batch: Callable[..., Any], 
     @primitive.def_abstract_eval
     def shapes(*types: Any, structure: Any) -> Any:
         plain = tuple(map(_plain, types))
-        traced[structure, plain] = trace(plain, structure)
-        results = traced[structure, plain].out_avals
-        return results if plain == types else _spread_like(types, results)
+        traced[platform(), structure, plain] = closed = trace(plain, structure)
+        return closed.out_avals if plain == types else _spread_like(types, closed.out_avals)
 
     def lowered(context: mlir.LoweringRuleContext, *leaves: Any, structure: Any) -> Any:
         # JAX lowers in a different context from the one it traces in, and would trace the rules a second time.
         types = tuple(map(_plain, context.avals_in))
-        jaxpr = traced.get((structure, types)) or trace(types, structure)
+        jaxpr = traced.get((platform(), structure, types)) or trace(types, structure)
         plain = context.replace(avals_in=types, avals_out=jaxpr.out_avals)
         with in_32_bits():
             return mlir.lower_fun(jaxpr_as_fun(jaxpr), multiple_results=True)(plain, *leaves)

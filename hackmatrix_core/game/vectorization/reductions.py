@@ -3,8 +3,12 @@
 XLA for the CPU reduces more than 32 numbers in two stages, three kernels in all, and kernels are what takes
 time to compile. So halves of 36 rows are combined with each other first, which costs nothing: it is part of the same
 kernel. Where everything is reduced to one number, the axis becomes several short ones.
+
+XLA for GPUs makes a kernel of each reduction that another depends on. `least_of` and `total_of` have 36 terms there,
+and become part of what uses them.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -12,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.vectorization.backend import on_cpu
+from hackmatrix_core.game.vectorization.backend import on_cpu, on_gpu
 
 _LONGEST = 32
 """XLA for the CPU reduces up to this many numbers in one kernel."""
@@ -46,6 +50,37 @@ def any_of(rows: jax.Array) -> jax.Array:
 def anywhere(holds: jax.Array) -> jax.Array:
     """Whether any element holds: bool of any shape to ()."""
     return _of_all(holds, lax.bitwise_or, False)
+
+
+def least_of(function: Callable[..., jax.Array], *rows: jax.Array) -> jax.Array:
+    """The smallest number that `function` gives for any slot; see `total_of`."""
+    return _folded(least, lax.min, function, rows)
+
+
+def total_of(function: Callable[..., jax.Array], *rows: jax.Array) -> jax.Array:
+    """The sum of what `function` gives for each slot.
+
+    Args:
+        function: takes the numbers of S slots, int32 (S, 1), and their rows, (S, N) each; returns (S, N).
+        rows: (36, N) each.
+
+    Returns:
+        (N,).
+    """
+    return _folded(total, lax.add, function, rows)
+
+
+def _folded(
+    reduction: Callable[[jax.Array], jax.Array],
+    combine: Callable[[jax.Array, jax.Array], jax.Array],
+    function: Callable[..., jax.Array],
+    rows: tuple[jax.Array, ...],
+) -> jax.Array:
+    slots = np.arange(rows[0].shape[0], dtype=np.int32)[:, None]
+    if not on_gpu():
+        return reduction(function(slots, *rows))
+    terms = [function(slots[i : i + 1], *(x[i : i + 1] for x in rows)) for i in range(len(slots))]
+    return functools.reduce(combine, terms)[0]
 
 
 def last_row(holds: jax.Array) -> jax.Array:

@@ -1,14 +1,16 @@
 """All arrays of a pytree as the rows of one, so that a single copy, gather or scatter moves them all."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.vectorization.backend import on_cpu
+from hackmatrix_core.game.vectorization.backend import on_cpu, on_gpu
 
 Tree = TypeVar("Tree")
 FUSED = 8
@@ -24,7 +26,14 @@ def joined(arrays: Sequence[jax.Array]) -> jax.Array:
 
 
 def stacked(arrays: Sequence[jax.Array]) -> jax.Array:
-    """`jnp.stack`, in few kernels on a CPU."""
+    """`jnp.stack`, in few kernels."""
+    if on_gpu():
+        rank = arrays[0].ndim
+        index = np.arange(len(arrays), dtype=np.int32).reshape(-1, *(1,) * rank)
+        start = jnp.broadcast_to(arrays[0][None], (len(arrays), *arrays[0].shape))
+        return functools.reduce(
+            lambda rows, i: jnp.where(index == i, arrays[i][None], rows), range(1, len(arrays)), start
+        )
     return joined([x[None] for x in arrays])
 
 

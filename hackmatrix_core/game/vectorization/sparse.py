@@ -2,6 +2,8 @@
 
 Under `jax.vmap` every branch of a condition runs for every game. What one game in ten needs (a siphon, a spawn, a new
 stage) costs a tenth if those games are gathered into small groups, and the loop over groups ends when all are served.
+GPUs and TPUs have lanes for all games, and gathering is what they are slow at: there only what very few games need is
+done in groups.
 """
 
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from hackmatrix_core.game.vectorization.rows import as_rows, from_rows
 
 Returned = TypeVar("Returned")
 _SMALLEST_GROUP = 8
+_FEW = 16
 _WORD = 32
 
 
@@ -27,12 +30,15 @@ def apply_where(
     """What `function` returns in the games that need it, elsewhere `default`.
 
     Args:
-        function: takes `arguments` of a group of G games, pytrees of arrays (…, G), and returns a pytree (…, G).
+        function: takes which of G games need it, bool (G,), and their `arguments`, pytrees of arrays (…, G), and
+            returns a pytree (…, G). What it returns for the others does not matter.
         needed: bool (N,).
         arguments: a tuple of pytrees of arrays (…, N).
         default: a pytree of arrays (…, N), of the structure and dtypes that `function` returns.
         groups: a group is this part of the batch, so that a group or two serve an ordinary step.
     """
+    if groups < _FEW and not on_cpu():
+        return jax.tree.map(lambda new, old: jnp.where(needed, new, old), function(needed, *arguments), default)
     games = needed.shape[0]
     size = max(games // groups, min(games, _SMALLEST_GROUP))
     number, find = finder(needed)
@@ -41,14 +47,14 @@ def apply_where(
     def unfinished(carry: tuple[jax.Array, jax.Array]) -> jax.Array:
         return carry[0] < number
 
-    def on_rows(rows: jax.Array) -> jax.Array:
-        return as_rows(function(*from_rows(rows, arguments)), size)
+    def on_rows(wanted: jax.Array, rows: jax.Array) -> jax.Array:
+        return as_rows(function(wanted, *from_rows(rows, arguments)), size)
 
     def serve(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         served, results = carry
         rank = served + np.arange(size, dtype=np.int32)
         chosen = jnp.where(rank < number, find(rank), games)
-        group = uninlined(on_rows)(jnp.take(given, chosen, axis=1, mode="clip"))
+        group = uninlined(on_rows)(rank < number, jnp.take(given, chosen, axis=1, mode="clip"))
         return served + size, results.at[:, chosen].set(group, mode="drop")
 
     _, results = lax.while_loop(unfinished, serve, (jnp.int32(0), as_rows(default, games)))
