@@ -205,7 +205,9 @@ def _harmed(state: Fighter, occupancy: Occupancy, target: jax.Array, bombed: jax
 def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
     """Kills by removal without damage: one a cell and kind, by the first in the list, none if that is scheduled."""
 
-    def count(slot: jax.Array | int, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+    def count(
+        slot: jax.Array | int, carry: tuple[jax.Array, jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         kills, enemies, transmissions = carry
         row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
         here = jnp.where(row(removed)[None], board.bit(row(occupancy.cell)), np.uint32(0))

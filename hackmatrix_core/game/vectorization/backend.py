@@ -9,7 +9,7 @@ import jax.experimental
 import jaxlib.version
 
 # Since JAX 0.8 a part of `jax` itself.
-_enable_x64: Any = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+_enable_x64: Any = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
 _targets: list[str] = []
 
 
