@@ -59,9 +59,9 @@ REFUSED = [
     (put(("enemies",), [ENEMY | FLAGS | {"type": "worm"}]), r"enemies\[0\]\.type is 'worm', expected one of virus"),
     (put(("enemies",), [ENEMY | FLAGS | {"row": 6}]), r"enemies\[0\]\.row is 6, expected 0 to 5"),
     (put(("player", "hp"), 4), r"player\.hp is 4, expected 0 to 3"),
-    (put(("player", "credits"), -1), r"player\.credits is -1, expected an integer from 0 to 1073741824"),
-    (put(("player", "score"), 2**31 - 1), r"player\.score is 2147483647, expected an integer from 0 to 1073741824"),
-    (put(("cells", 5, 1), {"exit": True}), r"cells has exits at \[\[\d, \d\], \[5, 1\]\], expected at most one"),
+    (put(("player", "credits"), -1), r"player\.credits is -1, expected an integer from 0 to 1000000000"),
+    (put(("player", "score"), 2**31 - 1), r"player\.score is 2147483647, expected an integer from 0 to 1000000000"),
+    (put(("cells", 5), [{"exit": True}] * 6), r"cells has exits at \[.*\[5, 0\], \[5, 1\].*, expected at most one"),
     (put(("player", "credits"), True), r"player\.credits is True, expected an integer"),
     (put(("player", "row"), 2.0), r"player\.row is 2\.0, expected 0 to 5"),
     (put(("stage",), 9), r"stage is 9, expected 1 to 8"),
@@ -135,7 +135,7 @@ def test_a_depth_that_is_none_is_refused(make, undo_depth):
 def test_any_number_of_pending_spawns_fills_the_board_and_no_more():
     scenario = hm.scenario.to_dict(hm.reset(jax.random.key(0)))
     scenario["player"]["data_siphons"] = 1
-    scenario["pending_spawns"] = 2**30
+    scenario["pending_spawns"] = 10**9
     blocks = sum("block" in cell for row in scenario["cells"] for cell in row)
     state, _ = hm.step(hm.scenario.from_dict(scenario), jnp.int32(4), jax.random.key(1))
     after = hm.scenario.to_dict(state)

@@ -2,8 +2,8 @@
 
 from hackmatrix_core.game.state import BOARD_SIZE, MAX_HP
 
-MANY = 2**30
-"""Far more than a game can bring, and half of what an int32 holds: so no action makes a number overflow."""
+MANY = 10**9
+"""Far more than a game can bring; the sum of two still fits an int32, so that no action makes a number overflow."""
 PLAYER_RANGES = {
     "row": (0, BOARD_SIZE - 1),
     "col": (0, BOARD_SIZE - 1),
