@@ -8,8 +8,8 @@ import jax
 import jax.experimental
 import jaxlib.version
 
-# Since JAX 0.8 a part of `jax` itself.
-_enable_x64: Any = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+# Since JAX 0.8 a part of `jax` itself. It has no truth value, so that `or` does not do.
+_enable_x64: Any = getattr(jax, "enable_x64", getattr(jax.experimental, "enable_x64", None))
 _targets: list[str] = []
 
 
