@@ -53,7 +53,15 @@ class Checkpoints:
         _check_writable(self.directory)
         policies = checkpoint_managers
         last_and_best = policies.AnyPreservationPolicy(
-            [policies.LatestN(keep), policies.BestN(get_metric_fn=lambda metrics: metrics[_BEST], n=1)]
+            [
+                policies.LatestN(keep),
+                policies.BestN(
+                    # Where no episode ended there is no metric, and so no best one.
+                    get_metric_fn=lambda metrics: metrics[_BEST],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
         )
         self._manager = _open(self.directory, preservation_policy=last_and_best)
 
@@ -67,7 +75,7 @@ class Checkpoints:
         needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(as_plain(runner)))
         if (free := shutil.disk_usage(self.directory).free) < needed:
             raise CheckpointError(
-                f"{self.directory} has {free / 2**20:.0f} MiB free, two checkpoints need {needed / 2**20:.0f} MiB. "
+                f"{self.directory} has {_size(free)} free, two checkpoints need {_size(needed)}. "
                 "Free some space or choose another run directory"
             )
 
@@ -87,9 +95,14 @@ class Checkpoints:
         mean_return = metrics.get(_BEST)
         if mean_return is not None:
             mean_return = None if np.isnan(mean_return) else float(mean_return)
-        about = {"config": config.to_dict(), "shapes": _shapes(arrays), "checksum": _checksum(arrays)}
-        about["episode_return"] = mean_return
         policy, training = _items(arrays)
+        about = {
+            "config": config.to_dict(),
+            "shapes": _shapes(arrays),
+            "checksum": _checksum(arrays),
+            "policy_checksum": _checksum(policy),
+            "episode_return": mean_return,
+        }
         try:
             self._manager.save(
                 update,
@@ -101,8 +114,10 @@ class Checkpoints:
                 metrics=None if mean_return is None else {_BEST: mean_return},
             )
             self._manager.wait_until_finished()
-        except OSError as error:
-            raise CheckpointError(f"the checkpoint of update {update} could not be written: {error}") from error
+        except Exception as error:  # whatever stands between here and the disk: orbax, tensorstore, the system
+            raise CheckpointError(
+                f"the checkpoint of update {update} could not be written to {self.directory}: {_reason(error)}"
+            ) from error
 
     def stored_config(self) -> TrainConfig | None:
         """The config of the newest checkpoint whose description can be read, or None if there is none."""
@@ -200,9 +215,18 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         about = _read_about(manager, update)
         with _quiet_if_it_fails():
             policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
+        if about.get("policy_checksum", _checksum(policy)) != _checksum(policy):
+            raise ValueError("the network's parameters do not match their checksum")
+        if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(policy)):
+            raise ValueError("the network's parameters are not all finite")
         return jax.tree.map(jnp.asarray, policy), about
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"the checkpoint {folder / str(update)} cannot be read: {error}") from error
+    except CheckpointError:
+        raise
+    except Exception as error:  # what damage does to the readers of orbax is not one kind of error
+        raise CheckpointError(
+            f"the checkpoint {folder / str(update)} cannot be read: {_reason(error)}. Another one may be whole: give "
+            f"its folder, one of those in {folder}"
+        ) from error
     finally:
         manager.close()
 
@@ -242,7 +266,7 @@ def _quiet_if_it_fails() -> Iterator[None]:
 
 
 def _open(directory: Path, **options: Any) -> ocp.CheckpointManager:
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs every step that it takes
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every step; its errors are raised as well
     return ocp.CheckpointManager(
         directory,
         options=ocp.CheckpointManagerOptions(
@@ -324,8 +348,22 @@ def _differences(expected: dict[str, str], stored: dict[str, str]) -> dict[str, 
 
 
 def _warn_damaged(update: int, error: Exception) -> None:
-    reason = str(error).strip().splitlines()
     warnings.warn(
-        f"the checkpoint of update {update} is damaged and is not used ({reason[0][:200] if reason else repr(error)})",
+        f"the checkpoint of update {update} is damaged and is not used ({_reason(error)})",
         stacklevel=3,
     )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else repr(error)
+
+
+def _size(count: int) -> str:
+    """A number of bytes, in a unit that shows how much it is."""
+    unit = next((unit for unit in ("GiB", "MiB", "KiB") if count >= _UNITS[unit]), "bytes")
+    return f"{count / _UNITS[unit]:,.0f} {unit}"
+
+
+_UNITS = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "bytes": 1}

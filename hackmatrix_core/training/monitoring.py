@@ -148,33 +148,78 @@ class MetricsFile:
 
     Args:
         path: of the file. Its lines for updates after `last_update` (of a run that was killed after its last
-            checkpoint) are dropped.
+            checkpoint) are dropped. Lines that hold no metrics are set aside, in a file beside it, and told.
         last_update: the update that the run continues from.
     """
 
     def __init__(self, path: str | os.PathLike, last_update: int = 0) -> None:
         self.path = Path(path)
-        records = read_metrics(path)
-        self.history = [r for r in records if r["update"] <= last_update]  # type: ignore[operator]  # each has one
-        kept = self.path.with_suffix(".tmp")
-        kept.write_text("".join(map(_json_line, self.history)))
-        kept.replace(self.path)
+        records, strange = _parsed(_content(self.path))
+        self.history = [record for record in records if record["update"] <= last_update]  # type: ignore[operator]
+        self._written = 0  # lines in the file; 0 for one that is to be written whole
+        if strange and last_update:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
+            with contextlib.suppress(OSError):
+                shutil.copyfile(self.path, aside)
+            warnings.warn(
+                f"{self.path} has {strange} line{'s' * (strange > 1)} without metrics. They are left out, and the file "
+                f"as it was is kept as {aside.name}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def append(self, record: Record) -> None:
-        """Add the metrics of one update."""
+        """Add the metrics of one update; they are kept here also if the file cannot be written, an OSError."""
         self.history.append(record)
-        with self.path.open("a") as file:
-            file.write(_json_line(record))
+        self.write()
+
+    def write(self) -> None:
+        """Bring the file up to date."""
+        missing = "".join(map(_json_line, self.history[self._written :]))
+        if self._written and self.path.exists():
+            with self.path.open("a") as file:
+                file.write(missing)
+        else:
+            kept = self.path.with_suffix(".tmp")
+            kept.write_text("".join(map(_json_line, self.history)))
+            kept.replace(self.path)
+        self._written = len(self.history)
 
 
 def read_metrics(path: str | os.PathLike) -> list[Record]:
-    """The records of a metrics file, oldest first; an unfinished last line is skipped, a missing file has none."""
-    records = []
-    if Path(path).exists():
-        for line in Path(path).read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                records.append(json.loads(line))
-    return records
+    """The records of a metrics file, oldest first; lines that hold none are skipped, a missing file has none."""
+    return _parsed(_content(Path(path)))[0]
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:  # missing, a folder, unreadable: writing it will tell
+        return ""
+
+
+def _parsed(content: str) -> tuple[list[Record], int]:
+    """The records of a file, and how many of its lines hold none; a last line without an end is still being written."""
+    records, strange = [], 0
+    for line in content.splitlines(keepends=True):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if _is_record(record):
+            records.append(record)
+        elif line.endswith("\n"):
+            strange += 1
+    return records, strange
+
+
+def _is_record(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and type(value.get("update")) is int
+        and type(value.get("steps")) is int
+        and all(number is None or type(number) in (int, float) for number in value.values())
+    )
 
 
 def make_record(metrics: Mapping[str, Any], **more: float) -> Record:

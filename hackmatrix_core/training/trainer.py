@@ -1,11 +1,11 @@
 """Training from start to end: as one pure function, and as a run that shows its progress, stops, saves and resumes."""
 
 import contextlib
-import json
 import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,8 @@ import jax
 from jax import lax
 
 from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
-from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints, taken_over
+from hackmatrix_core.training import lock
+from hackmatrix_core.training.checkpointing import CheckpointError, taken_over
 from hackmatrix_core.training.config import TrainConfig, return_free_memory
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.expert_iteration import update_step
@@ -23,15 +24,14 @@ from hackmatrix_core.training.metrics import Metrics
 from hackmatrix_core.training.monitoring import (
     Callback,
     EntropyWatch,
-    MetricsFile,
     Phase,
     Progress,
     Record,
     default_display,
     make_record,
-    save_curves,
 )
 from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, make_agent
+from hackmatrix_core.training.storage import Storage
 
 
 def training_environment() -> HackMatrixGymnax:
@@ -69,14 +69,17 @@ class TrainResult(NamedTuple):
     """The metrics of all updates, including those before a resume."""
     stopped_by: str | None
     """None if the run is complete; else `request`, `time`, or the name of the signal."""
+    saved_in: Path
+    """The directory that holds it: that of the run, or a local copy where it could not be written to."""
 
 
 class Trainer:
     """A training run in a directory, on all available devices.
 
     `run()` compiles one update, repeats it, and after each one writes metrics and calls the callbacks. It saves every
-    `save_every` seconds and at the end. Ctrl-C, SIGTERM, `stop()` or the time limit end the run after the update in
-    progress; it then saves and returns what it has. In the directory:
+    `save_every` seconds and at the end. Ctrl-C, SIGTERM, a closed terminal, `stop()` or the time limit end the run
+    after the update in progress; it then saves and returns what it has. A callback that fails, a picture or a log that
+    cannot be written, or a folder that disappears does not end it: this is told once, as a warning. In the directory:
 
     | file | content |
     |---|---|
@@ -122,9 +125,8 @@ class Trainer:
         self._save_every = save_every
         self._start_from = start_from
         self._stopped_by: str | None = None
-        self._checkpoints = Checkpoints(self.run_dir / "checkpoints") if self._group.is_first else None
-        if self._checkpoints and self._checkpoints.updates and not resume:
-            raise CheckpointError(f"{self.run_dir} already holds a run. Resume it, or choose another run directory")
+        self._is_saving = False
+        self._storage = Storage(self.run_dir, resume) if self._group.is_first else None
 
     def stop(self, reason: str = "request") -> None:
         """Ask the run to end after the update in progress; may be called from any thread."""
@@ -133,7 +135,7 @@ class Trainer:
     def run(self) -> TrainResult:
         """Train until the config's steps are done, or until stopped."""
         self._stopped_by = None
-        with self._signals_stop():
+        with lock.locked(self.run_dir) if self._storage else contextlib.nullcontext(), self._signals_stop():
             return self._run()
 
     def _run(self) -> TrainResult:
@@ -144,8 +146,8 @@ class Trainer:
         if runner is None and self._start_from is not None:
             taken_over(template.params, self._start_from)  # what does not fit shows before minutes of compiling
         update = 0 if runner is None else int(runner.update)
-        metrics_file = self._metrics_file(update)
-        history = metrics_file.history if metrics_file else []
+        self._check_length(update)
+        history = self._storage.begin(self.config, update) if self._storage else []
 
         self._tell("compiling", update, 0.0, float("nan"), history)
         compiled = self._group.update(template).compile()
@@ -153,33 +155,38 @@ class Trainer:
         runner = self._started(init(), template) if runner is None else runner
         now = saved = training_since = time.monotonic()
         first = update
-        self._tell("training", update, now - started, float("nan"), history)
 
-        while update < self.config.num_updates and not self._stops():
-            before = time.monotonic()
-            runner, metrics = compiled(runner)
-            metrics = jax.device_get(metrics)
-            now = time.monotonic()
-            update += 1
-            steps = update * self.config.batch_size
-            speed = self.config.batch_size / (now - before)
-            if metrics_file:
-                metrics_file.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
+        try:
+            self._tell("training", update, now - started, float("nan"), history)
+            while update < self.config.num_updates and not self._stops():
+                before = time.monotonic()
+                runner, metrics = compiled(runner)
+                metrics = jax.device_get(metrics)
+                now = time.monotonic()
+                update += 1
+                steps = update * self.config.batch_size
+                speed = self.config.batch_size / (now - before)
+                if self._storage:
+                    self._storage.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
 
-            spent = now - training_since
-            left = spent / (update - first) * (self.config.num_updates - update)
-            self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
-            if spent >= self._limit:
-                self.stop("time")
-            if self._group.agree(now - saved >= self._save_every):
+                spent = now - training_since
+                left = spent / (update - first) * (self.config.num_updates - update)
+                self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
+                if spent >= self._limit:
+                    self.stop("time")
+                if self._group.agree(now - saved >= self._save_every):
+                    self._save(runner, history)
+                    saved = time.monotonic()
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ends the run is worth more than what keeps it from being saved
                 self._save(runner, history)
-                saved = time.monotonic()
+            raise
 
-        self._save(runner, history)
+        self._save(runner, history, is_last=True)
         if update == self.config.num_updates:
             self._stopped_by = None
         self._tell("done", update, time.monotonic() - training_since, 0.0, history)
-        return TrainResult(runner, history, self._stopped_by)
+        return TrainResult(runner, history, self._stopped_by, self._storage.place if self._storage else self.run_dir)
 
     def _stops(self) -> bool:
         """Whether any process was asked to stop."""
@@ -191,9 +198,9 @@ class Trainer:
     def _restored(self, template: RunnerState) -> RunnerState | None:
         """The runner of the newest checkpoint, None if there is none."""
         runner = None
-        if self._checkpoints:
-            self._checkpoints.check_space(template)
-            runner = self._checkpoints.restore_newest(template, self.config)
+        if self._storage:
+            self._storage.checkpoints.check_space(template)
+            runner = self._storage.checkpoints.restore_newest(template, self.config)
         return self._group.place(runner, template) if self._group.agree(runner is not None) else None
 
     def _started(self, runner: RunnerState, template: RunnerState) -> RunnerState:
@@ -203,37 +210,64 @@ class Trainer:
         whole = self._group.gather(runner)
         return self._group.place(whole._replace(params=taken_over(whole.params, self._start_from)), template)
 
-    def _metrics_file(self, update: int) -> MetricsFile | None:
-        if not self._group.is_first:
-            return None
-        (self.run_dir / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
-        return MetricsFile(self.run_dir / "metrics.jsonl", update)
+    def _check_length(self, update: int) -> None:
+        if update > self.config.num_updates:
+            steps, asked = update * self.config.batch_size, self.config.total_timesteps
+            raise CheckpointError(
+                f"the run in {self.run_dir} has done {steps:,} steps, more than total_timesteps = {asked:,}. Set "
+                "total_timesteps to what the run was begun with, or to more"
+            )
 
-    def _save(self, runner: RunnerState, history: Sequence[Record]) -> None:
+    def _save(self, runner: RunnerState, history: Sequence[Record], *, is_last: bool = False) -> None:
+        """Save the run. What keeps a checkpoint from being written ends a run only where none can follow."""
         whole = self._group.gather(runner)
-        if self._checkpoints:
-            self._checkpoints.save(whole, self.config, history[-1] if history else {})
-            save_curves(history, self.run_dir / "curves.png")
+        if self._storage is None:
+            return
+        self._is_saving = True
+        try:
+            self._storage.save(whole, self.config, history)
+        except CheckpointError as error:
+            if is_last:
+                raise
+            warnings.warn(f"{error}. Training goes on", RuntimeWarning, stacklevel=2)
+        finally:
+            self._is_saving = False
 
     def _tell(self, phase: Phase, update: int, seconds: float, left: float, history: Sequence[Record]) -> None:
         config = self.config
         progress = Progress(phase, update, config.num_updates, config.batch_size, seconds, left, history, self.stop)
-        for callback in self._callbacks:
-            callback(progress)
+        for callback in list(self._callbacks):
+            try:
+                callback(progress)
+            except Exception as error:
+                if phase == "compiling":  # nothing is lost, and who asked for it wants to know
+                    raise
+                self._callbacks.remove(callback)
+                name = getattr(callback, "__name__", type(callback).__name__)
+                warnings.warn(
+                    f"{name} failed ({error!r}) and is not called again. Training goes on", RuntimeWarning, stacklevel=2
+                )
 
     @contextlib.contextmanager
     def _signals_stop(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask for a stop; a second SIGINT interrupts at once. Only the main thread gets signals."""
+        """SIGINT, SIGTERM and SIGHUP ask for a stop. A second SIGINT interrupts at once, unless the run is being saved.
+
+        Only the main thread gets signals.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def request(number: int, frame: FrameType | None) -> None:
-            if self._stopped_by == "SIGINT" and number == signal.SIGINT:
+            if self._stopped_by == "SIGINT" and number == signal.SIGINT and not self._is_saving:
                 raise KeyboardInterrupt
             self.stop(signal.Signals(number).name)
 
-        earlier = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # A closed terminal; nohup has it ignored.
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        earlier = {number: signal.signal(number, request) for number in numbers}
         try:
             yield
         finally:

@@ -74,6 +74,29 @@ def test_the_last_three_and_the_best_are_kept(checkpoints, runner):
     for update, mean_return in enumerate([1.0, 9.0, 3.0, float("nan"), None, 4.0]):
         checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": mean_return})
     assert checkpoints.updates == [1, 3, 4, 5]
+    for update in range(6, 12):
+        checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": None})
+    assert checkpoints.updates == [1, 9, 10, 11]
+
+
+def test_a_policy_is_not_loaded_with_a_flipped_bit(checkpoints, runner):
+    save(checkpoints, runner, 1)
+    folder = checkpoints.directory / "1" / "policy"
+    whole = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.stat().st_size}
+    expected = load_params(checkpoints.directory)[0]
+    places, refused = np.random.default_rng(0), 0
+    for path, content in whole.items():
+        for place in places.integers(0, len(content), 3):
+            harmed = bytearray(content)
+            harmed[place] ^= 1 << int(places.integers(8))
+            path.write_bytes(harmed)
+            try:
+                assert_same(load_params(checkpoints.directory)[0], expected)  # what is read is whole, or not read
+            except CheckpointError as error:
+                assert "cannot be read" in str(error)  # noqa: PT017
+                refused += 1
+        path.write_bytes(content)
+    assert refused > 0
 
 
 @pytest.mark.parametrize("item", ["policy", "training", "about"])
@@ -117,7 +140,7 @@ def test_a_file_in_the_way_is_reported(tmp_path):
 
 def test_a_full_disk_is_reported_before_training(checkpoints, runner):
     huge = runner._replace(obs=jax.ShapeDtypeStruct((2**50,), jnp.uint8))
-    with pytest.raises(CheckpointError, match=r"MiB free, two checkpoints need 2147483648 MiB"):
+    with pytest.raises(CheckpointError, match=r"free, two checkpoints need 2,097,152 GiB"):
         checkpoints.check_space(huge)
     checkpoints.check_space(runner)
 

@@ -1,0 +1,110 @@
+"""Where a run is kept: its directory, or a copy on the local disk for as long as that cannot be written to.
+
+What is kept there never ends a run. A file that cannot be written is told once, and written when that is possible
+again.
+"""
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hackmatrix_core.training import lock
+from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.monitoring import MetricsFile, Record, save_curves
+from hackmatrix_core.training.runner import RunnerState
+
+
+class Storage:
+    """The files of a run.
+
+    Args:
+        run_dir: of the run; created if it does not exist.
+        resume: whether there may be a run already.
+
+    Attributes:
+        place: the directory that holds the newest checkpoint: `run_dir`, or the local copy.
+
+    Raises:
+        CheckpointError: the directory cannot be made or written to, is in use, or holds a run that is not resumed.
+    """
+
+    def __init__(self, run_dir: Path, resume: bool) -> None:
+        lock.check_free(run_dir)
+        self.run_dir = self.place = run_dir
+        self.checkpoints = Checkpoints(run_dir / "checkpoints")
+        self._told: set[str] = set()
+        if self.checkpoints.updates and not resume:
+            raise CheckpointError(f"{run_dir} already holds a run. Resume it, or choose another run directory")
+
+    def begin(self, config: TrainConfig, update: int) -> list[Record]:
+        """Write the config, and give the metrics of the updates so far."""
+        self._attempt("config.json", lambda: _write_config(self.run_dir, config))
+        self._metrics = MetricsFile(self.run_dir / "metrics.jsonl", update)
+        self._attempt("metrics.jsonl", self._metrics.write)
+        return self._metrics.history
+
+    def append(self, record: Record) -> None:
+        """Add the metrics of one update."""
+        self._attempt("metrics.jsonl", lambda: self._metrics.append(record))
+
+    def save(self, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
+        """Write a checkpoint and the curves; where the run's directory does not take them, on the local disk.
+
+        Raises:
+            CheckpointError: neither of them can be written to.
+        """
+        metrics: Mapping[str, Any] = history[-1] if history else {}
+        try:
+            if not self.run_dir.is_dir():  # making it could hide the folder that is mounted there, and comes back
+                raise CheckpointError(f"{self.run_dir} is gone")
+            if self.place != self.run_dir:
+                self.checkpoints = Checkpoints(self.run_dir / "checkpoints")
+            self.checkpoints.save(runner, config, metrics)
+        except CheckpointError as error:
+            self._save_copy(error, runner, config, history)
+            return
+        if self.place != self.run_dir:
+            self._warn(f"{self.run_dir} can be written to again: the run is saved there, as before")
+            self.place = self.run_dir
+            self._told.clear()
+            self._attempt("config.json", lambda: _write_config(self.run_dir, config))
+        self._attempt("curves.png", lambda: save_curves(history, self.run_dir / "curves.png"))
+
+    def _save_copy(self, why: Exception, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
+        if self.place == self.run_dir:
+            self.place = Path(tempfile.mkdtemp(prefix="hackmatrix-")) / self.run_dir.name
+            self._warn(f"{why}. Training goes on, and the run is saved in {self.place} until that is possible again")
+        copy = Checkpoints(self.place / "checkpoints")
+        copy.save(runner, config, history[-1] if history else {})
+        copy.close()
+        _write_config(self.place, config)
+        metrics = MetricsFile(self.place / "metrics.jsonl")
+        metrics.history = list(history)
+        metrics.write()
+
+    def _attempt(self, name: str, write: Callable[[], None]) -> None:
+        """Write a file, or say once that this is not possible."""
+        try:
+            write()
+        except Exception as error:  # of the system, or of what draws the picture
+            if name not in self._told:
+                self._told.add(name)
+                self._warn(f"{self.run_dir / name} cannot be written ({error}). Training goes on without it")
+        else:
+            self._told.discard(name)
+
+    @staticmethod
+    def _warn(text: str) -> None:
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def _write_config(directory: Path, config: TrainConfig) -> None:
+    text = json.dumps(config.to_dict(), indent=2) + "\n"
+    temporary = directory / "config.tmp"
+    temporary.write_text(text)
+    os.replace(temporary, directory / "config.json")

@@ -1,0 +1,195 @@
+"""A run outlives what can happen to its directory, its display and its terminal."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from hackmatrix_core.training import lock
+from hackmatrix_core.training.checkpointing import CheckpointError, load_params
+from hackmatrix_core.training.monitoring import read_metrics
+from tests.training.test_trainer import config_of, trainer
+
+UPDATES = 4
+
+
+def holder(**changes):
+    return lock._me() | {"seen": time.time()} | changes
+
+
+@pytest.mark.quick
+def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
+    with lock.locked(tmp_path), pytest.raises(CheckpointError, match=rf"in use: process {os.getpid()} on \S+ trains"):
+        lock.check_free(tmp_path)
+    lock.check_free(tmp_path)
+    assert not (tmp_path / lock._NAME).exists()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("found", "is_free"),
+    [
+        (holder(), False),
+        (holder(process=2**22 + 1), True),  # killed
+        (holder(begun="1"), True),  # its number is another process's by now
+        (holder(host="elsewhere"), False),
+        (holder(host="elsewhere", seen=time.time() - 3600), True),
+        (holder(boot="before", process=1), False),
+        ("not JSON", True),
+        ([1], True),
+        ({"host": "elsewhere"}, True),
+    ],
+)
+def test_a_lock_that_nobody_holds_is_recognised(tmp_path, found, is_free):
+    (tmp_path / lock._NAME).write_text(found if isinstance(found, str) else json.dumps(found))
+    if is_free:
+        with lock.locked(tmp_path):
+            pass
+        return
+    with pytest.raises(CheckpointError, match="Stop it first, or choose another run directory"), lock.locked(tmp_path):
+        pass
+
+
+def test_a_second_run_is_refused_while_the_first_goes_on(tmp_path):
+    refused = []
+
+    def come_too(progress):
+        if progress.update == 1:
+            for resume in (False, True):
+                with pytest.raises(CheckpointError, match="is in use"):
+                    trainer(config_of(UPDATES), tmp_path, resume=resume)
+                refused.append(resume)
+
+    trainer(config_of(UPDATES), tmp_path, [come_too]).run()
+    assert refused == [False, True]
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == UPDATES
+
+
+@pytest.mark.parametrize("name", ["curves.png", "metrics.jsonl", "config.json"])
+def test_a_side_file_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.warns(RuntimeWarning, match=f"{name} cannot be written .* Training goes on without it") as told:
+        result = trainer(config_of(UPDATES), tmp_path, save_every=0.0).run()
+    assert len(told) == 1
+    assert len(result.history) == UPDATES
+    assert load_params(tmp_path)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "line", [b"5\n", b'{"steps": 5}\n', b"\xff\xfe\x80\n", b'{"update": "x", "steps": []}\n', b"[" * 9999 + b"\n"]
+)
+def test_lines_without_metrics_are_set_aside(tmp_path, line):
+    from hackmatrix_core.training.monitoring import MetricsFile
+
+    path, good = tmp_path / "metrics.jsonl", {"update": 1, "steps": 16}
+    path.write_bytes(json.dumps(good).encode() + b"\n" + line)
+    assert read_metrics(path) == [good]
+    with pytest.warns(RuntimeWarning, match=r"has 1 line without metrics.* kept as metrics\.jsonl\.damaged"):
+        file = MetricsFile(path, last_update=1)
+    assert line in (tmp_path / "metrics.jsonl.damaged").read_bytes()
+    file.append(good | {"update": 2})
+    assert read_metrics(path) == [good, good | {"update": 2}]
+
+
+def test_a_callback_that_fails_is_told_and_left_out(tmp_path):
+    calls = []
+
+    def closed_output(progress):
+        calls.append(progress.phase)
+        if progress.update == 1:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.warns(RuntimeWarning, match="closed_output failed .*Broken pipe.* not called again") as told:
+        result = trainer(config_of(UPDATES), tmp_path, [closed_output]).run()
+    assert (len(told), calls) == (1, ["compiling", "training", "training"])
+    assert int(result.runner.update) == UPDATES
+
+
+def test_what_does_end_a_run_is_preceded_by_a_save(tmp_path):
+    def interrupt(progress):
+        if progress.update == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(config_of(UPDATES), tmp_path, [interrupt]).run()
+    told = []
+    trainer(config_of(UPDATES), tmp_path, [told.append], resume=True).run()
+    assert told[0].update == 2
+
+
+def test_a_closed_terminal_and_a_second_interrupt_while_saving_lose_nothing(tmp_path, monkeypatch):
+    first = trainer(config_of(1000), tmp_path)
+    save, storage = first._storage.save, first._storage
+
+    def interrupted_save(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        save(*arguments)
+
+    monkeypatch.setattr(storage, "save", interrupted_save)
+    first._callbacks.insert(0, lambda progress: progress.update == 1 and os.kill(os.getpid(), signal.SIGHUP))
+    result = first.run()
+    assert result.stopped_by == "SIGHUP"
+    assert storage.checkpoints.updates == [int(result.runner.update)]
+
+
+def test_a_directory_that_disappears_is_replaced_by_a_local_copy_until_it_is_back(tmp_path, monkeypatch):
+    """As a mounted Drive does: first nothing is there, then a file in its place, then the folder again."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run_dir, away, copies = tmp_path / "drive" / "run", tmp_path / "away", []
+
+    def harm(progress):
+        if progress.update == 1:
+            shutil.move(run_dir.parent, away)
+        if progress.update == 2:
+            run_dir.parent.touch()
+        if progress.update == 3:
+            copies.extend(tmp_path.glob("hackmatrix-*/run"))
+            run_dir.parent.unlink()
+            shutil.move(away, run_dir.parent)
+
+    with pytest.warns(RuntimeWarning) as told:
+        result = trainer(config_of(UPDATES), run_dir, [harm], save_every=0.0).run()
+    sentences = [str(warning.message) for warning in told]
+    assert sum("Training goes on, and the run is saved in" in sentence for sentence in sentences) == 1
+    assert sum("can be written to again" in sentence for sentence in sentences) == 1
+    assert len(sentences) == 3  # and metrics.jsonl, once
+    assert result.saved_in == run_dir
+    assert len(read_metrics(run_dir / "metrics.jsonl")) == UPDATES
+    assert sorted(int(folder.name) for folder in (run_dir / "checkpoints").iterdir())[-1] == UPDATES
+    (copy,) = copies
+    assert load_params(copy)
+    assert len(read_metrics(copy / "metrics.jsonl")) == 2
+
+
+def test_a_run_says_where_it_is_if_its_directory_stays_away(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run_dir = tmp_path / "drive" / "run"
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def harm(progress):
+        if progress.phase == "training" and progress.update == 1:
+            monkeypatch.setattr(first._storage.checkpoints._manager, "save", full)
+
+    first = trainer(config_of(2), run_dir, [harm])
+    with pytest.warns(RuntimeWarning, match="No space left on device.*Training goes on, and the run is saved in"):
+        result = first.run()
+    assert result.saved_in.name == "run"
+    assert result.saved_in != run_dir
+    assert trainer(config_of(2), result.saved_in, resume=True).run().history == result.history
+
+
+def test_fewer_steps_than_done_are_refused_before_anything_is_written(tmp_path):
+    trainer(config_of(UPDATES), tmp_path).run()
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(
+        CheckpointError, match=r"has done 64 steps, more than total_timesteps = 32\. Set total_timesteps"
+    ):
+        trainer(config_of(2), tmp_path, resume=True).run()
+    assert (tmp_path / "config.json").read_text() == before
