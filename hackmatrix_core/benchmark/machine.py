@@ -4,6 +4,7 @@ import multiprocessing
 import resource
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -11,8 +12,8 @@ Result = TypeVar("Result")
 
 def in_own_process(function: Callable[..., Result], *arguments: object) -> Result:
     """What the function returns in a fresh process, so that memory and compilation are those of this call alone."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        return executor.submit(function, *arguments).result()
 
 
 def peak_memory() -> int:

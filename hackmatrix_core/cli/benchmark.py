@@ -1,7 +1,13 @@
 """The command `hackmatrix benchmark`."""
 
 import argparse
-from typing import cast
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import jax
 
 from hackmatrix_core.cli.arguments import Commands, at_least_one, purpose
 from hackmatrix_core.errors import UsageError
@@ -14,8 +20,9 @@ def add(commands: Commands) -> None:
     command.set_defaults(command=run)
     command.add_argument(
         "what",
-        choices=["env", "train", "search"],
-        help="env: random valid actions; train: updates of PPO; search: moves of the pretrained agent with a search",
+        choices=["env", "train", "search", "compile"],
+        help="env: random valid actions; train: updates of PPO; search: moves of the pretrained agent with a search; "
+        "compile: what programs are like on devices that are not here",
     )
     command.add_argument(
         "--num-envs",
@@ -30,14 +37,37 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--repeats", type=at_least_one, default=5, metavar="N", help="timed runs; the median counts (default: 5)"
     )
+    command.add_argument(
+        "--for",
+        dest="targets",
+        nargs="+",
+        choices=["cpu", "t4", "l4", "a100", "h100", "v5e", "v5e-4"],
+        default=["t4", "v5e"],
+        metavar="DEVICE",
+        help="devices to compile for: cpu, t4, l4, a100, h100, v5e, v5e-4 (default: t4 v5e)",
+    )
+    command.add_argument("--json", metavar="FILE", help="also write what was measured to this file")
 
 
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix benchmark`: how fast this machine steps the environment, trains or searches."""
-    return {"env": _benchmark_env, "train": _benchmark_train, "search": _benchmark_search}[options.what](options)
+    """`hackmatrix benchmark`: how fast this machine steps the environment, trains, searches or compiles."""
+    benchmarks = {
+        "env": _benchmark_env,
+        "train": _benchmark_train,
+        "search": _benchmark_search,
+        "compile": _benchmark_compile,
+    }
+    rows = benchmarks[options.what](options)
+    if options.json:
+        text = json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"
+        try:
+            Path(options.json).write_text(text)
+        except OSError as error:
+            raise UsageError(f"{options.json} cannot be written: {error.strerror}") from error
+    return 0
 
 
-def _benchmark_env(options: argparse.Namespace) -> int:
+def _benchmark_env(options: argparse.Namespace) -> Sequence[Any]:
     from hackmatrix_core.benchmark import env
 
     rows = []
@@ -45,10 +75,10 @@ def _benchmark_env(options: argparse.Namespace) -> int:
         rows.append(row)
         print(f"{row.num_envs:,} environments: {row.steps_per_second:,.0f} steps/s", flush=True)
     print(f"\n{rows[0].num_devices} × {rows[0].platform}, medians of {options.repeats}\n{env.table(rows)}")
-    return 0
+    return rows
 
 
-def _benchmark_train(options: argparse.Namespace) -> int:
+def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
     from hackmatrix_core.benchmark import training
 
     try:
@@ -56,6 +86,7 @@ def _benchmark_train(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(error) from error
     print(f"{config.num_envs} environments × {config.num_steps} steps, preset plan, medians of {options.repeats}")
+    rows: list[Any] = []
     for one_device in (False, True):
         row = training.measure(config, options.repeats, one_device=one_device)
         print(
@@ -64,19 +95,21 @@ def _benchmark_train(options: argparse.Namespace) -> int:
             f"{row.compiling:.1f} s, peak memory {row.peak_memory / 2**20:,.0f} MiB",
             flush=True,
         )
+        rows.append(row)
         if row.num_devices == 1:
             break
     lowering, compiling = training.measure_second_start(config)
     print(f"with the compilation cache: lowering {lowering:.1f} s, compiling {compiling:.1f} s", flush=True)
     for size in training.measure_memory(config, options.num_envs or training.MEMORY_SIZES):
+        rows.append(size)
         state, temporary = (amount / 2**20 for amount in (size.state, size.temporary))
         print(
             f"device memory of {size.num_envs:,}: {state:,.0f} MiB kept, {temporary:,.0f} MiB in an update", flush=True
         )
-    return 0
+    return rows
 
 
-def _benchmark_search(options: argparse.Namespace) -> int:
+def _benchmark_search(options: argparse.Namespace) -> Sequence[Any]:
     from hackmatrix_core.agent.policy import NetworkPolicy
     from hackmatrix_core.benchmark import search
     from hackmatrix_core.training.loading import load_policy
@@ -86,4 +119,15 @@ def _benchmark_search(options: argparse.Namespace) -> int:
         rows.append(row)
         print(f"{row.num_games:,} games: {1000 * row.move:,.0f} ms a move", flush=True)
     print(f"\none {rows[0].platform} device, medians of {options.repeats}\n{search.table(rows)}")
-    return 0
+    return rows
+
+
+def _benchmark_compile(options: argparse.Namespace) -> Sequence[Any]:
+    from hackmatrix_core.benchmark import ahead
+
+    rows = []
+    for row in ahead.compile_ahead(options.targets):
+        rows.append(row)
+        print(f"{row.program} for {row.target}: compiled in {row.compiling:.0f} s", flush=True)
+    print(f"\nJAX {jax.__version__}\n{ahead.table(rows)}")
+    return rows

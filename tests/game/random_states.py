@@ -174,6 +174,8 @@ def _displace_exit(state: State, rng: Random) -> None:
     """The exit cell, or another cell as the exit position: only undo lets the two differ (R1.8)."""
     cell = rng.choice(_some(state["cells"], 4, rng))
     if rng.random() < 0.5 and not {"block", "data_siphon"} & set(cell):
+        for row, col in CELLS:
+            state["cells"][row][col].pop("exit", None)
         cell["exit"] = True
     else:
         state["exit"] = list(rng.choice(CELLS))
