@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hackmatrix_core.agent.network import ActorCritic, masked_categorical
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
+    from hackmatrix_core.environment.vector_env import HackMatrixVectorEnv
     from hackmatrix_core.evaluation import evaluate
     from hackmatrix_core.playing.notebook import play
     from hackmatrix_core.training.config import TrainConfig, auto_tune_for_device, get_device_config
@@ -44,6 +45,7 @@ _ON_DEMAND = {
     "ActorCritic": "agent.network",
     "Episode": "viewing.recording",
     "HackMatrixGymnasium": "environment.gymnasium_env",
+    "HackMatrixVectorEnv": "environment.vector_env",
     "Replay": "viewing.replay",
     "SearchPolicy": "agent.search",
     "TrainConfig": "training.config",
@@ -77,6 +79,7 @@ __all__ = [
     "HackMatrixGymnasium",
     "HackMatrixGymnax",
     "HackMatrixGymnaxV1",
+    "HackMatrixVectorEnv",
     "Outcome",
     "Replay",
     "SearchPolicy",

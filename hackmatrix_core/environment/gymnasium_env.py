@@ -2,12 +2,15 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hackmatrix_core.environment import registration
+from hackmatrix_core.environment.forks import check_process
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS, draw
@@ -37,6 +40,24 @@ def _look(state: EnvState) -> tuple[jax.Array, jax.Array]:
     return _ENV.get_obs(state), _ENV.get_action_mask(state)
 
 
+def checked_render_mode(render_mode: str | None, modes: Sequence[str]) -> str | None:
+    """The mode as given, if it is one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if render_mode is not None and render_mode not in modes:
+        raise ValueError(f"render_mode is {render_mode!r}, expected None or one of {', '.join(modes)}")
+    return render_mode
+
+
+def as_spaces() -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Discrete]:
+    """The spaces of observations and actions of one game."""
+    space = _ENV.observation_space()
+    box = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
+    return box, gymnasium.spaces.Discrete(NUM_ACTIONS)
+
+
 class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
     """HackMatrix in the API of Gymnasium; compiled once per process, for all instances.
 
@@ -46,7 +67,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
     Termination: the game is won, the player is dead, or the action was invalid. Truncation: after `max_steps` actions.
     Rendering: "ansi", coloured text; "rgb_array", uint8 (height, width, 3).
 
-        env = HackMatrixGymnasium()  # or gymnasium.make("hackmatrix_core.environment.gymnasium_env:HackMatrix-v0")
+        env = HackMatrixGymnasium()  # or gymnasium.make("HackMatrix-v0")
         obs, info = env.reset(seed=0)
         obs, reward, terminated, truncated, info = env.step(int(np.argmax(env.action_masks())))
 
@@ -68,13 +89,8 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         reward_weights: np.ndarray | None = None,
         undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
-        modes = self.metadata["render_modes"]
-        if render_mode is not None and render_mode not in modes:
-            raise ValueError(f"render_mode is {render_mode!r}, expected None or one of {', '.join(modes)}")
-        self.render_mode = render_mode
-        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
-        space = _ENV.observation_space()
-        self.observation_space = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
+        self.render_mode = checked_render_mode(render_mode, self.metadata["render_modes"])
+        self.observation_space, self.action_space = as_spaces()
         self._params = EnvParams(np.int32(max_steps))
         self._undo_depth = history.checked_depth(undo_depth)
         if reward_weights is not None:
@@ -97,6 +113,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         Raises:
             ValueError: an unknown option, or a scenario that does not follow R12; the message names the place.
         """
+        check_process()
         super().reset(seed=seed)
         options = options or {}
         if unknown := sorted(set(options) - {"scenario"}):
@@ -129,6 +146,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
             gymnasium.error.ResetNeeded: the episode has not begun, or is over.
             TypeError: the action is not an integer.
         """
+        check_process()
         if self._state is None or self._over:
             raise gymnasium.error.ResetNeeded("step needs a running episode: call reset first")
         try:
@@ -146,7 +164,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         """Which actions are valid (R4.1): bool (28,), under the name that sb3-contrib asks for."""
         if self._state is None:
             raise gymnasium.error.ResetNeeded("action_masks needs an episode: call reset first")
-        return self._mask
+        return self._mask.copy()
 
     def render(self) -> str | np.ndarray | None:
         """The board as text ("ansi") or as a picture, uint8 (height, width, 3) ("rgb_array")."""
@@ -163,5 +181,4 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         return np.array(observation)
 
 
-# Gymnasium's type asks for a function that takes any keyword.
-gymnasium.register("HackMatrix-v0", entry_point=HackMatrixGymnasium)  # type: ignore[arg-type]
+registration.register()  # where the package is not installed, gymnasium has not done so by itself
