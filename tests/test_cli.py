@@ -1,14 +1,16 @@
 """The command line: what it does, what it says, and its exit codes."""
 
+import argparse
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from hackmatrix_core.cli import main
+from hackmatrix_core.cli import main, make_parser
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.monitoring import read_metrics
 
@@ -89,11 +91,18 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave out --resume"),
         (["train", "--run-dir", "DIR/file/run"], 1, "cannot be written to"),
         (["evaluate", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
-        (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 0"),
+        (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 1"),
         (["evaluate", "DIR", "--seed", "4294967296"], 2, "4294967296 is above 4294967295"),
         (["watch", "greedy", "--seed", "-1"], 2, "-1 is below 0"),
         (["watch", "greedy", "--out", "DIR/file/game.html"], 2, "--out DIR/file/game.html cannot be written"),
         (["watch", "greedy", "--simulations", "4"], 2, "'greedy', expected one with a network"),
+        (["train", "--total-timesteps", "9" * 400], 2, "99999999999999999999… is too long for a number"),
+        (["train", "--num-envs", "100000000000000"], 2, "Set it to 3200000000000000 or more"),
+        (["train", *TINY, "--num-envs", str(10**8), "--total-timesteps", str(10**18)], 2, "needs about"),
+        (["train", "--process-id", "0"], 2, "--process-id is for several processes: add --distributed"),
+        (["evaluate", "DIR/file"], 1, "DIR/file is a file. Give the directory of a training run"),
+        (["evaluate", "DIR", "--games", "0"], 2, "0 is below 1"),
+        (["evaluate", "greedy"], 2, "greedy is a baseline, which every run is compared with. For a directory"),
         (["watch", "DIR/nothing"], 1, "DIR/nothing does not exist"),
     ],
 )
@@ -178,3 +187,80 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert f"stopped and saved. Continue with: hackmatrix train --resume --run-dir {tmp_path}" in out
     saved = max(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir())
     assert saved == len(read_metrics(tmp_path / "metrics.jsonl"))
+
+
+def test_no_command_line_ends_in_a_traceback(capsys):
+    """2,000 random ones, parsed; what they would do is tried above."""
+    rng, parser = random.Random(0), make_parser()
+    actions = [a for command in ("train", "evaluate", "watch", "play", "benchmark") for a in _options(parser, command)]
+    words = [
+        "",
+        "-",
+        "--",
+        "-1",
+        "0",
+        "1e400",
+        "nan",
+        "inf",
+        "9" * 5000,
+        "\0",
+        "é…",
+        "x" * 300,
+        "/etc/passwd",
+        "pretrained",
+    ]
+    words += ["train", "evaluate", "watch", "play", "benchmark", "doctor", "env", "auto", *actions]
+    ends = set()
+    for _ in range(2000):
+        line = rng.choices(words, k=rng.randint(0, 6))
+        try:
+            parser.parse_args([rng.choice(words[14:20]), *line])
+        except SystemExit as exit_:
+            ends.add(exit_.code)
+    assert ends == {0, 2}
+    capsys.readouterr()
+
+
+def _options(parser, command):
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return [option for action in commands.choices[command]._actions for option in action.option_strings]
+
+
+RUDE = """
+import os, sys
+from hackmatrix_core.cli import main
+assert main(["doctor"]) == 0  # into a pipe that nobody reads
+sys.stdout = open(os.devnull, "w", encoding="ascii")
+assert main(["doctor"]) == 0  # × and … are not ASCII
+reader = open("/dev/full", "w")
+sys.stdout = reader
+assert main(["doctor"]) == 0
+print("done", file=sys.stderr)
+os._exit(0)
+"""
+
+
+def test_output_that_cannot_be_written_ends_no_command():
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run([sys.executable, "-c", RUDE], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300)
+    os.close(writing)
+    assert (run.returncode, run.stderr.split()[-1]) == (0, "done"), run.stderr
+
+
+def test_plain_characters_stand_in_for_those_that_a_terminal_lacks():
+    assert "2 × 3 · a…".encode("ascii", "hackmatrix") == b"2 x 3 | a..."
+
+
+def test_ctrl_c_is_heard_while_xla_compiles():
+    code = "import sys; from hackmatrix_core.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "evaluate", "pretrained", "--games", "77"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "playing 77 games" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (130, "hackmatrix: interrupted")

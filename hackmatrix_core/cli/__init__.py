@@ -1,7 +1,7 @@
 """The command `hackmatrix`: one file a command, and here what they have in common.
 
-Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 130 and 143 stopped by Ctrl-C and SIGTERM (a training run has
-saved by then and can be resumed).
+Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 129, 130 and 143 stopped by a closed terminal, Ctrl-C and
+SIGTERM (a training run has saved by then and can be resumed).
 
 The learning side takes seconds to import, so each command imports what it needs when it runs.
 """
@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Sequence
 
 from hackmatrix_core.cli import benchmark, doctor, evaluate, play, train, watch
+from hackmatrix_core.cli.interrupts import heard
+from hackmatrix_core.cli.output import sturdy_output
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import keep_compiled_programs
 
@@ -19,6 +21,14 @@ from hackmatrix_core.training.config import keep_compiled_programs
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process) and return its exit code."""
     warnings.showwarning = _show_warning
+    try:
+        with sturdy_output(), heard():
+            return _run(arguments)
+    except KeyboardInterrupt:  # before a command has begun
+        return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         keep_compiled_programs()

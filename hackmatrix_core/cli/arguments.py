@@ -29,9 +29,20 @@ def positive(text: str) -> float:
 
 def count(text: str) -> int:
     """An integer of at least 0."""
-    value = int(text)
+    value = integer(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def integer(text: str) -> int:
+    """An integer of a size that a machine can count to."""
+    try:
+        value = int(text) if len(text) <= 20 else None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text[:40]!r}") from None
+    if value is None or abs(value) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text[:20]}… is too long for a number")
     return value
 
 
@@ -44,6 +55,6 @@ def seed(text: str) -> int:
 
 def at_least_one(text: str) -> int:
     """An integer of at least 1."""
-    if int(text) < 1:
+    if integer(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is below 1")
     return int(text)

@@ -1,11 +1,13 @@
 """The command `hackmatrix evaluate`."""
 
 import argparse
+import warnings
 from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, add_simulations, count, purpose, seed
+from hackmatrix_core.cli.arguments import Commands, add_simulations, at_least_one, purpose, seed
+from hackmatrix_core.errors import UsageError
 
 
 def add(commands: Commands) -> None:
@@ -13,7 +15,9 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("evaluate", help="play games with a trained agent", description=purpose(run))
     command.set_defaults(command=run)
     command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, or pretrained")
-    command.add_argument("--games", type=count, default=1000, metavar="N", help="games per policy (default: 1000)")
+    command.add_argument(
+        "--games", type=at_least_one, default=1000, metavar="N", help="games per policy (default: 1000)"
+    )
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the games (default: 0)")
     add_simulations(command, "also play with a search of this many simulations before each action")
 
@@ -31,6 +35,8 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.training.loading import load_policy
 
+    if run in BASELINES:
+        raise UsageError(f"{run} is a baseline, which every run is compared with. For a directory, write ./{run}")
     sampled = load_policy(run)
     policies = {"trained, sampled": sampled, "trained, argmax": load_policy(run, greedy=True), **BASELINES}
     print(f"playing {games} games with each policy…", flush=True)
@@ -43,5 +49,9 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
     if run != "pretrained":
         target = Path(run) / "evaluation.json"
-        target.write_text(evaluation.to_json(results))
-        print(f"evaluation {target}")
+        try:
+            target.write_text(evaluation.to_json(results))
+        except OSError as error:
+            warnings.warn(f"{target} cannot be written: {error.strerror}", RuntimeWarning, stacklevel=2)
+        else:
+            print(f"evaluation {target}")

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, at_least_one, count, positive, purpose
+from hackmatrix_core.cli.arguments import Commands, at_least_one, count, integer, positive, purpose
 from hackmatrix_core.cli.evaluate import evaluate_run
+from hackmatrix_core.cli.interrupts import let_finish
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.training.config import (
+    GIB,
     PRESETS,
     TrainConfig,
     devices_of_cores,
+    estimate_memory,
     get_device_config,
     preset_for_device,
 )
 
-SIGNAL_CODES = {"SIGINT": 130, "SIGTERM": 143}
+SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 
 def add(commands: Commands) -> None:
@@ -60,7 +63,7 @@ def add(commands: Commands) -> None:
         fields.add_argument(
             *_flags(field.name),
             dest=field.name,
-            type=field.type,
+            type=integer if field.type is int else field.type,
             metavar="N" if field.type is int else "X",
             help=f"{field.metadata['help']} (plan: {field.default:g})"
             if field.type is float
@@ -83,15 +86,18 @@ def run(options: argparse.Namespace) -> int:
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
 
+    given = [name for name in ("coordinator", "num_processes", "process_id") if getattr(options, name) is not None]
     if options.distributed:
         _join_processes(options)
+    elif given:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for several processes: add --distributed, or leave it out")
     devices_of_cores()
     run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
     is_first = jax.process_index() == 0
     # Only the first process has the run that may be resumed, and it chooses for its device.
     chosen = _train_config(options, run_dir).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
-    callbacks = [default_display()]
+    callbacks = [default_display(), lambda progress: let_finish(progress.phase == "training")]
     if options.tensorboard and is_first:
         callbacks.append(TensorBoard(run_dir))
     if options.wandb and is_first:
@@ -103,6 +109,9 @@ def run(options: argparse.Namespace) -> int:
     if is_first:
         print(f"run directory {run_dir}")
     result = trainer.run()
+    if result.saved_in != trainer.run_dir:
+        run_dir = result.saved_in
+        print(f"the run is in {run_dir}")
     if not is_first:
         return SIGNAL_CODES.get(result.stopped_by or "", 0)
     if result.stopped_by in SIGNAL_CODES:
@@ -112,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"time is up. Continue with: hackmatrix train --resume --run-dir {run_dir}")
     if options.evaluate_games:
         evaluate_run(run_dir, options.evaluate_games, config.seed)
-        write_replay(str(run_dir), config.seed, str(run_dir / "replay.html"))
+        write_replay(run_dir, config.seed, str(run_dir / "replay.html"))
     for name in ("curves.png", "metrics.jsonl", "checkpoints"):
         print(f"{name.partition('.')[0]} {run_dir / name}")
     return 0
@@ -128,8 +137,15 @@ def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
             return dataclasses.replace(_stored_config(options, run_dir), **changes)
         device = get_device_config()
         if options.preset in (None, "auto"):
-            return preset_for_device(device, **changes)
-        return TrainConfig.preset(options.preset, **changes)
+            config = preset_for_device(device, **changes)
+        else:
+            config = TrainConfig.preset(options.preset, **changes)
+        if (needed := estimate_memory(config)) > device.memory:
+            raise ValueError(
+                f"num_envs is {config.num_envs}, which with the other sizes needs about {needed / GIB:,.0f} GiB, and "
+                f"{device} has less. Use fewer environments, fewer steps or a smaller network"
+            )
+        return config
     except ValueError as error:
         raise UsageError(error) from error
 

@@ -1,6 +1,7 @@
 """The command `hackmatrix watch`."""
 
 import argparse
+from pathlib import Path
 
 import jax
 
@@ -25,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def write_replay(run: str, seed: int, out: str, *, argmax: bool = False, simulations: int = 0) -> None:
+def write_replay(run: str | Path, seed: int, out: str, *, argmax: bool = False, simulations: int = 0) -> None:
     """Record a game of the run's policy and write it as a page."""
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.training.loading import load_policy

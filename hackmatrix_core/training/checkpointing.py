@@ -203,6 +203,8 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     path = Path(directory).expanduser().absolute()
     path = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     folder, update = (path.parent, int(path.name)) if path.name.isdigit() else (path, None)
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file. Give the directory of a training run")
     if not folder.is_dir():
         raise CheckpointError(f"{folder} does not exist. Give the directory of a training run")
     manager = _open(folder)

@@ -19,7 +19,7 @@ from hackmatrix_core import cli
 from tests import ROOT
 
 README, CONTRIBUTING, CHANGELOG = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
-RULES = ROOT / "hackmatrix_core/game/RULES.md"
+RULES, CLIENTS = ROOT / "hackmatrix_core/game/RULES.md", ROOT / "docs/clients.md"
 DOCUMENTS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 # The change log also speaks of what was: its paths and names need not exist today.
@@ -115,13 +115,22 @@ def test_readme_code_runs():
 
 @pytest.mark.parametrize(
     ("document", "code"),
-    [(document, code) for document in DOCUMENTS[1:] for code in code_blocks(document, "python")],
+    [(document, code) for document in DOCUMENTS[1:] if document != CLIENTS for code in code_blocks(document, "python")],
     ids=lambda value: value.name if isinstance(value, Path) else "",
 )
 def test_code_of_the_other_documents_runs(document, code):
     """Each in a process of its own, for it may set JAX up; the games are fewer."""
     smaller = code.replace("1024", "4").replace("jnp.arange(100)", "jnp.arange(3)")
     result = subprocess.run([sys.executable, "-c", smaller], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("code", code_blocks(CLIENTS, "python"), ids=re.findall("^## (.*)$", CLIENTS.read_text(), re.M))
+def test_the_code_of_each_client_runs(code):
+    for library in re.findall(r"^(?:from|import) (\w+)", code, re.M):
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    assert len(code.splitlines()) <= 5
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
