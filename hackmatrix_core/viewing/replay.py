@@ -47,13 +47,14 @@ class Replay:
     def _repr_html_(self) -> str:
         from hackmatrix_core.viewing.plot import picture, png  # brings matplotlib along, which takes a second
 
-        still = png(picture(self.moment, legend=False))
+        still = base64.b64encode(png(picture(self.moment, legend=False))).decode()
         words = f"{html.escape(self.caption)} Run this cell, or trust the notebook, to see the whole game move."
+        image = f'<img src="data:image/png;base64,{still}" alt="{words}" style="max-width:100%">'
         # The page takes the still away when it runs.
         return (
             f'<iframe srcdoc="{html.escape(self.page)}" title="replay" '
             f'style="width:100%;height:860px;border:0;border-radius:8px">{words}</iframe>'
-            f'<div><img src="data:image/png;base64,{base64.b64encode(still).decode()}" alt="{words}" style="max-width:100%"><p>{words}</p></div>'
+            f"<div>{image}<p>{words}</p></div>"
         )
 
 

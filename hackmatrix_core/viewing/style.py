@@ -1,4 +1,4 @@
-"""How charts look: as the board does, on a dark panel of their own, which is readable on a light page and on a dark one."""
+"""How charts look: as the board does, on a dark panel of their own, readable on light pages and on dark ones."""
 
 import functools
 from collections.abc import Callable

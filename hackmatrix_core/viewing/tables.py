@@ -17,6 +17,7 @@ class Table(str):
     note: str
 
     def __new__(cls, rows: Sequence[Sequence[str]], note: str = "") -> "Table":
+        """The table; see the class."""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
         table = super().__new__(cls, "\n".join([*lines, note] if note else lines))
