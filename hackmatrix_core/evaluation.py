@@ -190,7 +190,7 @@ def plot_stages(evaluations: Mapping[str, Evaluation]) -> "Figure":
     """For each policy the share of its games that ended in each stage, 9 for a won game, as bars side by side."""
     from hackmatrix_core.viewing.plot import Picture  # here, as in `monitoring`
 
-    figure = Picture(figsize=(8, 3), layout="constrained")
+    figure = Picture(figsize=(7, 3), layout="constrained")
     axes, width = figure.subplots(), 0.8 / len(evaluations)
     for i, (name, evaluation) in enumerate(evaluations.items()):
         stages = evaluation.stages()

@@ -1,8 +1,9 @@
 """Makes the notebooks from `sources/`: `notebooks/make.py`, and with `--run NAME …` runs some and keeps what they show.
 
 A source is in jupytext's percent format. In it `$name` stands for a value that differs between the notebooks, and a
-line `# $name` or `# %% $name` for several lines: a value, or a part that several notebooks share. Cells whose code is still the same keep their outputs. With `HACKMATRIX_SMOKE=1` a run keeps only what is the same on every machine, so
-that no small run can be taken for a result.
+line `# $name` or `# %% $name` for several lines: a value, or a part that several notebooks share. Cells whose code is
+still the same keep their outputs. With `HACKMATRIX_SMOKE=1` a run keeps only what is the same on every machine, so that
+no small run can be taken for a result.
 """
 
 import argparse

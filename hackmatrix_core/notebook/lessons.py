@@ -29,17 +29,18 @@ def plot_channels(observation: Any) -> "Figure":
     """An observation, float32 (1545,), as 6 × 6 pictures: one for each channel that is not empty, and the numbers."""
     parts = split_observation(observation)
     shown = [name for name in parts.channel_names if parts.channel(name).any()]
-    columns = 7
+    columns = 5
     rows = -(-len(shown) // columns)
-    figure = _figure(1.35 * columns, 1.6 * rows + 0.4)
+    figure = _figure(1.35 * columns, 1.6 * rows + 0.5)
     for axes, name in zip(figure.subplots(rows, columns).flat, [*shown, *[""] * (rows * columns)], strict=False):
         axes.set(xticks=[], yticks=[])
         if not name:
             axes.axis("off")
             continue
         axes.imshow(parts.channel(name), vmin=0, vmax=1, cmap="viridis", origin="lower")
-        axes.set_title(name.replace("_", " "), fontsize=9)
-    player = ", ".join(f"{name.replace('_', ' ')} {float(value):.2g}" for name, value in parts.player.items())
+        axes.set_title(name.replace("_", " "), fontsize=10)
+    numbers = [f"{name.replace('_', ' ')} {float(value):.2g}" for name, value in parts.player.items()]
+    player = ", ".join(numbers[:5]) + ",\n" + ", ".join(numbers[5:])
     empty = len(parts.channel_names) - len(shown)
     figure.suptitle(f"{len(shown)} of 42 channels; the other {empty} are empty here", fontsize=10)
     figure.supxlabel(f"and the player: {player}", fontsize=8, color=PALETTE["faint"])
@@ -58,14 +59,14 @@ def plot_mask(network: NetworkPolicy, state: GameState) -> "Figure":
     valid = np.asarray(get_valid_actions(state))
     before = np.asarray(jax.nn.softmax(logits))
     after = np.where(valid, before, 0) / before[valid].sum()
-    figure = _figure(9, 3.6)
+    figure = _figure(6.8, 4.2)
     panels = figure.subplots(2, 1, sharex=True)
     for axes, chances, title in zip(panels, (before, after), ("without the mask", "with the mask"), strict=True):
         axes.bar(range(len(valid)), chances, color=[SERIES[0] if ok else SERIES[4] for ok in valid])
         axes.set(ylabel="probability", title=title, ylim=(0, 1))
-    panels[1].set_xticks(range(len(valid)), ACTION_NAMES, rotation=90, fontsize=8)
+    panels[1].set_xticks(range(len(valid)), ACTION_NAMES, rotation=90, fontsize=9)
     lost = before[~valid].sum()
-    panels[0].set_title(f"without the mask: {lost:.0%} of the probability is on actions that the rules forbid here")
+    panels[0].set_title(f"without the mask: {lost:.0%} of the probability is on forbidden actions")
     return figure
 
 

@@ -247,7 +247,7 @@ def plot_curves(history: Sequence[Record]) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.5, 3.2), layout="constrained")
     curves = [
         ("episode_return", "mean return of finished episodes", SERIES[0]),
         ("relative_entropy", "relative entropy", SERIES[1]),
