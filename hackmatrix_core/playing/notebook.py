@@ -46,8 +46,8 @@ def play(
 class NotebookGame(widgets.VBox):
     """A session with a board and buttons, a widget of ipywidgets.
 
-    Directions are a cross with siphon in its middle, and owned programs have a row each. A button is off while its action
-    is not valid, and the text beside it says why. After a click into the game the arrow keys move.
+    Directions are a cross with siphon in its middle, and owned programs have a row each. A button is off while its
+    action is not valid, and the text beside it says why. After a click into the game the arrow keys move.
 
     Args:
         session: the game, which may be under way.

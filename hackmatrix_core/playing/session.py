@@ -130,7 +130,8 @@ class Session:
         for name in ("credits", "energy", "data_siphons"):
             needed, owned = getattr(costs, name), int(getattr(self.state, name))
             if owned < needed:
-                return f"costs {needed} {name.replace('_', ' ')}, you have {owned}"
+                unit = name.replace("_", " ")
+                return f"costs {needed} {unit.removesuffix('s') if needed == 1 else unit}, you have {owned}"
         owns = int(self.state.programs) >> (action - FIRST_PROGRAM_ACTION) & 1
         return "it would change nothing now" if owns else "you do not own it"
 
