@@ -13,7 +13,7 @@ from IPython.display import display
 
 from hackmatrix_core import evaluation, notebook
 
-notebook.start()
+runs = notebook.start()
 
 # %% $the_game
 

@@ -15,7 +15,7 @@ from IPython.display import display
 
 from hackmatrix_core import evaluation, notebook
 
-notebook.start()
+runs = notebook.start()
 
 # %% [markdown]
 # ## How it works
