@@ -137,7 +137,7 @@ def doctor(config: TrainConfig, run_dir: Path) -> None:
         ("disk", f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free"),
         ("config", ", ".join(f"{name}={value}" for name, value in config.to_dict().items())),
     ]
-    display(Table(rows))
+    display(Table(rows, left=2))
 
 
 def _check(config: TrainConfig, run_dir: Path) -> None:

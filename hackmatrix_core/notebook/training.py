@@ -65,8 +65,8 @@ def compare_runs(runs: Path, *names: str) -> "Figure":
 
     from hackmatrix_core.viewing.plot import Picture
 
-    figure = Picture(figsize=(11, 3.4), layout="constrained")
-    panels = figure.subplots(1, len(_CURVES))
+    figure = Picture(figsize=(7, 6.5), layout="constrained")
+    panels = figure.subplots(len(_CURVES), 1, sharex=True)
     for name in names or sorted(path.parent.name for path in runs.glob("*/metrics.jsonl")):
         history = read_metrics(runs / name / "metrics.jsonl")
         if not history:
@@ -79,8 +79,9 @@ def compare_runs(runs: Path, *names: str) -> "Figure":
             axes.plot(steps, neighbours_mean(values), label=name, marker="." if len(points) < 30 else "")
     for axes, title in zip(panels, _CURVES.values(), strict=True):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set(title=title, xlabel="environment steps")
+        axes.set(title=title)
         axes.grid(alpha=0.3)
+    panels[-1].set_xlabel("environment steps")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 

@@ -6,43 +6,39 @@ from html import escape
 
 
 class Table(str):
-    """Rows of cells as lines of text, the first column flush left, the others right.
+    """Rows of cells as lines of text, the first columns flush left, the others right.
 
     Args:
         rows: the head first; all of one length.
         note: a line below.
+        left: how many columns are flush left.
     """
 
     rows: Sequence[Sequence[str]]
     note: str
+    left: int
 
-    def __new__(cls, rows: Sequence[Sequence[str]], note: str = "") -> "Table":
+    def __new__(cls, rows: Sequence[Sequence[str]], note: str = "", left: int = 1) -> "Table":
         """The table; see the class."""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+        flush = [str.ljust] * left + [str.rjust] * (len(widths) - left)
+        lines = ["  ".join(f(cell, w) for f, cell, w in zip(flush, row, widths, strict=True)).rstrip() for row in rows]
         table = super().__new__(cls, "\n".join([*lines, note] if note else lines))
-        table.rows, table.note = rows, note
+        table.rows, table.note, table.left = rows, note, left
         return table
 
     def _repr_pretty_(self, printer: object, cycle: bool) -> None:
         printer.text(str(self))  # type: ignore[attr-defined]  # IPython's, which may not be installed
 
     def _repr_html_(self) -> str:
-        head, *rows = self.rows
-        lines = [_row(head, "th"), *(_row(row, "td") for row in rows)]
+        lines = "".join(self._line(row, "td" if number else "th") for number, row in enumerate(self.rows))
         note = f'<p style="margin:4px 0">{escape(self.note)}</p>' if self.note else ""
-        return f'<div style="overflow-x:auto"><table>{"".join(lines)}</table></div>{note}'
+        return f'<div style="overflow-x:auto"><table>{lines}</table></div>{note}'
 
-
-def _row(cells: Sequence[str], tag: str) -> str:
-    aligned = ["left", *["right"] * (len(cells) - 1)]
-    return "".join(
-        [
-            "<tr>",
-            *(f'<{tag} style="text-align:{to}">{_cell(c)}</{tag}>' for c, to in zip(cells, aligned, strict=True)),
-            "</tr>",
-        ]
-    )
+    def _line(self, row: Sequence[str], tag: str) -> str:
+        sides = ["left" if number < self.left else "right" for number in range(len(row))]
+        cells = [f'<{tag} style="text-align:{to}">{_cell(text)}</{tag}>' for text, to in zip(row, sides, strict=True)]
+        return f"<tr>{''.join(cells)}</tr>"
 
 
 def _cell(text: str) -> str:

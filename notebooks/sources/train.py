@@ -47,7 +47,7 @@ notebook.doctor(config, run_dir)
 # 2. **Judge.** Each action's *advantage* is how much better things went than expected. `gamma` says how much less a
 #    later reward counts, `gae_lambda` how far ahead to look before trusting the expectation (the *value*).
 # 3. **Improve.** Actions with a positive advantage become likelier, the others less likely, in steps of
-#    `learning_rate`, and no probability changes by more than `clip_eps` of itself.
+#    `learning_rate`, and nothing is gained by changing a probability by more than `clip_eps` of itself.
 # 4. **Stay curious.** `ent_coef` and `uniform_coef` pull towards all valid actions; `vf_coef` is the weight of learning
 #    the value.
 # 5. **Repeat** 3 and 4 `update_epochs` times, in `num_minibatches` parts. Then forget these steps and play again.
@@ -56,7 +56,7 @@ notebook.doctor(config, run_dir)
 #
 # - **Return**: the mean reward of finished games. It should rise.
 # - **Relative entropy**: how undecided the policy is, from 1 (any valid action is as good as another) to 0 (always
-#   the same one). It should fall slowly. If it drops to the red line early, the agent has stopped exploring.
+#   the same one). It should fall slowly. If it drops to the dashed line early, the agent has stopped exploring.
 #
 # The button (or ■) stops after the update in progress, saves, and lets the cells below use what was learned. The
 # run is also saved every minute. This cell continues it, today or tomorrow.
@@ -119,8 +119,8 @@ notebook.compare_runs(runs)
 # - **Memory runs out**: sizes are chosen so that at least half of the device's memory stays free. If another notebook
 #   holds the device, end its session; else use fewer games. Double-click the settings to see their code (in
 #   JupyterLab it is there already), and write `notebook.config_for("$preset", num_envs=$fewer, …)`.
-# - **Entropy collapses** (the curve hits the red line in the first half, the agent walks back and forth): stop, double
-#   `uniform_coef`, and run the cells from *Settings* on.
+# - **Entropy collapses** (the curve hits the dashed line in the first half, the agent walks back and forth): stop,
+#   double `uniform_coef`, and run the cells from *Settings* on.
 # - **"… began with …"**: a run continues with the settings it began with, on the same kind of device. Set them back, or
 #   leave `run_name` empty.
 # - **Training ends at once**: the run is complete. A larger `notebook.config_for(…, total_timesteps=…)` continues it;
