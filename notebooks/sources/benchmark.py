@@ -3,8 +3,9 @@
 #
 # # How fast is this machine?
 #
-# Measures how many steps of the game, and of training, this machine makes per second, with compile time and memory, in
-# tables, a plot and a file to share. Takes **about five minutes**. Run nothing else meanwhile.
+# Measures how many steps of the game, and of training, this machine makes per second, with compile time and memory,
+# in tables, a plot and a file to share. Takes **about five minutes**. Run nothing else meanwhile. The rows of the
+# tables appear as they are measured; after *Run All Cells* scroll up to them.
 
 # %% $set_up
 

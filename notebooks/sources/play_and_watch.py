@@ -63,7 +63,7 @@ notebook.show_hardest_choice(episode)
 # ## How good is it?
 #
 # All play the very same games. The small numbers are 95 % intervals. The last table says what the agent uses: in how
-# many games, how often in a game, in what share of the states where it is valid, and in which stage on average. Three
+# many games, how often in a game, how often when it is valid, and in which stage on average. Three
 # programs that agents come to rely on: **undo** goes back to the start of the turn, as if it had not been played
 # (used again, to the turn before); **row** hits all enemies in the player's row; **reset** gives back all 3 hit
 # points.

@@ -6,7 +6,7 @@
 # A network sees a position and acts at once. A **search** first plays the likeliest actions out on a copy of the game,
 # and asks the network what the positions behind them are worth. Here you see how many more games that wins, where the
 # network errs and the search does not, and a whole game with the thoughts of both. Takes **five minutes**, most of them
-# for compiling; no GPU is needed.
+# for compiling; no GPU is needed. After *Run All Cells* JupyterLab shows the last cell: scroll up to *What it wins*.
 
 # %% $set_up
 

@@ -80,7 +80,7 @@ evaluation.plot_stages(games)
 
 # %% [markdown]
 # Does it use what the game offers, or does it only walk? For siphon and each program: the share of games with it, how
-# often it is used in a game, in what share of the states where it is valid, and in which stage on average. Three that
+# often it is used in a game, how often when it is valid, and in which stage on average. Three that
 # agents come to rely on: **undo** goes back to the start of the turn, as if it had not been played (used again, to the
 # turn before); **row** hits all enemies in the player's row; **reset** gives back all 3 hit points.
 
