@@ -72,7 +72,7 @@ class Waiting:
         return {"text/plain": self.text(time.monotonic() - self._begun)}
 
     def _tick(self) -> None:
-        while not self._ended.wait(0.5):
+        while not self._ended.wait(1.0):
             self._handle.update(self._bundle(), raw=True)
 
 
