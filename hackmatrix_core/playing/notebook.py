@@ -92,7 +92,7 @@ class NotebookGame(widgets.VBox):
         ]
         self.programs = widgets.HBox(layout=_WRAPPED)
         self.seed = widgets.Text(placeholder="seed (empty: random)", layout=_FIELD)
-        self.file = widgets.Text(placeholder=f"file (empty: {FOLDER}/game.json)", layout=_FIELD)
+        self.file = widgets.Text(placeholder="file (empty: game.json)", layout=_FIELD)
         self.hint = _button("hint", "what the agent would do here", self._doing(self._ask))
         self.take_back = _button("take back", "go back to before the last action", self._doing(session.take_back))
         self.new = _button("new game", "with the seed in the field", self._doing(self._new))
@@ -174,7 +174,7 @@ class NotebookGame(widgets.VBox):
 _DIRECTIONS = ("up", "down", "left", "right")
 _FIELD = widgets.Layout(width="15em")
 _ROW = widgets.Layout(width="100%", max_width="40em")
-_CROSS = widgets.Layout(grid_template_columns="repeat(3, 6em)")
+_CROSS = widgets.Layout(grid_template_columns="repeat(3, 6em)", align_content="flex-start")
 _WRAPPED = widgets.Layout(flex_flow="row wrap")
 # ipywidgets hear no keys, so a script has to press the buttons; in this place only an event of an image runs one.
 _KEYS = """<img style="display:none" src="data:," onerror="
