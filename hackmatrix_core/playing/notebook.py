@@ -108,11 +108,13 @@ class NotebookGame(widgets.VBox):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widget, and for when its kernel is gone a picture of the board."""
-        png = base64.b64encode(rendering.png(rendering.picture(self.session.state, legend=False))).decode()
+        from hackmatrix_core.viewing.plot import picture, png  # brings matplotlib along, which takes a second
+
+        still = base64.b64encode(png(picture(self.session.state, legend=False))).decode()
         words = "Run this cell to play."
         return {
             "text/plain": words,
-            "text/html": f'<img src="data:image/png;base64,{png}" alt="board" style="max-width:100%"><p>{words}</p>',
+            "text/html": f'<img src="data:image/png;base64,{still}" alt="board" style="max-width:100%"><p>{words}</p>',
             "application/vnd.jupyter.widget-view+json": {
                 "version_major": 2,
                 "version_minor": 0,
