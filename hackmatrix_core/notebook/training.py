@@ -48,6 +48,8 @@ async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: flo
         return run.result()
     except UserError as error:
         raise NotebookStop(str(error)) from None
+    finally:
+        live.close()
 
 
 @styled

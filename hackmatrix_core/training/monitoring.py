@@ -322,7 +322,13 @@ class LiveDisplay:
         self._status.update({"text/plain": status_line(progress)}, raw=True)
         if progress.history:
             self._curves.update({"image/png": _png(plot_curves(progress.history))}, raw=True)
-        if progress.phase == "done" and self._place is not None:
+        if progress.phase == "done":
+            self.close()
+
+    def close(self) -> None:
+        """Take the button away: the run has ended, or failed."""
+        self._compiling_since = None
+        if self._place is not None:
             self._place.update(_NOTHING, raw=True)
 
     def tick(self) -> None:
