@@ -181,7 +181,8 @@ set_up_colab() {
         pins="$(mktemp)"
         "$interpreter" -m pip list --format=freeze --disable-pip-version-check | grep -E '^(jax|libtpu|numpy)' >"$pins"
         # shellcheck disable=SC2086 # one requirement a word
-        install --constraint "$pins" $missing ||
+        "$interpreter" -m pip install --progress-bar off --disable-pip-version-check --constraint "$pins" $missing |
+            awk '/^(Collecting|Installing|Successfully)/ { print "[pip] " $0; fflush() }' ||
             die "Installing failed (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try again on."
         rm -f "$pins"
     fi
@@ -205,7 +206,13 @@ main() {
         *) die "HACKMATRIX_PLATFORM is '$platform': expected cpu, cuda12, cuda13, tpu, mac, mps or colab." ;;
     esac
     case "$command" in
-        setup) say "Ready. Next: bash colab_setup.sh train, or bash colab_setup.sh lab" ;;
+        setup)
+            if [[ "$platform" == colab ]]; then
+                say "Ready: go on with the next cell."
+            else
+                say "Ready. Next: bash colab_setup.sh train, or bash colab_setup.sh lab"
+            fi
+            ;;
         train) "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@" ;;
         test) HACKMATRIX_SMOKE=1 "$interpreter" -m pytest --numprocesses=2 --dist=loadfile --nbval --nbval-current-env tests notebooks "$@" ;;
         lab) "$interpreter" -m jupyterlab notebooks "$@" ;;

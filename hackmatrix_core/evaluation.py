@@ -6,7 +6,7 @@ every policy. Games of all policies are stepped together, in one compiled loop; 
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -30,6 +30,8 @@ from hackmatrix_core.game.state import (
     UP,
 )
 from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.viewing.style import styled
+from hackmatrix_core.viewing.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +40,8 @@ _LANES = {"cpu": 128}
 _MANY_LANES = 1024
 """Games that a policy plays at a time, by backend. More would wait for the longest, of up to 2,000 actions, when most
 have 100; but anything other than a CPU steps many games in the time of a few."""
+_ACTIONS_AT_A_TIME = 8
+"""After so many actions of all games in progress the host hears how many have ended."""
 _OPPOSITE = np.array([DOWN, UP, RIGHT, LEFT], np.int32)
 _RESAMPLES = 2000
 
@@ -111,9 +115,20 @@ def evaluate(policy: Policy, key: jax.Array, num_games: int = 1000, undo_depth: 
 
 
 def compare(
-    policies: Mapping[str, Policy], key: jax.Array, num_games: int = 1000, undo_depth: int = DEFAULT_UNDO_DEPTH
+    policies: Mapping[str, Policy],
+    key: jax.Array,
+    num_games: int = 1000,
+    undo_depth: int = DEFAULT_UNDO_DEPTH,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Evaluation]:
     """Play the same games with several policies, in one program; arguments and results as `evaluate`, by name.
+
+    Args:
+        policies: by name.
+        key: as for `evaluate`.
+        num_games: of each policy.
+        undo_depth: as for `evaluate`.
+        progress: called now and then with the number of games that have ended, and of all.
 
     Raises:
         ValueError: no policy, less than one game, or an undo depth below 1.
@@ -121,13 +136,24 @@ def compare(
     if not policies or num_games < 1:
         raise ValueError(f"{len(policies)} policies and {num_games} games given, expected at least one of each")
     players = tuple(map(as_pytree, policies.values()))
-    play = jax.jit(_play, static_argnames=("num_games", "undo_depth"), compiler_options=compiler_options())
-    tallies = jax.device_get(play(players, key, num_games=num_games, undo_depth=undo_depth))
+    count = len(players)
+    static, options = ("count", "num_games", "undo_depth"), compiler_options()
+    games, table = jax.jit(_begin, static_argnames=static, compiler_options=options)(
+        key, count=count, num_games=num_games, undo_depth=undo_depth
+    )
+    play = jax.jit(_play, static_argnames="num_games", donate_argnums=2, compiler_options=options)
+    ended = 0
+    while ended < count * num_games:
+        table, ended = play(players, games, table, num_games=num_games)
+        if progress:
+            progress(int(ended), count * num_games)
+    tallies = jax.tree.map(lambda x: x.reshape(count, num_games, *x.shape[1:]), jax.device_get(table.tallies))
+    tallies["won"] = tallies["won"] > 0
     return {name: Evaluation(**jax.tree.map(lambda x, i=i: x[i], tallies)) for i, name in enumerate(policies)}
 
 
-def table(evaluations: Mapping[str, Evaluation]) -> str:
-    """The means of several evaluations side by side, with their intervals, as text."""
+def table(evaluations: Mapping[str, Evaluation]) -> Table:
+    """The means of several evaluations side by side, with their intervals."""
     rows = [["", *evaluations]]
     means = {name: evaluation.means() for name, evaluation in evaluations.items()}
     for quantity, (label, form) in _ROWS.items():
@@ -136,14 +162,12 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
             mean, low, high = (form.format(value) for value in means[name][quantity])
             cells.append(f"{mean} ({low} – {high})")
         rows.append([label, *cells])
-    lines = _aligned(rows)
-    lines.insert(1, "─" * max(map(len, lines)))
     games = " / ".join(str(len(evaluation.length)) for evaluation in evaluations.values())
-    return "\n".join([*lines, f"{games} games, 95 % bootstrap intervals; a win counts as stage {NUM_STAGES + 1}"])
+    return Table(rows, f"{games} games, 95 % bootstrap intervals; a win counts as stage {NUM_STAGES + 1}")
 
 
-def usage_table(evaluation: Evaluation) -> str:
-    """Siphon and each program that was ever valid, as text: in how many games it was used, how often, and when.
+def usage_table(evaluation: Evaluation) -> Table:
+    """Siphon and each program that was ever valid: in how many games it was used, how often, and when.
 
     When: in what share of the states where it was valid, and in which stage, as the mean over all uses.
     """
@@ -158,14 +182,15 @@ def usage_table(evaluation: Evaluation) -> str:
             stage = f"{np.sum(evaluation.stages_of_use[:, action]) / np.sum(used):.1f}" if used.any() else ""
             uses = f"{np.mean(used > 0):.1%}", f"{used.sum() / games:.2f}"
             rows.append((ACTION_NAMES[action], *uses, f"{share:.1%}", stage))
-    return "\n".join(_aligned(rows))
+    return Table(rows)
 
 
+@styled
 def plot_stages(evaluations: Mapping[str, Evaluation]) -> "Figure":
     """For each policy the share of its games that ended in each stage, 9 for a won game, as bars side by side."""
     from hackmatrix_core.viewing.plot import Picture  # here, as in `monitoring`
 
-    figure = Picture(figsize=(8, 3), layout="constrained")
+    figure = Picture(figsize=(7, 3), layout="constrained")
     axes, width = figure.subplots(), 0.8 / len(evaluations)
     for i, (name, evaluation) in enumerate(evaluations.items()):
         stages = evaluation.stages()
@@ -203,25 +228,57 @@ class _Lanes(NamedTuple):
     direction: jax.Array  # int32 (L,), of that move, else −1
 
 
-def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int, undo_depth: int) -> dict[str, jax.Array]:
-    """The tallies of all games, leading axes (number of policies, num_games)."""
-    count, width = len(policies), min(num_games, _LANES.get(jax.default_backend(), _MANY_LANES))
+class _Games(NamedTuple):
+    """What is the same while the games are played: G of them."""
+
+    starts: GameState  # (G, …), without their histories, all of which are empty: most of a state's memory
+    keys: jax.Array  # (G,)
+
+
+class _Table(NamedTuple):
+    """Where the games are played."""
+
+    lanes: _Lanes
+    upcoming: jax.Array  # int32 (number of policies,), the next game of each
+    tallies: dict[str, jax.Array]  # leading axis number of policies × G
+
+
+def _begin(key: jax.Array, count: int, num_games: int, undo_depth: int) -> tuple[_Games, _Table]:
+    """The games, and a table at which none of the `count` policies has acted yet."""
+    width = min(num_games, _LANES.get(jax.default_backend(), _MANY_LANES))
     start_key, play_key = jax.random.split(key)
-    # Without their histories, all of which are empty: most of a state's memory.
     starts = jax.vmap(lambda key: history.set_aside(game.reset(key)))(jax.random.split(start_key, num_games))
-    game_keys = jax.random.split(play_key, num_games)
+    number = jnp.tile(jnp.arange(width, dtype=jnp.int32), count)
+
+    def zeros(*shape: int, dtype: Any = jnp.int32) -> jax.Array:
+        return jnp.zeros((count * num_games, *shape), dtype)
+
+    names = ("length", "undone", "final_stage", "score")
+    tallies = {name: zeros() for name in names} | {"won": zeros(), "total_reward": zeros(dtype=jnp.float32)}
+    tallies |= {name: zeros(NUM_ACTIONS) for name in ("valid", "used", "stages_of_use")}
+    states = jax.vmap(lambda fresh: history.empty(fresh, undo_depth))(jax.tree.map(lambda x: x[number], starts))
+    none = jnp.full(count * width, -1, jnp.int32)
+    lanes = _Lanes(number, jnp.zeros_like(number), states, none, none)
+    games = _Games(starts, jax.random.split(play_key, num_games))
+    return games, _Table(lanes, jnp.full(count, width, jnp.int32), tallies)
+
+
+def _play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int) -> tuple[_Table, jax.Array]:
+    """The table some actions later, and how many games have ended: () int32."""
+    count = len(policies)
+    width = table.lanes.number.shape[0] // count
     first_result = jnp.repeat(jnp.arange(count, dtype=jnp.int32) * num_games, width)
 
     def of_game(tree: Any, number: jax.Array) -> Any:
         return jax.tree.map(lambda x: jnp.take(x, number, axis=0, mode="clip"), tree)
 
-    def unfinished(carry: tuple[_Lanes, jax.Array, dict[str, jax.Array]]) -> jax.Array:
-        return jnp.any(carry[0].number < num_games)
+    def goes_on(carry: tuple[_Table, jax.Array]) -> jax.Array:
+        return jnp.any(carry[0].lanes.number < num_games) & (carry[1] < _ACTIONS_AT_A_TIME)
 
-    def act(carry: tuple[_Lanes, jax.Array, dict[str, jax.Array]]) -> tuple[_Lanes, jax.Array, dict[str, jax.Array]]:
-        lanes, upcoming, tallies = carry
+    def act(carry: tuple[_Table, jax.Array]) -> tuple[_Table, jax.Array]:
+        (lanes, upcoming, tallies), time = carry
         states = lanes.states
-        keys = jax.vmap(jax.random.fold_in)(game_keys[jnp.minimum(lanes.number, num_games - 1)], lanes.time)
+        keys = jax.vmap(jax.random.fold_in)(games.keys[jnp.minimum(lanes.number, num_games - 1)], lanes.time)
         policy_keys, step_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
         observations, masks = jax.vmap(game.observe)(states), jax.vmap(game.get_valid_actions)(states)
         parts = zip(policies, *(_split(x, count) for x in (states, observations, masks, policy_keys)), strict=True)
@@ -254,31 +311,15 @@ def _play(policies: tuple[Any, ...], key: jax.Array, num_games: int, undo_depth:
         lanes = _Lanes(
             number=number,
             time=jnp.where(ended, 0, lanes.time + 1),
-            states=jax.vmap(history.restarted)(after, of_game(starts, number), ended),
+            states=jax.vmap(history.restarted)(after, of_game(games.starts, number), ended),
             came_from=jnp.where(moved & ~ended, lanes.states.position, -1),
             direction=jnp.where(moved & ~ended, actions, -1),
         )
-        return lanes, upcoming + places[:, -1], sums | last
+        return _Table(lanes, upcoming + places[:, -1], sums | last), time + 1
 
-    def zeros(*shape: int, dtype: Any = jnp.int32) -> jax.Array:
-        return jnp.zeros((count * num_games, *shape), dtype)
-
-    names = ("length", "undone", "final_stage", "score")
-    tallies = {name: zeros() for name in names} | {"won": zeros(), "total_reward": zeros(dtype=jnp.float32)}
-    tallies |= {name: zeros(NUM_ACTIONS) for name in ("valid", "used", "stages_of_use")}
-    number = jnp.tile(jnp.arange(width, dtype=jnp.int32), count)
-    none = jnp.full(count * width, -1, jnp.int32)
-    states = jax.vmap(lambda fresh: history.empty(fresh, undo_depth))(of_game(starts, number))
-    lanes = _Lanes(number, jnp.zeros_like(number), states, none, none)
-    _, _, tallies = lax.while_loop(unfinished, act, (lanes, jnp.full(count, width, jnp.int32), tallies))
-    tallies["won"] = tallies["won"] > 0
-    return jax.tree.map(lambda x: x.reshape(count, num_games, *x.shape[1:]), tallies)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines of text: the first column flush left, the others right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    table, _ = lax.while_loop(goes_on, act, (table, jnp.int32(0)))
+    begun = jnp.sum(jnp.minimum(table.upcoming, num_games), dtype=jnp.int32)
+    return table, begun - jnp.sum(table.lanes.number < num_games, dtype=jnp.int32)
 
 
 def _split(tree: Any, count: int) -> list[Any]:

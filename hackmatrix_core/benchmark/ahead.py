@@ -26,6 +26,7 @@ from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
+from hackmatrix_core.viewing.tables import Table
 
 _LAUNCH = 5e-6
 """Seconds to start a kernel on a GPU, about."""
@@ -177,8 +178,8 @@ def compile_ahead(targets: Sequence[str], programs: Sequence[str] = PROGRAMS) ->
             yield machine.in_own_process(_measure, target, program)
 
 
-def table(rows: Sequence[Compiled]) -> str:
-    """The programs as a text table."""
+def table(rows: Sequence[Compiled]) -> Table:
+    """The programs as a table."""
     head = (
         "for", "program", "envs", "lowering", "compiling", "host peak", "arguments", "temporary", "code", "moved",
         "kernels", "and in open loops, a turn", "ceiling",
@@ -200,7 +201,7 @@ def table(rows: Sequence[Compiled]) -> str:
         )
         for row in rows
     ]
-    return machine.text_table([head, *lines])
+    return Table([head, *lines])
 
 
 def devices_of(target: Target) -> list[Any]:

@@ -23,6 +23,7 @@ from hackmatrix_core.benchmark import machine
 from hackmatrix_core.environment.gymnax_env import EnvState, HackMatrixGymnax
 from hackmatrix_core.game.vectorization.backend import compiler_options
 from hackmatrix_core.training.config import devices_of_cores
+from hackmatrix_core.viewing.tables import Table
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
 _STEPS = 262_144  # environment steps of one timed run
@@ -57,8 +58,8 @@ def measure_env(sizes: Sequence[int] = SIZES, repeats: int = 5) -> Iterator[EnvS
         yield machine.in_own_process(_measure, size, repeats)
 
 
-def table(rows: Sequence[EnvSpeed]) -> str:
-    """The measurements as a text table."""
+def table(rows: Sequence[EnvSpeed]) -> Table:
+    """The measurements as a table."""
     head = ("envs", "steps/s", "without obs", "lowering", "compiling", "peak memory", "state")
     lines = [
         (
@@ -72,7 +73,7 @@ def table(rows: Sequence[EnvSpeed]) -> str:
         )
         for row in rows
     ]
-    return machine.text_table([head, *lines])
+    return Table([head, *lines])
 
 
 def _measure(num_envs: int, repeats: int) -> EnvSpeed:

@@ -1,9 +1,9 @@
-"""What both benchmarks need: a separate process for each measurement, peak memory, a text table."""
+"""What both benchmarks need: a separate process for each measurement, and peak memory."""
 
 import multiprocessing
 import resource
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
@@ -20,9 +20,3 @@ def peak_memory() -> int:
     """The most bytes that this process has held on the host."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as lines, columns flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in rows)

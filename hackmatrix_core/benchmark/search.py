@@ -19,6 +19,7 @@ from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.agent.search import SearchPolicy
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.viewing.tables import Table
 
 SIZES = (1, 128)
 
@@ -56,8 +57,8 @@ def measure_search(
         yield machine.in_own_process(_measure, policy, num_simulations, size, repeats)
 
 
-def table(rows: Sequence[SearchSpeed]) -> str:
-    """The measurements as a text table."""
+def table(rows: Sequence[SearchSpeed]) -> Table:
+    """The measurements as a table."""
     head = ("games", "simulations", "a move", "positions/s", "of the floor", "lowering", "compiling", "peak memory")
     lines = [
         (
@@ -72,7 +73,7 @@ def table(rows: Sequence[SearchSpeed]) -> str:
         )
         for row in rows
     ]
-    return machine.text_table([head, *lines])
+    return Table([head, *lines])
 
 
 def _measure(policy: NetworkPolicy, num_simulations: int, num_games: int, repeats: int) -> SearchSpeed:

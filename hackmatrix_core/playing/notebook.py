@@ -1,13 +1,18 @@
 """`hm.play()`: the game in a notebook cell."""
 
+import base64
 import html
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION
+from hackmatrix_core.agent.policy import Policy
+from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION, SIPHON
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
 from hackmatrix_core.viewing import rendering
 from hackmatrix_core.viewing.actions import ACTIONS
+from hackmatrix_core.viewing.svg import legend as svg_legend
+from hackmatrix_core.viewing.waiting import Waiting
 
 try:
     import ipywidgets as widgets
@@ -16,63 +21,106 @@ except ImportError as error:
         "play needs ipywidgets: pip install 'hackmatrix-jax[notebook]'; in a terminal use `hackmatrix play`"
     ) from error
 
+FOLDER = Path("saved_games")
+"""Where games are saved whose file has a plain name; git ignores it."""
 
-def play(seed: int | None = None, scenario_file: str | Path | None = None) -> "NotebookGame":
+
+def play(
+    seed: int | None = None, scenario_file: str | Path | None = None, adviser: Policy | None = None
+) -> "NotebookGame":
     """Play in a notebook: make the result the last line of a cell. The first call takes some seconds to compile.
 
     Args:
         seed: of the first game, 0 … 2³² − 1; default at random.
         scenario_file: start from this file (R12, JSON).
+        adviser: the policy that the button "hint" asks; default the pretrained agent.
 
     Raises:
         PlayError: the seed or the file is not valid.
     """
-    return NotebookGame(Session(seed, scenario_file))
+    with Waiting("compiling the game", "about half a minute the first time"):
+        session = Session(seed, scenario_file)
+    return NotebookGame(session, adviser)
 
 
 class NotebookGame(widgets.VBox):
     """A session with a board and buttons, a widget of ipywidgets.
 
-    Directions, siphon and owned programs have a button each, with its cost and what it does; it is off while the
-    action is not valid.
+    Directions are a cross with siphon in its middle, and owned programs have a row each. A button is off while its
+    action is not valid, and the text beside it says why. After a click into the game the arrow keys move.
 
     Args:
         session: the game, which may be under way.
+        adviser: as for `play`.
 
     Attributes:
         session: the game.
         board: an HTML widget with the board.
         status: an HTML widget with what the last action brought.
-        actions: the rows of the actions that are shown, each a button and its text.
+        cross: the buttons of directions and siphon, and a text for each.
+        programs: the rows of the programs that are owned, each a button and its text.
         buttons: the button of each action by name.
-        take_back, new, load, save: the other buttons.
+        texts: what each action costs and does, and why it is not valid, by name.
+        hint, take_back, new, load, save: the other buttons.
         seed, file: text fields, the seed of a new game and the path of a scenario file.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    _ipython_display_ = None  # that of ipywidgets 7, which would leave nothing but the widget
+
+    def __init__(self, session: Session, adviser: Policy | None = None) -> None:
+        self.session, self._adviser = session, adviser
         self.board, self.status = widgets.HTML(), widgets.HTML()
         self.buttons = {
             action.name: _button(action.name, f"{action.cost}: {action.does}", self._doing(session.act, number))
             for number, action in enumerate(ACTIONS)
         }
-        self._rows = [
-            widgets.HBox(
-                [self.buttons[action.name], widgets.HTML(f"<b>{action.price or 'free'}</b> · {action.does}")],
-                layout=_ROW,
-            )
-            for action in ACTIONS
+        self.texts = {action.name: widgets.HTML() for action in ACTIONS}
+        for name in _DIRECTIONS:
+            self.buttons[name].add_class(f"hackmatrix-{name}")
+        places = {(0, 1): "up", (1, 0): "left", (1, 1): "siphon", (1, 2): "right", (2, 1): "down"}
+        grid = [
+            self.buttons[places[row, col]] if (row, col) in places else widgets.HTML()
+            for row in range(3)
+            for col in range(3)
         ]
-        self.actions = widgets.HBox(layout=_WRAPPED)
+        names = [action.name for action in ACTIONS[: SIPHON + 1]]
+        lines = widgets.VBox([self.texts[name] for name in names])
+        self.cross = widgets.HBox([widgets.GridBox(grid, layout=_CROSS), lines], layout=_WRAPPED)
+        self._rows = [
+            widgets.HBox([self.buttons[action.name], self.texts[action.name]], layout=_ROW)
+            for action in ACTIONS[FIRST_PROGRAM_ACTION:]
+        ]
+        self.programs = widgets.HBox(layout=_WRAPPED)
         self.seed = widgets.Text(placeholder="seed (empty: random)", layout=_FIELD)
-        self.file = widgets.Text(placeholder="scenario file (.json)", layout=_FIELD)
+        self.file = widgets.Text(placeholder="file (empty: game.json)", layout=_FIELD)
+        self.hint = _button("hint", "what the agent would do here", self._doing(self._ask))
         self.take_back = _button("take back", "go back to before the last action", self._doing(session.take_back))
         self.new = _button("new game", "with the seed in the field", self._doing(self._new))
         self.load = _button("load", "continue from the state in the file", self._doing(self._load))
         self.save = _button("save", "write the state to the file", self._doing(self._save))
-        controls = [self.take_back, self.new, self.seed, self.load, self.save, self.file]
-        super().__init__([self.board, self.status, self.actions, widgets.HBox(controls, layout=_WRAPPED)])
+        controls = [self.hint, self.take_back, self.new, self.seed, self.load, self.save, self.file]
+        legend = widgets.HTML(f"<details><summary>Legend</summary>{svg_legend()}</details>{_KEYS}")
+        super().__init__(
+            [self.board, self.status, self.cross, self.programs, widgets.HBox(controls, layout=_WRAPPED), legend]
+        )
+        self.add_class("hackmatrix-game")
         self._show(session.status)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        """The widget, and for when its kernel is gone a picture of the board."""
+        from hackmatrix_core.viewing.plot import picture, png  # brings matplotlib along, which takes a second
+
+        still = base64.b64encode(png(picture(self.session.state, legend=False))).decode()
+        words = "Run this cell to play."
+        return {
+            "text/plain": words,
+            "text/html": f'<img src="data:image/png;base64,{still}" alt="board" style="max-width:100%"><p>{words}</p>',
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.model_id,
+            },
+        }
 
     def _doing(self, function: Callable[..., str | None], *arguments: int) -> Callable[[widgets.Button], None]:
         """What a click does: call the function and redraw; its text, or what went wrong, becomes the status."""
@@ -86,6 +134,14 @@ class NotebookGame(widgets.VBox):
 
         return clicked
 
+    def _ask(self) -> str:
+        self.status.value = "thinking…"
+        if self._adviser is None:
+            from hackmatrix_core.training.loading import load_policy  # brings flax along
+
+            self._adviser = load_policy("pretrained")
+        return f"hint: {self.session.hint(self._adviser)}"
+
     def _new(self) -> None:
         seed = self.seed.value.strip()
         self.session.new(parse_seed(seed) if seed else None)
@@ -98,29 +154,41 @@ class NotebookGame(widgets.VBox):
         self.session.save(self._path())
         return f"saved as {self._path()}"
 
-    def _path(self) -> str:
-        path = self.file.value.strip()
-        if not path:
-            raise PlayError("enter the path of a scenario file in the field next to the button")
-        return path
+    def _path(self) -> Path:
+        path = Path(self.file.value.strip() or "game.json")
+        return path if len(path.parts) > 1 else FOLDER / path
 
     def _show(self, message: str) -> None:
         session = self.session
-        self.board.value = rendering.svg(session.state)
+        self.board.value = rendering.svg(session.state, legend=False)
         self.status.value = html.escape(message)
-        shown = []
-        for number, (action, row) in enumerate(zip(ACTIONS, self._rows, strict=True)):
+        for number, action in enumerate(ACTIONS):
             self.buttons[action.name].disabled = session.over or not session.mask[number]
-            program = number - FIRST_PROGRAM_ACTION
-            if program < 0 or int(session.state.programs) >> program & 1:
-                shown.append(row)
-        self.actions.children = shown
+            reason = f" <i>({session.reason(number)})</i>" if not session.over and not session.mask[number] else ""
+            name = f"{action.name}: " if number < FIRST_PROGRAM_ACTION else ""
+            self.texts[action.name].value = f"{name}<b>{action.price or 'free'}</b> · {action.does}{reason}"
+        owned = int(session.state.programs)
+        self.programs.children = [row for program, row in enumerate(self._rows) if owned >> program & 1]
+        self.hint.disabled = session.over or not session.mask.any()
         self.take_back.disabled = not session.can_take_back
 
 
+_DIRECTIONS = ("up", "down", "left", "right")
 _FIELD = widgets.Layout(width="15em")
-_ROW = widgets.Layout(width="40em")
+_ROW = widgets.Layout(width="100%", max_width="40em")
+_CROSS = widgets.Layout(grid_template_columns="repeat(3, 6em)", align_content="flex-start")
 _WRAPPED = widgets.Layout(flex_flow="row wrap")
+# ipywidgets hear no keys, so a script has to press the buttons; in this place only an event of an image runs one.
+_KEYS = """<img style="display:none" src="data:," onerror="
+const game = this.closest('.hackmatrix-game');
+game.tabIndex = 0;
+game.dataset.lmSuppressShortcuts = 'true';
+game.onkeydown = event => {
+  if (!event.key.startsWith('Arrow') || event.target.tagName === 'INPUT') return;
+  event.preventDefault();
+  event.stopPropagation();
+  game.querySelector('.hackmatrix-' + event.key.slice(5).toLowerCase()).click();
+};">"""
 
 
 def _button(text: str, tooltip: str, on_click: Callable[[widgets.Button], None]) -> widgets.Button:

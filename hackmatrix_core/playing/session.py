@@ -3,12 +3,14 @@
 import json
 import secrets
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from hackmatrix_core.game import GameState, Outcome, get_valid_actions, reset, scenario, step
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.agent.policy import Policy, as_pytree
+from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
+from hackmatrix_core.game.state import BOARD_SIZE, FIRST_PROGRAM_ACTION, NUM_ACTIONS, SIPHON
 from hackmatrix_core.training.config import MAX_SEED
 from hackmatrix_core.viewing.actions import ACTIONS
 
@@ -44,6 +46,18 @@ def _step(state: GameState, action: jax.Array, seed: jax.Array, time: jax.Array)
 
 
 _mask = jax.jit(get_valid_actions)
+_HINTS, _LEAST_CHANCE = 3, 0.02
+
+
+@jax.jit
+def _advice(policy: Any, state: GameState, key: jax.Array) -> jax.Array:
+    """How likely a policy takes each action: float32 (28,)."""
+    observation, mask = observe(state), get_valid_actions(state)
+    if hasattr(policy, "think"):
+        return policy.think(state, observation, mask, key).policy
+    if hasattr(policy, "distribution"):
+        return policy.distribution(observation, mask)[0].probs
+    return jax.nn.one_hot(policy(state, observation, mask, key), NUM_ACTIONS)
 
 
 class Session:
@@ -99,10 +113,37 @@ class Session:
         if not 0 <= action < NUM_ACTIONS:
             raise PlayError(f"{action} is not an action, expected 0 to {NUM_ACTIONS - 1}")
         if not self.mask[action]:
-            raise PlayError(f"{ACTIONS[action].name} is not possible now")
+            raise PlayError(f"{ACTIONS[action].name} is not possible now: {self.reason(action)}")
         state, outcome = _step(self.state, np.int32(action), np.uint32(self.seed), np.int32(len(self._past)))
         self._past.append((self.state, self.last, self.outcome))
         self._show(state, action, jax.device_get(outcome))
+
+    def reason(self, action: int) -> str:
+        """Why an action is not valid, as in "costs 2 energy, you have 1"; empty if it is valid (R4.1)."""
+        if self.mask[action]:
+            return ""
+        if action < SIPHON:
+            row, col = divmod(int(self.state.position), BOARD_SIZE)
+            place = (row + 1, row - 1, row, row)[action], (col, col, col - 1, col + 1)[action]
+            return "a block is in the way" if all(0 <= at < BOARD_SIZE for at in place) else "the board ends there"
+        costs = ACTIONS[action]
+        for name in ("credits", "energy", "data_siphons"):
+            needed, owned = getattr(costs, name), int(getattr(self.state, name))
+            if owned < needed:
+                unit = name.replace("_", " ")
+                return f"costs {needed} {unit.removesuffix('s') if needed == 1 else unit}, you have {owned}"
+        owns = int(self.state.programs) >> (action - FIRST_PROGRAM_ACTION) & 1
+        return "it would change nothing now" if owns else "you do not own it"
+
+    def hint(self, policy: Policy) -> str:
+        """What a policy would do here, as in "down 96 %, right 4 %": its likeliest actions.
+
+        Args:
+            policy: see `hackmatrix_core.agent.policy`. The first call with it takes some seconds: it compiles.
+        """
+        chances = np.asarray(_advice(as_pytree(policy), self.state, jax.random.key(len(self._past))))
+        likeliest = [action for action in np.argsort(-chances)[:_HINTS] if chances[action] >= _LEAST_CHANCE]
+        return ", ".join(f"{ACTIONS[action].name} {chances[action]:.0%}" for action in likeliest)
 
     def take_back(self) -> None:
         """Go back to before the last action, any number of times.
@@ -115,12 +156,13 @@ class Session:
         self._show(*self._past.pop())
 
     def save(self, path: str | Path) -> None:
-        """Write the state as a scenario file (R12, JSON).
+        """Write the state as a scenario file (R12, JSON); missing folders are created.
 
         Raises:
             PlayError: the file cannot be written.
         """
         try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(json.dumps(scenario.to_dict(self.state)) + "\n", encoding="utf-8")
         except OSError as error:
             raise PlayError(f"{path} cannot be written: {error.strerror}") from error

@@ -89,7 +89,7 @@ class TrainConfig:
     later_starts: float = _option(
         0.0, "share of the training games that start in a later stage, with programs", low=0.0, high=1.0
     )
-    seed: int = _option(0, "seed of everything random in the run", low=0, high=MAX_SEED)
+    seed: int = _option(0, "seed for all randomness of the run", low=0, high=MAX_SEED)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

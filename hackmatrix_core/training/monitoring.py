@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 
+from hackmatrix_core.viewing.style import SERIES, WARNING, styled
+from hackmatrix_core.viewing.waiting import clock, in_notebook
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -43,7 +46,7 @@ class Progress:
     seconds: float
     """Seconds of this phase so far."""
     seconds_left: float
-    """Estimate for the rest of the run; NaN while it is unknown."""
+    """Estimate for the rest of the run; NaN before the first update, infinite while it is unknown after that."""
     history: Sequence[Record]
     """The metrics of all updates, oldest first."""
     stop: Callable[[], None]
@@ -70,25 +73,25 @@ Callback = Callable[[Progress], None]
 
 def default_display() -> Callback:
     """A `LiveDisplay` in a notebook, a `ConsoleProgress` anywhere else."""
-    return LiveDisplay() if "ipykernel" in sys.modules and _in_notebook() else ConsoleProgress()
+    return LiveDisplay() if in_notebook() else ConsoleProgress()
 
 
 def status_line(progress: Progress) -> str:
-    """Progress in one line: update, steps, speed, time left (or how it ended), return, stage, entropy."""
+    """What is known in one line: update, steps, speed, time left (or how it ended), return, stage, entropy."""
     if progress.phase != "done":
-        rest = f"{_clock(progress.seconds_left)} left"
+        rest = f"{clock(progress.seconds_left)} left" if math.isfinite(progress.seconds_left) else ""
     else:
         rest = "stopped and saved" if progress.update < progress.total_updates else "done"
-    parts = [
-        f"update {progress.update}/{progress.total_updates}",
-        f"{progress.steps:,} steps",
-        f"{progress.latest('steps_per_second'):,.0f} steps/s",
-        rest,
-        f"return {progress.latest('episode_return'):+.2f}",
-        f"stage {progress.latest('final_stage'):.2f}",
-        f"entropy {progress.latest('relative_entropy'):.2f}",
-    ]
-    return " · ".join(parts)
+    numbers = {
+        "steps_per_second": "{:,.0f} steps/s",
+        "episode_return": "return {:+.2f}",
+        "final_stage": "stage {:.2f}",
+        "relative_entropy": "entropy {:.2f}",
+    }
+    known = {name: progress.latest(name) for name in numbers}
+    speed, *results = ("" if math.isnan(known[name]) else form.format(known[name]) for name, form in numbers.items())
+    parts = [f"update {progress.update}/{progress.total_updates}", f"{progress.steps:,} steps", speed, rest, *results]
+    return " · ".join(filter(None, parts))
 
 
 class ConsoleProgress:
@@ -234,6 +237,7 @@ def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
     return {name: _plain(value) for name, value in numbers.items()}
 
 
+@styled
 def plot_curves(history: Sequence[Record]) -> "Figure":
     """Mean return and relative entropy over environment steps, with the threshold of the entropy watch.
 
@@ -243,34 +247,34 @@ def plot_curves(history: Sequence[Record]) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.5, 3.2), layout="constrained")
     curves = [
-        ("episode_return", "mean return of finished episodes", "tab:blue"),
-        ("relative_entropy", "relative entropy", "tab:orange"),
+        ("episode_return", "mean return of finished episodes", SERIES[0]),
+        ("relative_entropy", "relative entropy", SERIES[1]),
     ]
     for axes, (name, title, color) in zip(figure.subplots(1, 2), curves, strict=True):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         points = [(record["steps"], record[name]) for record in history if record.get(name) is not None]
         steps, values = np.array(points, np.float64).reshape(-1, 2).T
         axes.plot(steps, values, color=color, alpha=0.25, linewidth=1)
-        axes.plot(steps, _neighbours_mean(values), color=color, marker="." if len(points) < 30 else "")
+        axes.plot(steps, neighbours_mean(values), color=color, marker="." if len(points) < 30 else "")
         axes.set(title=title, xlabel="environment steps")
         axes.grid(alpha=0.3)
-    axes.axhline(ENTROPY_THRESHOLD, color="tab:red", linestyle="--", linewidth=1)
+    axes.axhline(ENTROPY_THRESHOLD, color=WARNING, linestyle="--", linewidth=1)
     axes.annotate(
         "too little exploration",
         (0.99, ENTROPY_THRESHOLD),
         xycoords=("axes fraction", "data"),
         ha="right",
         va="top",
-        color="tab:red",
+        color=WARNING,
         fontsize=8,
     )
     axes.set_ylim(0, 1)
     return figure
 
 
-def _neighbours_mean(values: np.ndarray) -> np.ndarray:
+def neighbours_mean(values: np.ndarray) -> np.ndarray:
     """The mean of each value and its neighbours, (K,) to (K,): at most 3 % of all, fewer at both ends."""
     window = np.ones(1 + 2 * (len(values) // 66))
     return (
@@ -288,8 +292,8 @@ def save_curves(history: Sequence[Record], path: str | os.PathLike) -> None:
 class LiveDisplay:
     """Progress in a notebook: a stop button, a status line and the two curves, updated in place.
 
-    The button (if ipywidgets is installed) works while the cell waits for a run in a thread, as in
-    `await notebook.train(trainer)`. The notebook's own interrupt (■) stops any run.
+    The button (if ipywidgets is installed) works while the cell waits for a run in a thread, as `notebook.train` does,
+    and goes with the end of the run. The notebook's own interrupt (■) stops any run.
 
     Args:
         interval: seconds between two updates of the curves.
@@ -298,7 +302,9 @@ class LiveDisplay:
     def __init__(self, interval: float = 2.0) -> None:
         self._interval = interval
         self._drawn = -math.inf
+        self._compiling_since: float | None = None
         self._button: Any = None
+        self._place: Any = None
         self._status: Any = None
         self._curves: Any = None
 
@@ -306,15 +312,31 @@ class LiveDisplay:
         """Update the display."""
         if progress.phase == "compiling":
             self._start(progress.stop)
+            self._compiling_since = time.monotonic()
+            self.tick()
+            return
+        self._compiling_since = None
         if progress.phase == "training" and time.monotonic() - self._drawn < self._interval:
             return
         self._drawn = time.monotonic()
-        text = "compiling…" if progress.phase == "compiling" else status_line(progress)
-        self._status.update({"text/plain": text}, raw=True)
+        self._status.update({"text/plain": status_line(progress)}, raw=True)
         if progress.history:
             self._curves.update({"image/png": _png(plot_curves(progress.history))}, raw=True)
-        if progress.phase == "done" and self._button is not None:
-            self._button.disabled, self._button.description, self._button.icon = True, "Saved", "check"
+        if progress.phase == "done":
+            self.close()
+
+    def close(self) -> None:
+        """Take the button away: the run has ended, or failed."""
+        self._compiling_since = None
+        if self._place is not None:
+            self._place.update(_NOTHING, raw=True)
+
+    def tick(self) -> None:
+        """While the run compiles: tell for how long."""
+        if self._compiling_since is not None:
+            since = clock(time.monotonic() - self._compiling_since)
+            text = f"compiling · {since} so far · about half a minute the first time, seconds from then on"
+            self._status.update({"text/plain": text}, raw=True)
 
     def _start(self, stop: Callable[[], None]) -> None:
         from IPython.display import display
@@ -326,18 +348,18 @@ class LiveDisplay:
                 description="Stop and save", icon="stop", tooltip="stops after the update in progress"
             )
             self._button.on_click(lambda _: self._stop(stop))
-            display(self._button)
-        self._status, self._curves = (display({"text/plain": ""}, raw=True, display_id=True) for _ in range(2))
+            # As plain data, so that another output can take its place: a widget that is displayed stays.
+            view = {"version_major": 2, "version_minor": 0, "model_id": self._button.model_id}
+            shown = _NOTHING | {"application/vnd.jupyter.widget-view+json": view}
+            self._place = display(shown, raw=True, display_id=True)
+        self._status, self._curves = (display(_NOTHING, raw=True, display_id=True) for _ in range(2))
 
     def _stop(self, stop: Callable[[], None]) -> None:
         self._button.disabled, self._button.description = True, "Stopping…"
         stop()
 
 
-def _in_notebook() -> bool:
-    from IPython import get_ipython
-
-    return getattr(get_ipython(), "kernel", None) is not None
+_NOTHING: dict[str, Any] = {"text/plain": ""}
 
 
 def _png(figure: "Figure") -> str:
@@ -356,11 +378,3 @@ def _plain(value: Any) -> float | int | None:
         return value
     number = float(value)
     return number if math.isfinite(number) else None
-
-
-def _clock(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -94,7 +94,7 @@ class Trainer:
         env: default HackMatrix.
         callbacks: called with each `Progress`; default is a display that suits a notebook or a console.
         resume: continue from the newest intact checkpoint in `run_dir`, if there is one.
-        minutes: time limit of training, not counting compilation.
+        minutes: time limit of training, counted from the end of the first update: compiling and warming up are not.
         save_every: seconds between checkpoints.
         start_from: parameters of a network to start with, as `load_params` gives them. Where the critic's shape is
             another (`value_bins`), the critic starts afresh.
@@ -154,7 +154,7 @@ class Trainer:
         return_free_memory()
         runner = self._started(init(), template) if runner is None else runner
         now = saved = training_since = time.monotonic()
-        first = update
+        first = update + 1  # takes some times as long as the others: its time tells nothing
 
         try:
             self._tell("training", update, now - started, float("nan"), history)
@@ -165,12 +165,13 @@ class Trainer:
                 now = time.monotonic()
                 update += 1
                 steps = update * self.config.batch_size
-                speed = self.config.batch_size / (now - before)
+                speed = self.config.batch_size / (now - before) if update > first else float("nan")
                 if self._storage:
                     self._storage.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
 
+                training_since = training_since if update > first else now
                 spent = now - training_since
-                left = spent / (update - first) * (self.config.num_updates - update)
+                left = spent / (update - first) * (self.config.num_updates - update) if update > first else float("inf")
                 self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
                 if spent >= self._limit:
                     self.stop("time")

@@ -13,6 +13,7 @@ LEGEND_LEFT = _PANEL + 240
 _LINE = 23
 _SAMPLE = 0.54  # size of a cell in the legend
 _LEGEND_LINE, _LEGEND_COLUMN = 51, 184
+MARGIN = 16  # of the legend, where it stands alone
 WIDTH, HEIGHT = LEGEND_LEFT + 2 * _LEGEND_COLUMN, _TOP + BOARD_SIZE * CELL + 34
 # Where those on a cell stand, and their size: one, two, up to four. More are counted in words.
 _PLACES = (((42, 48),), 1.0), (((22, 48), (62, 48)), 0.9), (((24, 34), (62, 34), (24, 60), (62, 60)), 0.66)

@@ -1,6 +1,7 @@
 """The board as a matplotlib picture, and as pixels."""
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.viewing.drawing import HEIGHT, WIDTH, Circle, Polygon, Shape, Words, drawing
+from hackmatrix_core.viewing.drawing import (
+    HEIGHT,
+    LEGEND_LEFT,
+    MARGIN,
+    WIDTH,
+    Circle,
+    Polygon,
+    Shape,
+    Words,
+    drawing,
+    ground,
+    pieces,
+)
+from hackmatrix_core.viewing.drawing import legend as shapes_of_legend
 from hackmatrix_core.viewing.scene import PALETTE, scene
 
 _DPI = 100
@@ -21,17 +35,23 @@ class Picture(Figure):
     """A figure that a notebook shows even before pyplot has set it up to show figures."""
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue()
+        return png(self)
 
 
-def picture(state: GameState, ax: Axes | None = None) -> Figure:
-    """The board, what is shown next to it, and the legend.
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def picture(state: GameState, ax: Axes | None = None, *, legend: bool = True) -> Figure:
+    """The board and what is shown next to it.
 
     Args:
         state: one game.
         ax: where to draw; default a new figure.
+        legend: with the legend at the right.
 
     Returns:
         The figure that was drawn on.
@@ -39,12 +59,23 @@ def picture(state: GameState, ax: Axes | None = None) -> Figure:
     Raises:
         ValueError: the state is a batch.
     """
+    shown = scene(state)
+    shapes = drawing(shown) if legend else [*ground(), *(shape for piece in pieces(shown) for shape in piece)]
+    return _drawn(shapes, 0, WIDTH if legend else LEGEND_LEFT, ax)
+
+
+def legend() -> Figure:
+    """The legend alone: narrow enough for a phone."""
+    return _drawn(shapes_of_legend(), LEGEND_LEFT - MARGIN, WIDTH, None)
+
+
+def _drawn(shapes: Iterable[Shape], left: float, right: float, ax: Axes | None) -> Figure:
     if ax is None:
-        figure = Picture(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI, facecolor=PALETTE["panel"])
+        figure = Picture(figsize=((right - left) / _DPI, HEIGHT / _DPI), dpi=_DPI, facecolor=PALETTE["panel"])
         ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0), aspect="equal")
+    ax.set(xlim=(left, right), ylim=(HEIGHT, 0), aspect="equal")
     ax.axis("off")
-    for shape in drawing(scene(state)):
+    for shape in shapes:
         _paint(shape, ax)
     return ax.figure.get_figure(root=True)
 
@@ -67,6 +98,7 @@ def _paint(shape: Shape, ax: Axes) -> None:
             ha="left" if shape.anchor == "start" else "center",
             va="baseline",
             weight="bold" if shape.bold else "normal",
+            clip_on=True,
         )
         return
     style: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """One game of a policy, recorded step by step, for the replay player and for a closer look."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -48,7 +49,12 @@ class Episode:
         return float(self.outcomes.reward.sum())
 
 
-def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Episode:
+def record(
+    policy: Policy,
+    key: jax.Array,
+    max_actions: int = MAX_ACTIONS,
+    progress: Callable[[int], None] | None = None,
+) -> Episode:
     """Play a game with a policy, from a new game (R2) to its end.
 
     Args:
@@ -56,6 +62,7 @@ def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Ep
             `SearchPolicy` what it found out.
         key: a typed key or an old one; decides the game.
         max_actions: the game is cut off after this many.
+        progress: called after each action with their number so far.
 
     Raises:
         ValueError: `max_actions` is below 1.
@@ -71,6 +78,8 @@ def record(policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS) -> Ep
         state, step = _play(player, state, jax.random.fold_in(play_key, len(steps)))
         states.append(jax.device_get(state))
         steps.append(jax.device_get(step))
+        if progress:
+            progress(len(steps))
         if steps[-1]["outcomes"].terminated:
             break
     return Episode(states=_stacked(states), value_unit=str(getattr(policy, "objective", "")), **_stacked(steps))

@@ -7,13 +7,13 @@ from hackmatrix_core.viewing.svg import svg
 from hackmatrix_core.viewing.text import text
 
 if TYPE_CHECKING:
-    from hackmatrix_core.viewing.plot import picture, rgb_array
+    from hackmatrix_core.viewing.plot import legend, picture, rgb_array
 
-__all__ = ["Replay", "picture", "replay", "rgb_array", "svg", "text"]
+__all__ = ["Replay", "legend", "picture", "replay", "rgb_array", "svg", "text"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in ("picture", "rgb_array"):
+    if name not in ("legend", "picture", "rgb_array"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from hackmatrix_core.viewing import plot  # brings matplotlib along, which takes a second
 

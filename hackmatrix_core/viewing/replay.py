@@ -1,5 +1,6 @@
 """A game as a self-contained page: a player with a slider, keys, the agent's choices and what they brought."""
 
+import base64
 import html
 import json
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import NUM_ACTIONS
 from hackmatrix_core.viewing.actions import ACTIONS
-from hackmatrix_core.viewing.drawing import HEIGHT, LEGEND_LEFT, WIDTH, ground, legend, pieces
+from hackmatrix_core.viewing.drawing import HEIGHT, LEGEND_LEFT, MARGIN, WIDTH, ground, legend, pieces
 from hackmatrix_core.viewing.scene import scene
 from hackmatrix_core.viewing.svg import elements
 
@@ -27,10 +29,13 @@ class Replay:
 
     Attributes:
         page: the whole page, as self-contained HTML.
+        moment: one state of the game, a picture of which stands in where no page is shown: on GitHub, and in notebooks
+            that are not trusted.
+        caption: what happens at this moment, in a sentence.
     """
 
-    def __init__(self, page: str) -> None:
-        self.page = page
+    def __init__(self, page: str, moment: GameState, caption: str) -> None:
+        self.page, self.moment, self.caption = page, moment, caption
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file that any browser opens, and return its path. Missing folders are created."""
@@ -40,9 +45,16 @@ class Replay:
         return path
 
     def _repr_html_(self) -> str:
+        from hackmatrix_core.viewing.plot import picture, png  # brings matplotlib along, which takes a second
+
+        still = base64.b64encode(png(picture(self.moment, legend=False))).decode()
+        words = f"{html.escape(self.caption)} Run this cell, or trust the notebook, to see the whole game move."
+        image = f'<img src="data:image/png;base64,{still}" alt="{words}" style="max-width:100%">'
+        # The page takes the still away when it runs.
         return (
             f'<iframe srcdoc="{html.escape(self.page)}" title="replay" '
-            f'style="width:100%;height:860px;border:0;border-radius:8px"></iframe>'
+            f'style="width:100%;height:860px;border:0;border-radius:8px">{words}</iframe>'
+            f"<div>{image}<p>{words}</p></div>"
         )
 
 
@@ -71,13 +83,24 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
         title=html.escape(title),
         width=LEGEND_LEFT,
         height=HEIGHT,
-        legend_view=f"{LEGEND_LEFT - 16} 0 {WIDTH - LEGEND_LEFT + 16} {HEIGHT}",
+        legend_view=f"{LEGEND_LEFT - MARGIN} 0 {WIDTH - LEGEND_LEFT + MARGIN} {HEIGHT}",
         ground=elements(ground()),
         legend=elements(legend()),
         # A "<" could end the script element that the data stands in.
         episode=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )
-    return Replay(page)
+    time = _telling(episode)
+    action = ACTIONS[episode.actions[time]].name if episode.actions[time] in range(NUM_ACTIONS) else "an invalid action"
+    caption = (
+        f"Action {time} of {len(episode)}, in stage {int(episode.states.stage[time])}: {action}, "
+        f"for a reward of {float(episode.outcomes.reward[time]):+.2f}."
+    )
+    return Replay(page, _at(episode.states, time), caption)
+
+
+def _telling(episode: "Episode") -> int:
+    """The action before which most enemies and transmissions were on the board."""
+    return int(np.argmax(np.count_nonzero(episode.states.entities[:-1], axis=1)))
 
 
 def _step(episode: "Episode", time: int) -> dict[str, Any]:

@@ -7,40 +7,72 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.viewing.drawing import HEIGHT, WIDTH, Circle, Polygon, Rect, Shape, Words, drawing
+from hackmatrix_core.viewing.drawing import (
+    HEIGHT,
+    LEGEND_LEFT,
+    MARGIN,
+    WIDTH,
+    Circle,
+    Polygon,
+    Rect,
+    Shape,
+    Words,
+    drawing,
+    ground,
+    pieces,
+)
+from hackmatrix_core.viewing.drawing import legend as shapes_of_legend
 from hackmatrix_core.viewing.scene import scene
 
 _SHOWN = 4  # games of a batch
 
 
-def svg(state: GameState) -> str:
-    """The board, what is shown next to it, and the legend, as one SVG element with its own background.
+def svg(state: GameState, legend: bool = True) -> str:
+    """The board and what is shown next to it as one SVG element with its own background.
 
     Args:
         state: one game.
+        legend: with the legend at the right.
 
     Raises:
         ValueError: the state is a batch.
     """
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'style="max-width:100%;height:auto;font-family:sans-serif" role="img" aria-label="HackMatrix board">'
-        f"{elements(drawing(scene(state)))}</svg>"
-    )
+    shown = scene(state)
+    shapes = drawing(shown) if legend else [*ground(), *(shape for piece in pieces(shown) for shape in piece)]
+    return _element_of(shapes, 0, WIDTH if legend else LEGEND_LEFT, "HackMatrix board")
+
+
+def legend() -> str:
+    """The legend alone, as one SVG element of its own."""
+    return _element_of([*ground(), *shapes_of_legend()], LEGEND_LEFT - MARGIN, WIDTH - LEGEND_LEFT + MARGIN, "legend")
 
 
 def html(state: GameState) -> str | None:
-    """What a notebook shows for a state: its SVG; for a batch the first four; None (its text) while it is traced."""
+    """What a notebook shows for a state: its board, and beside or below it the legend.
+
+    For a batch these are the boards of the first four; None (its text) while it is traced.
+    """
     if isinstance(state.hp, jax.core.Tracer):
         return None
     shape = np.shape(state.hp)
     if not shape:
-        return svg(state)
+        return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{svg(state, legend=False)}{legend()}</div>'
     rank, games = len(shape), int(np.prod(shape))
     first = jax.tree.map(lambda x: np.asarray(x).reshape(games, *x.shape[rank:])[:_SHOWN], state)
-    boards = "".join(svg(jax.tree.map(lambda x: x[i], first)) for i in range(min(games, _SHOWN)))  # noqa: B023
-    grid = "display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:8px"
+    boards = "".join(
+        svg(jax.tree.map(lambda x: x[i], first), legend=False)  # noqa: B023
+        for i in range(min(games, _SHOWN))
+    )
+    grid = "display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:8px"
     return f'<p>{games:,} games, the first {min(games, _SHOWN)}:</p><div style="{grid}">{boards}</div>'
+
+
+def _element_of(shapes: Iterable[Shape], left: float, width: float, label: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} 0 {width} {HEIGHT}" width="{width}" '
+        f'style="max-width:100%;height:auto;font-family:sans-serif" role="img" aria-label="{label}">'
+        f"{elements(shapes)}</svg>"
+    )
 
 
 def elements(shapes: Iterable[Shape]) -> str:

@@ -14,10 +14,10 @@ import sys
 import time
 import urllib.request
 
-import jupytext
 import nbformat
 import pytest
 
+from notebooks import make
 from tests import ROOT
 
 SECONDS = 240
@@ -90,11 +90,12 @@ class Notebook:
         lab: of the fixture.
         name: of the notebook, which is made from its source, so that it has no outputs.
         before: a text in the code of one cell, and the code that is put before it.
+        made: False takes the stored notebook with its outputs, as it comes with a clone.
     """
 
-    def __init__(self, browser, lab, name, before=("", "")):
+    def __init__(self, browser, lab, name, before=("", ""), made=True):
         folder, address = lab
-        notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
+        notebook = make.made(name) if made else nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         text, added = before
         if added:
@@ -140,9 +141,9 @@ class Notebook:
 
 def test_training_shows_its_curves_stops_at_the_button_and_the_notebook_goes_on(browser, lab):
     longer = "import dataclasses\nconfig = dataclasses.replace(config, total_timesteps=10**9)"
-    notebook = Notebook(browser, lab, "train_local_cpu", before=("hm.Trainer(", longer))
+    notebook = Notebook(browser, lab, "train_local_cpu", before=("notebook.train(", longer))
     notebook.run_all()
-    training = notebook.output("hm.Trainer(")
+    training = notebook.output("notebook.train(")
     notebook.change(training.locator("img"), "src")
     training.get_by_role("button", name="Stop and save").click()
     status = training.get_by_text("stopped and saved")
@@ -150,7 +151,7 @@ def test_training_shows_its_curves_stops_at_the_button_and_the_notebook_goes_on(
     update, total = map(int, re.search(r"update (\d+)/(\d+)", status.text_content()).groups())
     assert 1 <= update < total
     notebook.wait_for_end()
-    assert training.get_by_role("button").is_disabled()
+    assert training.get_by_role("button").count() == 0
     assert "final stage" in notebook.output("evaluation.table(").text_content()
     notebook.tab.close()
 
@@ -167,10 +168,30 @@ def test_the_game_is_played_by_its_buttons_and_the_replay_plays(browser, lab):
     move.click()
     game.get_by_text(f"{name}: reward").wait_for()
     assert board.inner_html() != before
+    game.get_by_role("button", name="take back").click()
+    game.get_by_text("seed 0").wait_for()
+    notebook.tab.keyboard.press(
+        {"up": "ArrowUp", "down": "ArrowDown", "left": "ArrowLeft", "right": "ArrowRight"}[name]
+    )
+    game.get_by_text(f"{name}: reward").wait_for()
 
-    player = notebook.output("hm.replay(").frame_locator("iframe")
+    replay = notebook.output("hm.replay(")
+    assert replay.locator("img").count() == 0  # the still picture is for where the player does not run
+    player = replay.frame_locator("iframe")
     count = player.locator("#count")
     assert count.text_content().startswith("action 0 of ")
     player.locator("#play").click()
     notebook.change(count, "textContent")
+    notebook.tab.close()
+
+
+def test_a_stored_notebook_that_is_not_trusted_shows_a_picture_of_the_game(browser, lab):
+    notebook = Notebook(browser, lab, "play_and_watch", made=False)
+    replay = notebook.output("hm.replay(")
+    replay.locator("img").wait_for()
+    assert replay.locator("iframe").count() == 0
+    assert replay.locator("img").evaluate("image => image.naturalWidth") > 700
+    assert "Run this cell" in replay.text_content()
+    assert notebook.output("hm.play(").locator("img").evaluate("image => image.naturalWidth") > 700
+    assert notebook.tab.get_by_text("Error displaying widget").count() == 0
     notebook.tab.close()

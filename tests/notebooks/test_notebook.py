@@ -1,41 +1,76 @@
-"""What the notebooks share: the folder of a run and the config for the device."""
+"""What the notebooks share: the folder of a run, the config for the device, and how waiting, tables and charts look."""
 
+import dataclasses
+import json
 import queue
-import re
 import sys
 import types
 
+import numpy as np
 import pytest
 import zmq
 from jupyter_client.session import Session
 
+import hackmatrix_core as hm
 from hackmatrix_core import notebook
-from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.notebook import settings, training
+from hackmatrix_core.notebook.settings import NotebookStop
+from hackmatrix_core.training.config import DeviceConfig, TrainConfig
+from hackmatrix_core.viewing import waiting
+from hackmatrix_core.viewing.tables import Table
 
 
 @pytest.fixture
 def whole(monkeypatch):
-    monkeypatch.setattr(notebook, "SMOKE", False)
+    monkeypatch.setattr(settings, "SMOKE", False)
 
 
-def test_a_run_is_kept_beside_the_notebook_and_drive_is_reported(whole, capsys):
-    assert str(notebook.run_directory("mine")) == "runs/mine"
-    assert capsys.readouterr().out == ""
-    assert str(notebook.run_directory("mine", drive=True)) == "runs/mine"
-    assert "no Google Drive outside Colab" in capsys.readouterr().out
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed."""
+    things = []
+    monkeypatch.setattr(settings, "display", things.append)
+    return things
 
 
-def test_on_colab_a_run_is_kept_on_drive_if_asked(whole, monkeypatch):
+def save(run_dir, config, update):
+    """As much of a run as the settings cell looks at."""
+    (run_dir / "checkpoints" / str(update)).mkdir(parents=True)
+    (run_dir / "config.json").write_text(json.dumps(config.to_dict()))
+
+
+def on(monkeypatch, platform, memory):
+    monkeypatch.setattr(settings, "get_device_config", lambda: DeviceConfig(platform, "a device", 1, memory << 30))
+
+
+def test_runs_are_kept_beside_the_notebook(whole, capsys):
+    assert str(notebook.start()) == "runs"
+    assert str(notebook.start(drive=True)) == "runs"
+    assert capsys.readouterr().out.count("JAX") == 2
+
+
+def test_on_colab_runs_are_kept_on_drive_if_asked_and_a_refusal_is_one_sentence(whole, monkeypatch, capsys):
     """Google's package stands in: it is nowhere but on Colab."""
     mounted = []
     drive = types.ModuleType("google.colab.drive")
     drive.mount = mounted.append
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
     monkeypatch.setitem(sys.modules, "google.colab.drive", drive)
-    assert str(notebook.run_directory("mine")) == "runs/mine"
+    assert str(notebook.start()) == "runs"
     assert mounted == []
-    assert str(notebook.run_directory("mine", drive=True)) == "/content/drive/MyDrive/hackmatrix/runs/mine"
+    assert str(notebook.start(drive=True)) == "/content/drive/MyDrive/hackmatrix/runs"
     assert mounted == ["/content/drive"]
+
+    def refused(path):
+        raise RuntimeError("Error: credential propagation was unsuccessful")
+
+    drive.mount = refused
+    capsys.readouterr()
+    assert str(notebook.start(drive=True)) == "runs"
+    told = capsys.readouterr().out.splitlines()
+    assert told[1:] == [
+        "Google Drive is not connected: runs are kept on this machine's disk, which Colab deletes with it."
+    ]
 
 
 def test_config_of_another_device_is_replaced_with_a_message(whole, capsys):
@@ -47,34 +82,127 @@ def test_config_of_another_device_is_replaced_with_a_message(whole, capsys):
     assert "No T4 GPU found" in told
     assert f"{config.num_envs} environments" in told
     assert notebook.config_for("cpu", num_envs=128).num_envs == 128  # fewer, for want of memory
-    with pytest.raises(ValueError, match="ent_coef is -1"):
+    with pytest.raises(NotebookStop, match="ent_coef is -1"):
         notebook.config_for("t4", ent_coef=-1)
 
 
-def test_doctor_tells_device_sizes_and_whether_a_run_goes_on(whole, capsys, tmp_path):
+def test_settings_name_the_folder_of_their_run(whole, monkeypatch, tmp_path, capsys):
+    on(monkeypatch, "cpu", 16)
+    config = TrainConfig.preset("cpu")
+    folder = notebook.run_directory
+    assert folder(config, " mine ", tmp_path) == tmp_path / "mine"
+    assert folder(config, "", tmp_path) == tmp_path / "cpu"
+    other = dataclasses.replace(config, seed=1, uniform_coef=0.0)
+    assert folder(other, "", tmp_path) == tmp_path / "cpu-uniform_coef=0-seed=1"
+    # A longer run is the same run.
+    assert folder(dataclasses.replace(other, total_timesteps=10**9), "", tmp_path) == folder(other, "", tmp_path)
+    assert capsys.readouterr().out == ""
+
+    save(tmp_path / "t4", TrainConfig.preset("t4"), 5)
+    assert folder(config, "", tmp_path) == tmp_path / "cpu"
+    assert "Your run t4 stays as it is: it began on another device (T4 GPU)" in capsys.readouterr().out
+    on(monkeypatch, "gpu", 15)
+    assert folder(TrainConfig.preset("t4"), "", tmp_path) == tmp_path / "t4"
+    assert capsys.readouterr().out == ""
+
+
+def test_doctor_tells_device_sizes_and_whether_a_run_goes_on(whole, shown, tmp_path):
     config, run_dir = TrainConfig.preset("cpu"), tmp_path / "runs" / "mine"
 
     def told():
         notebook.doctor(config, run_dir)
-        return " ".join(capsys.readouterr().out.split())
+        return {row[0]: row[1] for row in shown.pop().rows}
 
     first = told()
-    assert re.search(r"device \d+ × cpu", first)
-    assert "256 games side by side × 32 steps = 8,192 steps" in first
-    assert "mine is new" in first
-    assert re.search(r"disk [\d.]+ GiB free", first)
-    assert f"ent_coef={config.ent_coef}" in first
-    for name in ("8", "12", "13.orbax-checkpoint-tmp"):
-        (run_dir / "checkpoints" / name).mkdir(parents=True)
-    assert f"mine continues after update 12 of {config.num_updates}" in told()
+    assert "× cpu" in first["device"]
+    assert first["update"] == "256 games side by side × 32 steps = 8,192 steps"
+    assert first["run"].endswith("mine is new")
+    assert first["disk"].endswith(" GiB free")
+    assert f"ent_coef={config.ent_coef}" in first["config"]
+    for update in (8, 12):
+        save(run_dir, config, update)
+    (run_dir / "checkpoints/13.orbax-checkpoint-tmp").mkdir()
+    assert told()["run"].endswith(f"mine continues after update 12 of {config.num_updates}")
     (run_dir / "checkpoints" / str(config.num_updates)).mkdir()
-    assert "mine is complete" in told()
+    assert told()["run"].endswith("mine is complete")
 
 
-def test_smoke_size_is_small_and_leaves_nothing_behind(monkeypatch, tmp_path):
-    monkeypatch.setattr(notebook, "SMOKE", True)
-    assert notebook.config_for("tpu", seed=2).total_timesteps == 1024
-    assert not notebook.run_directory("mine").exists()
+def test_settings_that_do_not_fit_the_run_stop_with_a_sentence(whole, shown, tmp_path):
+    """The first experiment of everybody: another seed, another coefficient."""
+    config = TrainConfig.preset("cpu")
+    save(tmp_path, config, 3)
+    notebook.doctor(dataclasses.replace(config, total_timesteps=10**9), tmp_path)
+    other = dataclasses.replace(config, seed=1, ent_coef=0.5)
+    with pytest.raises(
+        NotebookStop, match=r"began with ent_coef = 0\.02, not 0\.5 and seed = 0, not 1\. Leave run_name"
+    ):
+        notebook.doctor(other, tmp_path)
+    with pytest.raises(NotebookStop, match="began with other sizes, as on another device") as stopped:
+        notebook.doctor(TrainConfig.preset("t4"), tmp_path)
+    assert stopped.value._render_traceback_() == [str(stopped.value)]  # what IPython shows: no traceback
+
+
+def test_smoke_size_is_small_and_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr(settings, "SMOKE", True)
+    runs = notebook.start()
+    config = notebook.config_for("tpu", seed=2)
+    assert config.total_timesteps == 1024
+    assert notebook.run_directory(config, "", runs) == runs / "cpu"
+    assert not list(runs.iterdir())
+
+
+def test_runs_are_laid_over_each_other(tmp_path):
+    for name, values in {"one": [1, 2, 3], "two": [2, None, 5]}.items():
+        (tmp_path / name).mkdir()
+        lines = [
+            {"update": i, "steps": 10 * i, "episode_return": value, "relative_entropy": 0.5, "share_siphon": 0.1}
+            for i, value in enumerate(values, 1)
+        ]
+        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    returns, _, siphons = notebook.compare_runs(tmp_path).axes
+    assert [line.get_label() for line in returns.lines] == ["one", "two"]
+    np.testing.assert_allclose(returns.lines[1].get_xydata(), [[10, 2], [30, 5]])
+    assert len(siphons.lines[1].get_xdata()) == 3
+    assert len(notebook.compare_runs(tmp_path, "two").axes[0].lines) == 1
+    with pytest.raises(NotebookStop, match="three holds no run that has trained"):
+        notebook.compare_runs(tmp_path, "three")
+
+
+def test_a_hard_choice_and_a_slip_are_found(monkeypatch):
+    """Of three actions the second is undecided; in the third the network's favourite is worth least."""
+    seen = []
+    monkeypatch.setattr(notebook.lessons, "_show", lambda episode, time, *rest: seen.append((time, rest[1])))
+    masks, chances = np.zeros((2, 3, 28), bool), np.zeros((3, 28), np.float32)
+    masks[:, :, :2] = True
+    chances[:, 0], chances[:, 1] = [0.9, 0.5, 0.9], [0.1, 0.5, 0.1]
+    worth = np.zeros((3, 28), np.float32)
+    worth[2, :2] = -1, 4
+    visits = np.where(masks[0], 1, 0)
+    episode = hm.Episode(None, np.array([0, 0, 1]), masks[0], None, chances, np.arange(3.0))
+    notebook.show_hardest_choice(episode)
+    thoughts = types.SimpleNamespace(network_policy=chances, policy=chances, visits=visits, action_values=worth)
+    notebook.show_worst_slip(dataclasses.replace(episode, thoughts=thoughts))
+    assert seen == [(1, "value of the position +1.00"), (2, "the network would have chosen up")]
+
+
+def test_a_line_tells_how_far_it_is(monkeypatch):
+    clock = iter([0.0, 10.0, 30.0])
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: next(clock))
+    with waiting.Waiting("playing", "compiling first") as line:
+        assert line.text(3) == "playing · 0:03 so far · compiling first"
+        line.reached(5, 25)
+        assert line.text(10) == "playing · ████░░░░░░░░░░░░░░░░ 5 of 25 · 0:10 so far"
+        line.reached(15, 25)
+        assert line.text(30) == "playing · ████████████░░░░░░░░ 15 of 25 · 0:30 so far · about 0:20 left"
+
+
+def test_a_table_is_text_and_html():
+    table = Table([("", "a <b>"), ("return", "+1.50 (+1.00 – +2.00)")], "a note")
+    assert table.splitlines() == ["                        a <b>", "return  +1.50 (+1.00 – +2.00)", "a note"]
+    page = table._repr_html_()
+    assert "a &lt;b&gt;</th>" in page
+    assert "+1.50<br><small>+1.00 – +2.00</small></td>" in page  # narrow enough for a phone
+    assert "a note</p>" in page
 
 
 def test_an_older_kernel_hears_widgets_while_a_cell_waits_and_keeps_the_rest_in_order(monkeypatch):
@@ -90,8 +218,8 @@ def test_an_older_kernel_hears_widgets_while_a_cell_waits_and_keeps_the_rest_in_
         frames = session.serialize(session.msg(kind, {"comm_id": number}), ident=b"browser")
         kernel.msg_queue.put((number, None, ([zmq.Frame(frame) for frame in frames],)))
     monkeypatch.setattr("IPython.get_ipython", lambda: types.SimpleNamespace(kernel=kernel))
-    notebook._hear_widgets()
+    training._hear_widgets()
     assert heard == [1, 3]
     assert [kernel.msg_queue.get()[0] for _ in range(kernel.msg_queue.qsize())] == [0, 2]
     del kernel.msg_queue  # as in ipykernel 7, which hears by itself
-    notebook._hear_widgets()
+    training._hear_widgets()

@@ -1,60 +1,55 @@
-"""The notebooks: pairs of source and notebook that agree, run from top to bottom, and a stop button that works.
+"""The notebooks: they are what their sources make, run from top to bottom, and have a stop button that works.
 
 What the cells print is compared by nbval (`pytest --nbval notebooks`), not here.
 """
 
+import html
 import os
 import re
 import time
 import tomllib
-from pathlib import Path
 
-import jupytext
 import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 
 from hackmatrix_core.training.config import TrainConfig
+from notebooks import make
 from tests import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-SOURCES = sorted(NOTEBOOKS.glob("*.py"))
-REPOSITORY = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
-IGNORED = "nbval-ignore-output"
-each_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+each_notebook = pytest.mark.parametrize("name", make.NOTEBOOKS)
 
 
-def code_cells(source: Path) -> list:
-    return [cell for cell in read(source).cells if cell.cell_type == "code"]
+def stored(name) -> nbformat.NotebookNode:
+    return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
-def read(source: Path) -> nbformat.NotebookNode:
-    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+def code_cells(name) -> list:
+    return [cell for cell in stored(name).cells if cell.cell_type == "code"]
 
 
-def test_every_notebook_has_its_source():
-    assert SOURCES
-    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == {path.stem for path in SOURCES}
-
-
-@each_notebook
-def test_notebook_agrees_with_its_source(source):
-    def essence(notebook):
-        def parts(cell):
-            shown = (cell.metadata.get(name) for name in ("tags", "cellView", "jupyter"))
-            return cell.cell_type, cell.source, *shown
-
-        return list(map(parts, notebook.cells)), notebook.metadata["kernelspec"]
-
-    remedy = f"make it again: jupytext --update --to ipynb notebooks/{source.name}"
-    assert essence(jupytext.read(source)) == essence(read(source)), remedy
+def test_every_notebook_is_made_from_a_source():
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(make.NOTEBOOKS)
+    used = {"train", *make.NOTEBOOKS} - {name for name in make.NOTEBOOKS if name.startswith("train_")}
+    assert {path.stem for path in make.SOURCES.glob("*.py")} == used
 
 
 @each_notebook
-def test_notebook_was_run_from_top_to_bottom(source):
-    cells = code_cells(source)
+def test_notebook_is_what_its_source_makes(name):
+    notebook = stored(name)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    assert notebook == make.made(name), "make them again: python notebooks/make.py"
+
+
+@each_notebook
+def test_notebook_was_run_from_top_to_bottom(name):
+    cells = code_cells(name)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    compared = [cell for cell in cells if IGNORED not in cell.metadata.get("tags", []) and cell.outputs]
+    compared = [cell for cell in cells if make.VARIES not in cell.metadata.get("tags", []) and cell.outputs]
     assert len(compared) >= 2
     outputs = [output for cell in cells for output in cell.outputs]
     assert "error" not in {output.output_type for output in outputs}
@@ -64,28 +59,50 @@ def test_notebook_was_run_from_top_to_bottom(source):
 
 
 @each_notebook
-def test_badge_opens_this_notebook(source):
-    first = read(source).cells[0].source
+def test_stored_outputs_show_something_without_a_kernel(name):
+    """No widget, which lives in a kernel, is stored; and what a sanitizer takes away has a picture in its place."""
+    for output in (output for cell in code_cells(name) for output in cell.outputs if "data" in output):
+        assert not [kind for kind in output.data if "widget" in kind]
+        assert output.data.get("text/plain") != ""
+        page = output.data.get("text/html", "")
+        if "<iframe" in page:
+            beside = page.partition("</iframe>")[2]
+            assert re.search(r'<img src="data:image/png;base64,[\w+/=]{1000,}" alt="Action ', beside)
+            assert "Run this cell" in page.partition("</iframe>")[0].rpartition(">")[2]
+
+
+@pytest.mark.parametrize("name", ["train_colab_t4", "train_colab_tpu"])
+def test_what_no_such_device_has_shown_is_not_stored(name):
+    for cell in code_cells(name):
+        assert not cell.outputs or make.VARIES not in cell.metadata.get("tags", [])
+
+
+def test_the_stored_settings_are_those_of_the_preset():
+    (cell,) = (cell for cell in code_cells("train_local_cpu") if "notebook.doctor(" in cell.source)
+    pages = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
+    config = ", ".join(f"{name}={value}" for name, value in TrainConfig.preset("cpu").to_dict().items())
+    assert config in html.unescape(pages), "run the notebook again: python notebooks/make.py --run train_local_cpu"
+
+
+@each_notebook
+def test_badge_opens_this_notebook(name):
     path = REPOSITORY.removeprefix("https://github.com/")
-    assert f"(https://colab.research.google.com/github/{path}/blob/main/notebooks/{source.stem}.ipynb)" in first
-    whole = source.read_text()
+    address = f"(https://colab.research.google.com/github/{path}/blob/main/notebooks/{name}.ipynb)"
+    assert address in stored(name).cells[0].source
+    whole = make.text_of(name)
     assert set(re.findall(r"https://github.com/[\w-]+/[\w-]+", whole)) == {REPOSITORY}
     for link in re.findall(rf"{REPOSITORY}/blob/main/([\w/.-]+)", whole):
-        assert (NOTEBOOKS.parent / link).is_file(), link
+        assert (ROOT / link).is_file(), link
 
 
-def test_all_notebooks_are_set_up_alike():
-    """Each has to stand alone on Colab, so the cell is in all of them: up to what it imports, it is the same."""
-    beginnings = {code_cells(source)[0].source.partition("from None")[0] for source in SOURCES}
-    assert len(beginnings) == 1
-    for source in SOURCES:
-        metadata = code_cells(source)[0].metadata
-        assert (metadata["cellView"], metadata["jupyter"]) == ("form", {"source_hidden": True})  # Colab, JupyterLab
+@each_notebook
+def test_learners_see_no_code_of_tests(name):
+    assert "SMOKE" not in make.text_of(name)
 
 
 @pytest.mark.parametrize(("name", "preset"), [("local_cpu", "cpu"), ("colab_t4", "t4"), ("colab_tpu", "tpu")])
 def test_forms_start_from_the_preset(name, preset):
-    source = (NOTEBOOKS / f"train_{name}.py").read_text()
+    source = make.text_of(f"train_{name}")
     assert f'notebook.config_for("{preset}", ' in source
     config = TrainConfig.preset(preset).to_dict()
     form = dict(re.findall(r"^(\w+) = (.*?)  # @param", source, re.M))
@@ -140,10 +157,10 @@ class Run:
 
 
 def test_stop_button_and_interrupt_save_and_the_next_run_goes_on(kernel):
-    (training,) = (cell.source for cell in code_cells(NOTEBOOKS / "train_local_cpu.py") if "Trainer(" in cell.source)
-    before = [cell.source for cell in code_cells(NOTEBOOKS / "train_local_cpu.py")]
-    before = before[: before.index(training)]
-    for code in before:
+    before = [cell.source for cell in code_cells("train_local_cpu")]
+    (training,) = (source for source in before if "notebook.train(" in source)
+    first, settings = before[0], before[before.index(training) - 1]  # the lessons between them take time
+    for code in (first, settings):
         Run(kernel, code).until()
     Run(kernel, "import dataclasses\nconfig = dataclasses.replace(config, total_timesteps=10**8)").until()
 

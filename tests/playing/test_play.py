@@ -139,7 +139,7 @@ def test_notebook_plays_by_clicks(tmp_path):
 
     def agrees():
         assert same(game.session.state, mirror.state)
-        assert game.board.value == rendering.svg(mirror.state)
+        assert game.board.value == rendering.svg(mirror.state, legend=False)
         enabled = [not game.buttons[name].disabled for name in ACTION_NAMES]
         np.testing.assert_array_equal(enabled, mirror.mask & (not mirror.over))
         assert game.take_back.disabled != mirror.can_take_back
@@ -151,10 +151,9 @@ def test_notebook_plays_by_clicks(tmp_path):
     game.load.click()
     mirror.load(file)
     assert game.status.value == f"loaded {tmp_path}/rich &lt;b&gt;.json"
-    rows = game.actions.children
-    assert len(rows) == 28  # all programs are owned
-    assert [row.children[0].description for row in rows] == list(ACTION_NAMES)
-    assert "5c</b> · get a data siphon" in rows[SIPH_PLUS].children[1].value
+    rows = game.programs.children
+    assert [row.children[0].description for row in rows] == list(ACTION_NAMES[5:])  # all programs are owned
+    assert "5c</b> · get a data siphon" in game.texts["siph+"].value
     agrees()
     for _ in range(300):
         if mirror.over:
@@ -177,16 +176,34 @@ def test_notebook_plays_by_clicks(tmp_path):
     game.new.click()
     mirror.new(12)
     agrees()
-    assert len(game.actions.children) == 5  # no program is owned
+    assert len(game.programs.children) == 0  # none is owned
     for field, value, button, message in [
         (game.seed, "twelve", game.new, "the seed is &#x27;twelve&#x27;, expected a number from 0 to 4294967295"),
-        (game.file, "", game.load, "enter the path of a scenario file in the field"),
-        (game.file, "/nowhere/x.json", game.save, "/nowhere/x.json cannot be written: No such file or directory"),
+        (game.file, "", game.load, "saved_games/game.json cannot be read"),
+        (game.file, "other.json", game.load, "saved_games/other.json cannot be read"),
+        (game.file, "/dev/null/x.json", game.save, "/dev/null/x.json cannot be written: "),
     ]:
         field.value = value
         button.click()
         assert message in game.status.value
     agrees()
+    bundle = game._repr_mimebundle_()
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == game.model_id
+    assert "data:image/png;base64,iVBOR" in bundle["text/html"]  # where no kernel runs
+
+
+# ipywidgets 7 with the newest ipykernel
+@pytest.mark.filterwarnings("ignore:The `ipykernel.comm.Comm` class has been deprecated:DeprecationWarning")
+def test_notebook_says_why_not_and_gives_hints():
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install 'hackmatrix-jax[notebook]'")
+    game = hm.play(0, adviser=hm.baselines.greedy)
+    for number, name in enumerate(ACTION_NAMES):
+        assert ("<i>" in game.texts[name].value) == bool(game.session.reason(number)) == (not game.session.mask[number])
+    assert "(the board ends there)" in game.texts["up"].value
+    assert "(costs 1 data siphon, you have 0)" in game.texts["siphon"].value
+    assert game.session.reason(WAIT) == "you do not own it"
+    game.hint.click()
+    assert re.fullmatch(r"hint: (up|down|left|right) 100%", game.status.value)
 
 
 # The terminal.

@@ -228,6 +228,7 @@ def test_colab_keeps_its_jax_and_adds_only_what_is_missing(machine):
     machine.add(
         "python3",
         f'if [[ "$2 $3" == "pip install" ]]; then echo "$@" >>{log}\n'
+        "  echo Collecting it; echo Requirement already there\n"
         f'  for word in "$@"; do [[ -f "$word" ]] && cat "$word" >>{log}; done\n'
         f'elif [[ "$2 $3" == "pip show" ]]; then exit 0\n'
         f'else exec {sys.executable} "$@"; fi\nexit 0',
@@ -238,6 +239,7 @@ def test_colab_keeps_its_jax_and_adds_only_what_is_missing(machine):
     assert result.returncode == 0, result.stderr
     assert not log.exists()
     assert f"JAX {jax.__version__} works on cpu" in result.stdout
+    assert result.stdout.endswith("Ready: go on with the next cell.\n")
 
     text = project.read_text().replace("jax>=0.7.2", "jax>=99").replace("chex>=0.1.90", "not-on-colab>=1.5")
     project.write_text(text)
@@ -245,6 +247,8 @@ def test_colab_keeps_its_jax_and_adds_only_what_is_missing(machine):
     assert result.returncode == 0, result.stderr
     command, *pins = log.read_text().splitlines()
     assert command.split()[-1] == "not-on-colab>=1.5"
+    assert "[pip] Collecting it\n" in result.stdout
+    assert "already there" not in result.stdout
     assert f"jax=={jax.__version__}" in pins
     assert f"jaxlib=={importlib.metadata.version('jaxlib')}" in pins
     assert not any(word.startswith("jax") for word in command.split())

@@ -49,7 +49,9 @@ def test_status_line():
     expected = "update 2/10 · 200 steps · 1,234 steps/s · 1:15 left · return +1.50 · stage 1.25 · entropy 0.50"
     assert status_line(progress()) == expected
     assert "1:02:03 left" in status_line(progress(left=3723.0))
-    assert "? left · return +nan" in status_line(progress(left=math.nan, history=[]))
+    assert (
+        status_line(progress(left=math.nan, history=[])) == "update 2/10 · 200 steps"
+    )  # what is not known is left out
     assert status_line(progress("done", update=9)) == expected.replace("2/10 · 200", "9/10 · 900").replace(
         "1:15 left", "stopped and saved"
     )
@@ -167,15 +169,17 @@ def test_live_display_renews_status_and_curves_and_its_button_stops(monkeypatch)
     for phase in ["compiling", "training", "done"]:
         history = [] if phase == "compiling" else [record(1)]
         live(Progress(phase, 1, 10, 100, 1.0, 1.0, history, lambda: stops.append(True)))
-        button = shown[0]
+        button = live._button
+        assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == button.model_id
         shows.append((button.description, button.disabled))
         if phase == "training":
             button.click()
             shows.append((button.description, button.disabled))
     assert stops == [True]
-    assert shows == [("Stop and save", False), ("Stop and save", False), ("Stopping…", True), ("Saved", True)]
+    assert shows == [("Stop and save", False), ("Stop and save", False), ("Stopping…", True), ("Stopping…", True)]
+    assert updates.pop() == {"text/plain": ""}  # the button is gone
     texts = [data["text/plain"] for data in updates if "text/plain" in data]
-    assert texts[0] == "compiling…"
+    assert texts[0].startswith("compiling · 0:00 so far")
     assert texts[2] == texts[1].replace("0:01 left", "stopped and saved")
     pictures = [base64.b64decode(data["image/png"]) for data in updates if "image/png" in data]
     assert len(pictures) == 2

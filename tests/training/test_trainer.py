@@ -109,7 +109,9 @@ def test_signals_stop_and_save(tmp_path, number):
 
 def test_time_limit(tmp_path):
     result = trainer(config_of(100_000), tmp_path, minutes=1e-6).run()
-    assert (result.stopped_by, int(result.runner.update)) == ("time", 1)
+    # The first update warms up: the time counts from its end, and it tells no speed.
+    assert (result.stopped_by, int(result.runner.update)) == ("time", 2)
+    assert [record["steps_per_second"] is None for record in result.history] == [True, False]
 
 
 def test_a_used_directory_is_refused_without_resume(tmp_path):

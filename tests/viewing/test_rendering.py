@@ -176,6 +176,16 @@ def test_picture_is_drawn_and_shows_the_difference():
     assert 118 <= cols.min() <= cols.max() <= 202
 
 
+def test_the_legend_stands_alone_on_a_phone():
+    state = hm.scenario.from_dict(empty_game())
+    figures = rendering.picture(state), rendering.picture(state, legend=False), rendering.legend()
+    whole, board, legend = (figure.get_size_inches()[0] for figure in figures)
+    assert board + legend == pytest.approx(whole, abs=0.5)
+    assert legend < 4  # inches of 100 pixels
+    texts = {text.get_text() for text in rendering.legend().axes[0].texts}
+    assert {meaning for _, meaning in LEGEND} <= texts
+
+
 def test_picture_gives_the_whole_figure():
     figure = Figure()
     part, _ = figure.subfigures(1, 2)
@@ -185,7 +195,10 @@ def test_picture_gives_the_whole_figure():
 def test_a_notebook_shows_states_and_batches():
     state = hm.scenario.from_dict(empty_game())
     assert rendering.picture(state)._repr_png_().startswith(b"\x89PNG")
-    assert state._repr_html_() == rendering.svg(state)
+    shown = state._repr_html_()
+    assert rendering.svg(state, legend=False) in shown
+    assert shown.count("<svg") == 2  # the legend is one of its own, so that it goes below the board on a phone
+    assert shown.count("siphon centre</text>") == 1
     other = copy.deepcopy(empty_game())
     other["stage"] = 6
     batch = jax.tree.map(lambda *x: np.stack(x), *[state, hm.scenario.from_dict(other)] * 3)
@@ -193,7 +206,7 @@ def test_a_notebook_shows_states_and_batches():
     assert html.count("<svg") == 4
     assert "6 games" in html
     assert html.count("6/8") == 2
-    assert hm.EnvState(state, np.float32(0), np.int32(0))._repr_html_() == rendering.svg(state)
+    assert hm.EnvState(state, np.float32(0), np.int32(0))._repr_html_() == shown
 
     seen = []
     jax.jit(lambda state: seen.append(state._repr_html_()))(state)

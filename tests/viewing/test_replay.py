@@ -117,7 +117,15 @@ def test_the_page_says_how_the_game_ended(episode, change, words):
 def test_a_replay_is_saved_and_shown_in_a_notebook(page, episode, tmp_path):
     shown = hm.replay(episode, "A <game>")
     assert shown.save(tmp_path / "new" / "game.html").read_text(encoding="utf-8") == page
-    assert shown._repr_html_().startswith("<iframe srcdoc=")
+    whole = shown._repr_html_()
+    assert whole.startswith("<iframe srcdoc=")
+    # Without the page (on GitHub, in a notebook that is not trusted) there is a picture of a full board.
+    inside, beside = whole.rpartition("</iframe>")[::2]
+    assert 'src="data:image/png;base64,iVBOR' in beside
+    for place in (inside.rpartition(">")[2], beside):
+        assert re.search(r"Action \d+ of 40, in stage \d: \w+", place)
+    crowd = np.count_nonzero(episode.states.entities, axis=1)
+    assert np.count_nonzero(shown.moment.entities) == crowd[:-1].max() > crowd[0]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -195,7 +203,14 @@ def test_in_a_notebook_the_player_has_its_theme_and_the_height_that_it_needs(bro
     tab = browser.new_page(color_scheme="dark" if ink == "#222" else "light")
     tab.set_content(f'<div style="color: {ink}">{hm.replay(episode)._repr_html_()}</div>')
     tab.wait_for_function("parseFloat(document.querySelector('iframe').style.height) !== 860")
+    assert tab.locator("img").count() == 0
     body = tab.frame_locator("iframe").locator("body")
     assert body.evaluate("body => getComputedStyle(body).backgroundColor") == background
     assert body.evaluate("body => body.offsetHeight === frameElement.offsetHeight")
+    tab.locator("div").first.evaluate(f"element => element.style.color = '{'#eee' if ink == '#222' else '#222'}'")
+    other = {"rgb(255, 255, 255)": "rgb(16, 20, 27)"}.get(background, "rgb(255, 255, 255)")
+    tab.wait_for_function(
+        "color => getComputedStyle(document.querySelector('iframe').contentDocument.body).backgroundColor === color",
+        arg=other,
+    )
     tab.close()

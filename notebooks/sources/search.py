@@ -1,51 +1,21 @@
-# ---
-# jupyter:
-#   jupytext:
-#     notebook_metadata_filter: accelerator,colab,kernelspec,-all
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hackmatrix-jax/hackmatrix-jax/blob/main/notebooks/search.ipynb)
+# $badge
 #
 # # Think before you act: tree search
 #
 # A network sees a position and acts at once. A **search** first plays the likeliest actions out on a copy of the game,
 # and asks the network what the positions behind them are worth. Here you see how many more games that wins, where the
 # network errs and the search does not, and a whole game with the thoughts of both. Takes **five minutes**, most of them
-# for compiling; no GPU is needed.
+# for compiling; no GPU is needed. After *Run All Cells* JupyterLab shows the last cell: scroll up to *What it wins*.
 
-# %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
-# @title Set up: run this first
-import os
-import subprocess
-import sys
-
-if "google.colab" in sys.modules:
-    if not os.path.exists("/content/hackmatrix-jax"):
-        repository = "https://github.com/hackmatrix-jax/hackmatrix-jax"
-        subprocess.run(["git", "clone", "--quiet", "--depth=1", repository, "/content/hackmatrix-jax"], check=True)
-    subprocess.run(["bash", "/content/hackmatrix-jax/colab_setup.sh"], check=True)
-    sys.path.insert(0, "/content/hackmatrix-jax")
-try:
-    import hackmatrix_core as hm
-except ModuleNotFoundError:
-    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
+# %% $set_up
 
 import jax
-import matplotlib.pyplot as plt
-import numpy as np
 from IPython.display import display
 
 from hackmatrix_core import evaluation, notebook
 
-notebook.start()
+runs = notebook.start()
 
 # %% [markdown]
 # ## How it works
@@ -69,28 +39,21 @@ notebook.start()
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Who plays
 agent = "pretrained"  # @param ["pretrained"] {allow-input: true}
-few, many = (2, 2) if notebook.SMOKE else (8, 32)
-games = 2 if notebook.SMOKE else 32
+few, many = 8, 32
 
 network = hm.load_policy(agent)
-players = {
-    "network alone": network,
-    f"{few} simulations": hm.SearchPolicy(network, num_simulations=few),
-    f"{many} simulations": hm.SearchPolicy(network, num_simulations=many),
-}
+players = notebook.thinkers(network, few, many)
+print(", ".join(players))
 
 # %% [markdown]
 # ## What it wins
 #
-# All play the same games. Brackets hold 95 % intervals.
+# All play the same games. The small numbers are 95 % intervals.
 
 # %% tags=["nbval-ignore-output"]
-results = {}
-for name, player in players.items():
-    print(f"{name}: playing {games} games…", flush=True)
-    results[name] = evaluation.evaluate(player, jax.random.key(1), num_games=games)
-print(evaluation.table(results))
-display(evaluation.plot_stages(results))
+results = {name: notebook.compare({name: player}, jax.random.key(1), 32)[name] for name, player in players.items()}
+display(evaluation.table(results))
+evaluation.plot_stages(results)
 
 # %% [markdown]
 # ## One game, thought by thought
@@ -98,7 +61,7 @@ display(evaluation.plot_stages(results))
 # The agent with most simulations plays a game, and everything that it thinks on the way is kept.
 
 # %% tags=["nbval-ignore-output"]
-episode = hm.record(players[f"{many} simulations"], jax.random.key(0), max_actions=20 if notebook.SMOKE else 2000)
+episode = notebook.record(players[f"{many} simulations"], jax.random.key(0))
 print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
 
 # %% [markdown]
@@ -115,7 +78,7 @@ for name, values in episode.thoughts._asdict().items():
 
 # %%
 print(", ".join(name for name, valid in zip(hm.ACTION_NAMES, episode.action_masks[0], strict=True) if valid))
-hm.rendering.picture(jax.tree.map(lambda x: x[0], episode.states))
+hm.rendering.picture(jax.tree.map(lambda x: x[0], episode.states), legend=False)
 
 # %% [markdown]
 # ## Where the network errs
@@ -125,23 +88,7 @@ hm.rendering.picture(jax.tree.map(lambda x: x[0], episode.states))
 # each action to be worth.
 
 # %% tags=["nbval-ignore-output"]
-thoughts, times = episode.thoughts, np.arange(len(episode))
-favourite = np.argmax(thoughts.network_policy, axis=1)
-looked_at = thoughts.visits[times, favourite] > 0
-loss = thoughts.action_values[times, episode.actions] - thoughts.action_values[times, favourite]
-time = int(np.argmax(np.where(looked_at, loss, 0)))
-
-valid = np.flatnonzero(episode.action_masks[time])
-names = [hm.ACTION_NAMES[action] for action in valid]
-values = [f"{thoughts.action_values[time, a]:+.1f}" if thoughts.visits[time, a] else "–" for a in valid]
-_, axes = plt.subplots(figsize=(8, 3), layout="constrained")
-places = np.arange(len(valid))
-axes.bar(places - 0.2, thoughts.network_policy[time, valid], 0.4, label="network")
-axes.bar(places + 0.2, thoughts.policy[time, valid], 0.4, label="search")
-axes.set_xticks(places, [f"{name}\n{value}" for name, value in zip(names, values, strict=True)])
-axes.set(ylabel="probability", ylim=(0, 1), title=f"action {time}: {hm.ACTION_NAMES[episode.actions[time]]} was chosen")
-axes.legend()
-display(hm.rendering.picture(jax.tree.map(lambda x: x[time], episode.states)))
+notebook.show_worst_slip(episode)
 
 # %% [markdown]
 # ## The whole game, with both

@@ -1,0 +1,169 @@
+"""Before training: JAX, the config that suits the device, the folder of the run, and whether the two fit together."""
+
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+from IPython.display import display
+
+from hackmatrix_core.training.config import (
+    GIB,
+    PRESETS,
+    TrainConfig,
+    devices_of_cores,
+    estimate_memory,
+    get_device_config,
+    keep_compiled_programs,
+    preset_for_device,
+)
+from hackmatrix_core.viewing.tables import Table
+
+SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
+"""Whether the notebooks run at a small size, as in tests."""
+_SMOKE_SIZES = {
+    "num_envs": 8,
+    "num_minibatches": 2,
+    "num_steps": 32,
+    "total_timesteps": 1024,
+    "hidden_dim": 32,
+    "cell_dim": 4,
+}
+_DRIVE = Path("/content/drive")
+_DEVICES = {"cpu": "plain CPU", "t4": "T4 GPU", "gpu": "GPU of 20 GiB or more", "tpu": "TPU"}
+_SIZES = {"num_envs", "num_steps", "num_minibatches"}
+
+
+class NotebookStop(Exception):
+    """Ends a cell, and with it "Run all", with one sentence that says what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def start(*, drive: bool = False) -> Path:
+    """Use all cores of a CPU, keep compiled programs for the next time, and print what JAX computes on.
+
+    Args:
+        drive: keep runs in your Google Drive, which is asked for here. Ignored outside Colab.
+
+    Returns:
+        The folder for runs: on your Drive, or `runs` beside the notebook. At small size a new, temporary one.
+    """
+    devices_of_cores()
+    keep_compiled_programs()
+    print(f"JAX {jax.__version__} on {get_device_config()}")
+    if SMOKE:
+        return Path(tempfile.mkdtemp())
+    if drive and "google.colab" in sys.modules:
+        try:
+            importlib.import_module("google.colab.drive").mount(str(_DRIVE))
+            return _DRIVE / "MyDrive" / "hackmatrix" / "runs"
+        except Exception:  # what it raises when access is refused has changed over the years
+            print("Google Drive is not connected: runs are kept on this machine's disk, which Colab deletes with it.")
+    return Path("runs")
+
+
+def config_for(preset: str, **changes: int | float) -> TrainConfig:
+    """The preset's config, tuned for the device unless `num_envs` is given; on other devices theirs, with a message.
+
+    Args:
+        preset: see `TrainConfig.preset`.
+        changes: fields that differ from the preset's.
+
+    Raises:
+        NotebookStop: a value is out of range.
+    """
+    device = get_device_config()
+    try:
+        TrainConfig.preset(preset, **changes)  # a mistake shows here, on any device
+        if device.preset != preset:
+            found = f"No {_DEVICES.get(preset, f'device for the preset {preset}')} found, only {device}"
+            print(f"{found}: the preset {device.preset} is used instead, with its own sizes.")
+        return preset_for_device(device, **changes | (_SMOKE_SIZES if SMOKE else {}))
+    except ValueError as error:
+        raise NotebookStop(str(error)) from None
+
+
+def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
+    """The folder of a run in the folder `runs`.
+
+    Args:
+        config: of the run.
+        name: of the folder. If it is empty, the settings name it, as in `cpu-seed=1`: the preset, and what differs from
+            it. So other settings are another run, and the same settings find theirs again.
+        runs: as `start` gives it.
+    """
+    if name.strip():
+        return runs / name.strip()
+    preset = get_device_config().preset
+    changes = _changes(config, TrainConfig.preset(preset))
+    end = "" if SMOKE else "".join(f"-{field}={value:g}" for field, (value, _) in changes.items())
+    for other in PRESETS:
+        elsewhere, here = _updates_of(runs / f"{other}{end}"), _updates_of(runs / f"{preset}{end}")
+        if other != preset and elsewhere is not None and here is None:
+            device = _DEVICES.get(other, other)
+            print(
+                f"Your run {other}{end} stays as it is: it began on another device ({device}), and goes on as soon as "
+                f"you have one again. Here {preset}{end} begins."
+            )
+    return runs / f"{preset}{end}"
+
+
+def doctor(config: TrainConfig, run_dir: Path) -> None:
+    """Show what was found here, what was chosen for it, and whether there is a run to continue.
+
+    Raises:
+        NotebookStop: there is a run, and it began with other settings.
+    """
+    done = _updates_of(run_dir)
+    if done is None:
+        standing = "is new"
+    else:
+        _check(config, run_dir)
+        rest = f"continues after update {done} of {config.num_updates}"
+        standing = rest if done < config.num_updates else "is complete"
+    folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    rows = [
+        ("", "found here, and chosen for it"),
+        ("device", f"{get_device_config()}, JAX {jax.__version__}"),
+        ("memory", f"about {estimate_memory(config) / GIB:.2f} GiB needed"),
+        ("update", f"{config.num_envs} games side by side × {config.num_steps} steps = {config.batch_size:,} steps"),
+        ("run", f"{run_dir.name if SMOKE else run_dir} {standing}"),
+        ("disk", f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free"),
+        ("config", ", ".join(f"{name}={value}" for name, value in config.to_dict().items())),
+    ]
+    display(Table(rows, left=2))
+
+
+def _check(config: TrainConfig, run_dir: Path) -> None:
+    """Stop with a sentence if the run began with other settings."""
+    try:
+        stored = TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # of another version, or lost: training itself has the last word
+        return
+    changes = _changes(config, stored)
+    if not changes:
+        return
+    named = " and ".join(f"{field} = {old:g}, not {new:g}" for field, (new, old) in changes.items())
+    choice = "Leave run_name empty, and these settings get a run of their own"
+    if _SIZES & set(changes):
+        raise NotebookStop(
+            f"{run_dir.name} began with other sizes, as on another device: {named}. {choice}; to continue that run, "
+            f"get the device back (on Colab: Runtime → Change runtime type), or the sizes."
+        )
+    raise NotebookStop(f"{run_dir.name} began with {named}. {choice}; or set them back, and it goes on.")
+
+
+def _changes(config: TrainConfig, other: TrainConfig) -> dict[str, tuple[int | float, int | float]]:
+    """What differs and cannot change within a run: a longer run is the same run."""
+    return {name: values for name, values in config.differences(other).items() if name != "total_timesteps"}
+
+
+def _updates_of(run_dir: Path) -> int | None:
+    """The updates of the newest checkpoint in the run's folder, None if there is none."""
+    return max((int(path.name) for path in run_dir.glob("checkpoints/*") if path.name.isdigit()), default=None)

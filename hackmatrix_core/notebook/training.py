@@ -1,0 +1,107 @@
+"""Training in a cell, and runs beside each other."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hackmatrix_core.errors import UserError
+from hackmatrix_core.notebook.settings import NotebookStop
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.monitoring import LiveDisplay, neighbours_mean, read_metrics
+from hackmatrix_core.training.trainer import Trainer, TrainResult
+from hackmatrix_core.viewing.style import styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CURVES = {
+    "episode_return": "mean return",
+    "relative_entropy": "relative entropy",
+    "share_siphon": "share of siphon among actions",
+}
+
+
+async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: float | None = None) -> TrainResult:
+    """Train, or go on training: `result = await notebook.train(config, run_dir, minutes=3)`.
+
+    It is `hm.Trainer(config, run_dir, resume=True, minutes=minutes).run()` in a thread, so that the notebook stays
+    responsive. The stop button and the cell's interrupt (■) both end it after the update in progress; the run is saved,
+    and the cells below go on.
+
+    Raises:
+        NotebookStop: the folder cannot be used.
+    """
+    live = LiveDisplay()
+    try:
+        trainer = Trainer(config, run_dir, callbacks=[live], resume=True, minutes=minutes)
+        run = asyncio.ensure_future(asyncio.to_thread(trainer.run))
+        while not run.done():
+            try:
+                await asyncio.wait([run], timeout=0.2)
+                live.tick()
+                _hear_widgets()
+            except asyncio.CancelledError:  # how a kernel interrupts a cell that awaits
+                trainer.stop()
+        return run.result()
+    except UserError as error:
+        raise NotebookStop(str(error)) from None
+    finally:
+        live.close()
+
+
+@styled
+def compare_runs(runs: Path, *names: str) -> "Figure":
+    """The curves of several runs over each other: return, entropy, and how much the siphon is used.
+
+    Args:
+        runs: the folder that `start` gave.
+        names: of the runs in it; default all.
+
+    Raises:
+        NotebookStop: there is no such run.
+    """
+    from matplotlib.ticker import EngFormatter
+
+    from hackmatrix_core.viewing.plot import Picture
+
+    figure = Picture(figsize=(7, 6.5), layout="constrained")
+    panels = figure.subplots(len(_CURVES), 1, sharex=True)
+    for name in names or sorted(path.parent.name for path in runs.glob("*/metrics.jsonl")):
+        history = read_metrics(runs / name / "metrics.jsonl")
+        if not history:
+            raise NotebookStop(
+                f"{runs / name} holds no run that has trained: the settings cell names the run's folder."
+            )
+        for axes, curve in zip(panels, _CURVES, strict=True):
+            points = [(record["steps"], record[curve]) for record in history if record.get(curve) is not None]
+            steps, values = np.array(points, np.float64).reshape(-1, 2).T
+            axes.plot(steps, neighbours_mean(values), label=name, marker="." if len(points) < 30 else "")
+    for axes, title in zip(panels, _CURVES.values(), strict=True):
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set(title=title)
+        axes.grid(alpha=0.3)
+    panels[-1].set_xlabel("environment steps")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _hear_widgets() -> None:
+    """Handle what widgets have sent. ipykernel 6, which Colab has, leaves it in a queue until the cell has ended."""
+    from IPython import get_ipython
+
+    kernel: Any = getattr(get_ipython(), "kernel", None)
+    queue = getattr(kernel, "msg_queue", None)
+    if queue is None:
+        return
+    for _ in range(queue.qsize()):
+        item = queue.get_nowait()
+        *_, frames = item[-1]
+        sender, message = kernel.session.feed_identities(frames, copy=False)
+        if kernel.session.unpack(message[1].bytes)["msg_type"] == "comm_msg":
+            content = kernel.session.deserialize(message, copy=False)
+            kernel.shell_handlers["comm_msg"](kernel.shell_stream, sender, content)
+        else:
+            queue.put_nowait(item)

@@ -1,0 +1,77 @@
+# %% [markdown]
+# $badge
+#
+# # Play HackMatrix, and watch an agent play
+#
+# Look at the game, play it with buttons, watch a trained agent step by step, and see what it thinks. Takes **a minute
+# or two** to run; no GPU is needed. After *Run All Cells* JupyterLab shows the last cell: scroll up to *Play*.
+
+# %% $set_up
+
+import jax
+from IPython.display import display
+
+from hackmatrix_core import evaluation, notebook
+
+runs = notebook.start()
+
+# %% $the_game
+
+# %% [markdown]
+# ## Play
+#
+# Each button is an action, with its price; below the board stands what it does, and, if it is off, why it is not
+# valid now. Attacks are moves towards an enemy in the same row or column. After a click into the game the arrow keys
+# move, too. **hint** asks the agent that comes with the package. Programs get a button when you own them.
+
+# %% tags=["nbval-ignore-output"]
+hm.play(seed=0)
+
+# %% [markdown]
+# ## Watch a trained agent
+#
+# `agent` is **pretrained** (it comes with the package), **greedy** or **random**, or the folder of your own run, such
+# as `runs/cpu`. A run on your Drive, in Colab: mount the Drive (in the folder panel at the left) and give
+# `/content/drive/MyDrive/hackmatrix/runs/t4`.
+#
+# *Play* or the space bar plays the game, the arrow keys go step by step. Beside the board are the probabilities of
+# the valid actions, the value, and the reward with its parts.
+#
+# The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
+# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and each
+# action later takes a percent off. That is how +9 can stand beside a return of +700.
+
+# %% cellView="form" tags=["nbval-ignore-output"]
+# @title Whom to watch
+agent = "pretrained"  # @param ["pretrained", "greedy", "random"] {allow-input: true}
+seed = 0  # @param {type: "integer"}
+
+policy = hm.load_policy(agent)
+episode = notebook.record(policy, jax.random.key(seed))
+print(f"{agent}: {len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
+hm.replay(episode, f"{agent}, seed {seed}")
+
+# %% [markdown]
+# ## What it thinks
+#
+# The position of this game where the agent was least sure of itself, and how likely each valid action was.
+
+# %% tags=["nbval-ignore-output"]
+notebook.show_hardest_choice(episode)
+
+# %% [markdown]
+# ## How good is it?
+#
+# All play the very same games. The small numbers are 95 % intervals. The last table says what the agent uses: in how
+# many games, how often in a game, how often when it is valid, and in which stage on average. Three
+# programs that agents come to rely on: **undo** goes back to the start of the turn, as if it had not been played
+# (used again, to the turn before); **row** hits all enemies in the player's row; **reset** gives back all 3 hit
+# points.
+
+# %% tags=["nbval-ignore-output"]
+games = notebook.compare(
+    {agent: policy, "random": hm.baselines.random, "greedy": hm.baselines.greedy}, jax.random.key(1)
+)
+display(evaluation.table(games))
+display(evaluation.plot_stages(games))
+evaluation.usage_table(games[agent])
