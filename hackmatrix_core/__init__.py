@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
+from hackmatrix_core.environment import registration as _registration
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
 from hackmatrix_core.game import (
@@ -24,6 +25,8 @@ from hackmatrix_core.game import (
     split_observation,
     step,
 )
+
+_registration.register()
 
 if TYPE_CHECKING:
     from hackmatrix_core.agent import baselines

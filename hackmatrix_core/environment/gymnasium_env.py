@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.environment import registration
 from hackmatrix_core.environment.forks import check_process
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
@@ -179,6 +178,3 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         observation, mask = jax.device_get(_look(self._state))
         self._mask = np.array(mask)
         return np.array(observation)
-
-
-registration.register()  # where the package is not installed, gymnasium has not done so by itself
