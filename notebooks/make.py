@@ -1,5 +1,7 @@
 """Makes the notebooks from `sources/`: `notebooks/make.py`, and with `--run NAME …` runs some and keeps what they show.
 
+Each notebook is a pair: `NAME.ipynb`, and `NAME.py`, the same in jupytext's percent format, to be read and compared.
+
 A source is in jupytext's percent format. In it `$name` stands for a value that differs between the notebooks, and a
 line `# $name` or `# %% $name` for several lines: a value, or a part that several notebooks share. Cells whose code is
 still the same keep their outputs. With `HACKMATRIX_SMOKE=1` a run keeps only what is the same on every machine, so that
@@ -117,8 +119,14 @@ def made(name: str) -> NotebookNode:
     return notebook
 
 
+def script_of(name: str) -> str:
+    """The other half of the pair: the notebook in jupytext's percent format."""
+    return jupytext.writes(made(name), fmt="py:percent")
+
+
 def write(name: str) -> None:
-    """Make the notebook's file; outputs of cells with the same code stay."""
+    """Make the notebook's files; outputs of cells with the same code stay."""
+    (FOLDER / f"{name}.py").write_text(script_of(name), encoding="utf-8")
     path, notebook = FOLDER / f"{name}.ipynb", made(name)
     if path.exists():
         before = nbformat.read(path, as_version=4)

@@ -9,6 +9,7 @@ import re
 import time
 import tomllib
 
+import jupytext
 import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
@@ -43,6 +44,14 @@ def test_notebook_is_what_its_source_makes(name):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     assert notebook == make.made(name), "make them again: python notebooks/make.py"
+
+
+@each_notebook
+def test_both_halves_of_a_pair_agree(name):
+    text = (NOTEBOOKS / f"{name}.py").read_text()
+    assert text == make.script_of(name), "make them again: python notebooks/make.py"
+    cells = jupytext.reads(text, fmt="py:percent").cells
+    assert [(cell.cell_type, cell.source) for cell in cells] == [(x.cell_type, x.source) for x in stored(name).cells]
 
 
 @each_notebook

@@ -1,0 +1,153 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hackmatrix-jax/hackmatrix-jax/blob/main/notebooks/play_and_watch.ipynb)
+#
+# # Play HackMatrix, and watch an agent play
+#
+# Look at the game, play it with buttons, watch a trained agent step by step, and see what it thinks. Takes **a minute
+# or two** to run; no GPU is needed. After *Run All Cells* JupyterLab shows the last cell: scroll up to *Play*.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# @title Set up: run this first
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    folder = "/content/hackmatrix-jax"
+    clone = f"git clone --quiet --depth=1 https://github.com/hackmatrix-jax/hackmatrix-jax {folder}"
+    for command in ([] if os.path.exists(folder) else [clone]) + [f"bash {folder}/colab_setup.sh"]:
+        with subprocess.Popen(command.split(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+        if process.returncode:
+            raise SystemExit(
+                "Set-up failed (see above). Run this cell again; if that does not help, get a new runtime."
+            )
+    sys.path.insert(0, folder)
+try:
+    import hackmatrix_core as hm
+except ModuleNotFoundError:
+    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
+
+import jax
+from IPython.display import display
+
+from hackmatrix_core import evaluation, notebook
+
+runs = notebook.start()
+
+# %% [markdown]
+# ## The game in one board
+#
+# Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program**
+# are walls, but a **data siphon**, used next to them, turns them into points and programs (and sets enemies free). A
+# dashed circle is a **transmission**: an enemy due next turn. `c` is credits, `e` is energy. The legend explains the
+# rest; the full rules are in
+# [RULES.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/hackmatrix_core/game/RULES.md).
+#
+# The same key always gives the same board:
+
+# %%
+state = hm.reset(jax.random.key(0))
+display(hm.rendering.picture(state, legend=False))
+hm.rendering.legend()
+
+# %% [markdown]
+# ## What the agent sees
+#
+# The agent does not see this picture but 1,545 numbers (rule R11): 10 about the player, 23 that say which programs it
+# owns, and 42 for each of the 36 cells. Sorted by kind, the 42 are pictures of 6 × 6 cells, called **channels**. Find
+# the blocks, the resources and the exit of the board above in them:
+
+# %%
+observation = hm.observe(state)
+print(observation.shape, observation.dtype)
+notebook.plot_channels(observation)
+
+# %% [markdown]
+# ## What it may do
+#
+# There are 28 actions: four directions, siphon, and 23 programs. Most are impossible most of the time, and the
+# **mask** says which are valid. The network gives every action a number, its *logit*; turned into probabilities
+# without the mask, some of them go to actions that the rules forbid (orange). The mask sets these to 0 and shares the
+# rest out again, so not one step is wasted on learning what the rules already say. Here for the agent that comes with
+# the package:
+
+# %%
+mask = hm.get_valid_actions(state)
+print(mask.shape, mask.dtype)
+print("valid now:", ", ".join(name for name, valid in zip(hm.ACTION_NAMES, mask, strict=True) if valid))
+notebook.plot_mask(hm.load_policy("pretrained"), state)
+
+# %% [markdown]
+# ## Play
+#
+# Each button is an action, with its price; below the board stands what it does, and, if it is off, why it is not
+# valid now. Attacks are moves towards an enemy in the same row or column. After a click into the game the arrow keys
+# move, too. **hint** asks the agent that comes with the package. Programs get a button when you own them.
+
+# %% tags=["nbval-ignore-output"]
+hm.play(seed=0)
+
+# %% [markdown]
+# ## Watch a trained agent
+#
+# `agent` is **pretrained** (it comes with the package), **greedy** or **random**, or the folder of your own run, such
+# as `runs/cpu`. A run on your Drive, in Colab: mount the Drive (in the folder panel at the left) and give
+# `/content/drive/MyDrive/hackmatrix/runs/t4`.
+#
+# *Play* or the space bar plays the game, the arrow keys go step by step. Beside the board are the probabilities of
+# the valid actions, the value, and the reward with its parts.
+#
+# The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
+# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and each
+# action later takes a percent off. That is how +9 can stand beside a return of +700.
+
+# %% cellView="form" tags=["nbval-ignore-output"]
+# @title Whom to watch
+agent = "pretrained"  # @param ["pretrained", "greedy", "random"] {allow-input: true}
+seed = 0  # @param {type: "integer"}
+
+policy = hm.load_policy(agent)
+episode = notebook.record(policy, jax.random.key(seed))
+print(f"{agent}: {len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
+hm.replay(episode, f"{agent}, seed {seed}")
+
+# %% [markdown]
+# ## What it thinks
+#
+# The position of this game where the agent was least sure of itself, and how likely each valid action was.
+
+# %% tags=["nbval-ignore-output"]
+notebook.show_hardest_choice(episode)
+
+# %% [markdown]
+# ## How good is it?
+#
+# All play the very same games. The small numbers are 95 % intervals. The last table says what the agent uses: in how
+# many games, how often in a game, how often when it is valid, and in which stage on average. Three
+# programs that agents come to rely on: **undo** goes back to the start of the turn, as if it had not been played
+# (used again, to the turn before); **row** hits all enemies in the player's row; **reset** gives back all 3 hit
+# points.
+
+# %% tags=["nbval-ignore-output"]
+games = notebook.compare(
+    {agent: policy, "random": hm.baselines.random, "greedy": hm.baselines.greedy}, jax.random.key(1)
+)
+display(evaluation.table(games))
+display(evaluation.plot_stages(games))
+evaluation.usage_table(games[agent])

@@ -1,0 +1,213 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/hackmatrix-jax/hackmatrix-jax/blob/main/notebooks/train_local_cpu.ipynb)
+#
+# # Train a HackMatrix agent on your CPU
+#
+# You will see one board of the game, an agent that trains for **three minutes**, how it compares with random play and
+# with a player that just walks to the exit, and one of its games: about five minutes. Choose *Run → Run All Cells* (on
+# Colab *Runtime → Run all*). JupyterLab then shows the last cell: scroll up to *Train*, where the curves grow.
+#
+# Run all cells again, and training continues from the last checkpoint for another three minutes.
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
+# @title Set up: run this first
+import os
+import subprocess
+import sys
+
+if "google.colab" in sys.modules:
+    folder = "/content/hackmatrix-jax"
+    clone = f"git clone --quiet --depth=1 https://github.com/hackmatrix-jax/hackmatrix-jax {folder}"
+    for command in ([] if os.path.exists(folder) else [clone]) + [f"bash {folder}/colab_setup.sh"]:
+        with subprocess.Popen(command.split(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+        if process.returncode:
+            raise SystemExit(
+                "Set-up failed (see above). Run this cell again; if that does not help, get a new runtime."
+            )
+    sys.path.insert(0, folder)
+try:
+    import hackmatrix_core as hm
+except ModuleNotFoundError:
+    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
+
+import jax
+from IPython.display import display
+
+from hackmatrix_core import evaluation, notebook
+
+runs = notebook.start()
+
+# %% [markdown]
+# ## The game in one board
+#
+# Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program**
+# are walls, but a **data siphon**, used next to them, turns them into points and programs (and sets enemies free). A
+# dashed circle is a **transmission**: an enemy due next turn. `c` is credits, `e` is energy. The legend explains the
+# rest; the full rules are in
+# [RULES.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/hackmatrix_core/game/RULES.md).
+#
+# The same key always gives the same board:
+
+# %%
+state = hm.reset(jax.random.key(0))
+display(hm.rendering.picture(state, legend=False))
+hm.rendering.legend()
+
+# %% [markdown]
+# ## What the agent sees
+#
+# The agent does not see this picture but 1,545 numbers (rule R11): 10 about the player, 23 that say which programs it
+# owns, and 42 for each of the 36 cells. Sorted by kind, the 42 are pictures of 6 × 6 cells, called **channels**. Find
+# the blocks, the resources and the exit of the board above in them:
+
+# %%
+observation = hm.observe(state)
+print(observation.shape, observation.dtype)
+notebook.plot_channels(observation)
+
+# %% [markdown]
+# ## What it may do
+#
+# There are 28 actions: four directions, siphon, and 23 programs. Most are impossible most of the time, and the
+# **mask** says which are valid. The network gives every action a number, its *logit*; turned into probabilities
+# without the mask, some of them go to actions that the rules forbid (orange). The mask sets these to 0 and shares the
+# rest out again, so not one step is wasted on learning what the rules already say. Here for the agent that comes with
+# the package:
+
+# %%
+mask = hm.get_valid_actions(state)
+print(mask.shape, mask.dtype)
+print("valid now:", ", ".join(name for name, valid in zip(hm.ACTION_NAMES, mask, strict=True) if valid))
+notebook.plot_mask(hm.load_policy("pretrained"), state)
+
+# %% [markdown]
+# ## Settings
+#
+# - `minutes` of training; each "Run all" adds that many again.
+# - `uniform_coef`: the force that keeps every valid action alive, so that siphon and programs are tried again when
+#   their time has come. More explores longer, less settles earlier. `ent_coef`: the usual entropy bonus, in addition.
+# - `seed` for all randomness.
+# - `run_name`: the folder of the run. Leave it empty, and the settings name it: other settings start another run, and
+#   the same settings find theirs again.
+#
+# The output shows the device, the sizes chosen, and whether there is a run to continue.
+
+# %% cellView="form" tags=["nbval-ignore-output"]
+# @title Settings
+minutes = 3.0  # @param {type: "number"}
+uniform_coef = 0.03  # @param {type: "number"}
+ent_coef = 0.02  # @param {type: "number"}
+seed = 0  # @param {type: "integer"}
+run_name = ""  # @param {type: "string"}
+
+config = notebook.config_for("cpu", uniform_coef=uniform_coef, ent_coef=ent_coef, seed=seed)
+run_dir = notebook.run_directory(config, run_name, runs)
+notebook.doctor(config, run_dir)
+
+# %% [markdown]
+# ## Train
+#
+# This is PPO, *proximal policy optimization*. One update, with the names that the settings give to its parts:
+#
+# 1. **Play.** `num_envs` games go on side by side for `num_steps` steps, with actions drawn from the policy.
+# 2. **Judge.** Each action's *advantage* is how much better things went than expected. `gamma` says how much less a
+#    later reward counts, `gae_lambda` how far ahead to look before trusting the expectation (the *value*).
+# 3. **Improve.** Actions with a positive advantage become likelier, the others less likely, in steps of
+#    `learning_rate`, and nothing is gained by changing a probability by more than `clip_eps` of itself.
+# 4. **Stay curious.** `ent_coef` and `uniform_coef` pull towards all valid actions; `vf_coef` is the weight of learning
+#    the value.
+# 5. **Repeat** 3 and 4 `update_epochs` times, in `num_minibatches` parts. Then forget these steps and play again.
+#
+# Watch two curves:
+#
+# - **Return**: the mean reward of finished games. It should rise.
+# - **Relative entropy**: how undecided the policy is, from 1 (any valid action is as good as another) to 0 (always
+#   the same one). It should fall slowly. If it drops to the dashed line early, the agent has stopped exploring.
+#
+# The button (or ■) stops after the update in progress, saves, and lets the cells below use what was learned. The
+# run is also saved every minute. This cell continues it, today or tomorrow.
+
+# %% tags=["nbval-ignore-output"]
+result = await notebook.train(config, run_dir, minutes=minutes)
+
+# %% [markdown]
+# ## Is it any good?
+#
+# The trained policy and two baselines play the very same games. **random** takes any valid action; **greedy**
+# attacks what is next to it and otherwise walks to the exit by the shortest path. Final stage is the stage that a
+# game ended in, 9 for a won game. The small numbers are 95 % intervals: where two do not overlap, the difference is
+# unlikely to be chance.
+
+# %% tags=["nbval-ignore-output"]
+players = {"trained": hm.load_policy(run_dir), "random": hm.baselines.random, "greedy": hm.baselines.greedy}
+games = notebook.compare(players, jax.random.key(1))
+display(evaluation.table(games))
+evaluation.plot_stages(games)
+
+# %% [markdown]
+# Does it use what the game offers, or does it only walk? For siphon and each program: the share of games with it, how
+# often it is used in a game, how often when it is valid, and in which stage on average. Three that
+# agents come to rely on: **undo** goes back to the start of the turn, as if it had not been played (used again, to the
+# turn before); **row** hits all enemies in the player's row; **reset** gives back all 3 hit points.
+
+# %% tags=["nbval-ignore-output"]
+evaluation.usage_table(games["trained"])
+
+# %% [markdown]
+# ## Watch it play
+#
+# One game, step by step: *Play* or the space bar plays it, the arrow keys go step by step. Beside the board are the
+# probabilities of the valid actions, the value, and the reward with its parts.
+#
+# The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
+# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and each
+# action later takes a percent off. That is how +9 can stand beside a return of +700.
+
+# %% tags=["nbval-ignore-output"]
+hm.replay(notebook.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_dir.name}, seed 2")
+
+# %% [markdown]
+# ## Try it yourself
+#
+# 1. **A second seed.** Set `seed` to 1, and run the cells from *Settings* to *Train* again: the empty `run_name`
+#    gives it a folder of its own. Then run the cell below. How far the two runs lie apart is what chance alone does;
+#    a setting that changes less than that has not been shown to do anything.
+# 2. **Let it collapse.** Set `uniform_coef` to 0, train, and compare. Using a siphon sets enemies free before it
+#    pays, so an agent that is not made to try it again soon drops it, and the programs with it: watch the right
+#    curve.
+
+# %% tags=["nbval-ignore-output"]
+notebook.compare_runs(runs)
+
+# %% [markdown]
+# ## If something goes wrong
+#
+# - **Memory runs out**: sizes are chosen so that at least half of the device's memory stays free. If another notebook
+#   holds the device, end its session; else use fewer games. Double-click the settings to see their code (in
+#   JupyterLab it is there already), and write `notebook.config_for("cpu", num_envs=128, …)`.
+# - **Entropy collapses** (the curve hits the dashed line in the first half, the agent walks back and forth): stop,
+#   double `uniform_coef`, and run the cells from *Settings* on.
+# - **"… began with …"**: a run continues with the settings it began with, on the same kind of device. Set them back, or
+#   leave `run_name` empty.
+# - **Training ends at once**: the run is complete. A larger `notebook.config_for(…, total_timesteps=…)` continues it;
+#   learning rate and exploration then go back up to their values in the longer run.
+#
+# The folder of the run holds checkpoints, `metrics.jsonl` with all metrics of all updates, and `curves.png`.
+# `hm.load_policy(run_dir)` loads the agent, in a notebook or a script. In a script,
+# `hm.Trainer(config, run_dir, resume=True).run()` does what the cell *Train* does here.
