@@ -121,7 +121,10 @@ def made(name: str) -> NotebookNode:
 
 def script_of(name: str) -> str:
     """The other half of the pair: the notebook in jupytext's percent format."""
-    return jupytext.writes(made(name), fmt="py:percent")
+    notebook = made(name)
+    # Without jupytext's own entry, which names its version.
+    notebook.metadata["jupytext"] = {"notebook_metadata_filter": "accelerator,colab,kernelspec,-all"}
+    return jupytext.writes(notebook, fmt="py:percent")
 
 
 def write(name: str) -> None:
