@@ -34,6 +34,11 @@ def test_loops_whose_end_depends_on_data_are_told_apart():
     assert kernels < turn + 2
 
 
+def test_an_unknown_device_is_named():
+    with pytest.raises(UserError, match=r"t5 is no device to compile for: expected some of cpu, t4, .*v5e-4"):
+        next(ahead.compile_ahead(["t4", "t5"]))
+
+
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="the compiler for TPUs is installed")
 def test_a_compiler_that_is_missing_is_named():
     with pytest.raises(UserError, match=r"pip install 'hackmatrix-jax\[ahead-tpu\]'"):

@@ -171,8 +171,10 @@ def compile_ahead(targets: Sequence[str], programs: Sequence[str] = PROGRAMS) ->
         One `Compiled` for each of both, as soon as it is there.
 
     Raises:
-        UserError: the compiler for a target is not installed.
+        UserError: an unknown target, or the compiler for one is not installed.
     """
+    if unknown := sorted(set(targets) - set(TARGETS)):
+        raise UserError(f"{', '.join(unknown)} is no device to compile for: expected some of {', '.join(TARGETS)}")
     for target in targets:
         for program in programs:
             yield machine.in_own_process(_measure, target, program)

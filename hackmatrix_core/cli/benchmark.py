@@ -41,7 +41,6 @@ def add(commands: Commands) -> None:
         "--for",
         dest="targets",
         nargs="+",
-        choices=["cpu", "t4", "l4", "a100", "h100", "v5e", "v5e-4"],
         default=["t4", "v5e"],
         metavar="DEVICE",
         help="devices to compile for: cpu, t4, l4, a100, h100, v5e, v5e-4 (default: t4 v5e)",

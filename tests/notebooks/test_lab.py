@@ -17,7 +17,7 @@ import urllib.request
 import nbformat
 import pytest
 
-from notebooks import make
+from hackmatrix_core.notebook import make
 from tests import ROOT
 
 SECONDS = 240

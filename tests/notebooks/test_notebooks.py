@@ -14,8 +14,8 @@ import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from hackmatrix_core.notebook import make
 from hackmatrix_core.training.config import TrainConfig
-from notebooks import make
 from tests import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -43,13 +43,13 @@ def test_notebook_is_what_its_source_makes(name):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    assert notebook == make.made(name), "make them again: python notebooks/make.py"
+    assert notebook == make.made(name), "make them again: python -m hackmatrix_core.notebook.make"
 
 
 @each_notebook
 def test_both_halves_of_a_pair_agree(name):
     text = (NOTEBOOKS / f"{name}.py").read_text()
-    assert text == make.script_of(name), "make them again: python notebooks/make.py"
+    assert text == make.script_of(name), "make them again: python -m hackmatrix_core.notebook.make"
     cells = jupytext.reads(text, fmt="py:percent").cells
     assert [(cell.cell_type, cell.source) for cell in cells] == [(x.cell_type, x.source) for x in stored(name).cells]
 
@@ -90,7 +90,9 @@ def test_the_stored_settings_are_those_of_the_preset():
     (cell,) = (cell for cell in code_cells("train_local_cpu") if "notebook.doctor(" in cell.source)
     pages = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
     config = ", ".join(f"{name}={value}" for name, value in TrainConfig.preset("cpu").to_dict().items())
-    assert config in html.unescape(pages), "run the notebook again: python notebooks/make.py --run train_local_cpu"
+    assert config in html.unescape(pages), (
+        "run the notebook again: python -m hackmatrix_core.notebook.make --run train_local_cpu"
+    )
 
 
 @each_notebook

@@ -1,4 +1,4 @@
-"""Makes the notebooks from `sources/`: `notebooks/make.py`, and with `--run NAME …` runs some and keeps what they show.
+"""Makes the notebooks from `sources/`: `python -m hackmatrix_core.notebook.make`, with `--run NAME …` runs some.
 
 Each notebook is a pair: `NAME.ipynb`, and `NAME.py`, the same in jupytext's percent format, to be read and compared.
 
@@ -19,8 +19,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-FOLDER = Path(__file__).parent
-SOURCES = FOLDER / "sources"
+SOURCES = Path(__file__).parent / "sources"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/"
     "hackmatrix-jax/hackmatrix-jax/blob/main/notebooks/{}.ipynb)"
