@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.occupancy import Occupancy
@@ -43,7 +42,7 @@ from hackmatrix_core.game.state import (
     WARP,
 )
 from hackmatrix_core.game.vectorization.batching import uninlined
-from hackmatrix_core.game.vectorization.loops import for_used
+from hackmatrix_core.game.vectorization.loops import is_first
 from hackmatrix_core.game.vectorization.reductions import least, total
 
 _FAR = np.int32(1 << 20)
@@ -204,23 +203,8 @@ def _harmed(state: Fighter, occupancy: Occupancy, target: jax.Array, bombed: jax
 
 def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
     """Kills by removal without damage: one a cell and kind, by the first in the list, none if that is scheduled."""
-
-    def count(
-        slot: jax.Array | int, carry: tuple[jax.Array, jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        kills, enemies, transmissions = carry
-        row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
-        here = jnp.where(row(removed)[None], board.bit(row(occupancy.cell)), np.uint32(0))
-        is_enemy = row(occupancy.is_enemy)
-        earlier = jnp.where(is_enemy[None], enemies, transmissions)
-        kill = ~board.is_empty(here & ~earlier) & ~row(scheduled)
-        enemies = jnp.where(is_enemy[None], enemies | here, enemies)
-        transmissions = jnp.where(is_enemy[None], transmissions, transmissions | here)
-        return kills + kill.astype(jnp.int32), enemies, transmissions
-
-    nowhere = jnp.zeros_like(occupancy.player)
-    init = (jnp.zeros(removed.shape[1:], jnp.int32), nowhere, nowhere)
-    return for_used(removed, count, init)[0]
+    counts = is_first(removed, 2 * occupancy.cell + occupancy.is_enemy.astype(jnp.int32)) & ~scheduled
+    return total(counts.astype(jnp.int32))
 
 
 def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
@@ -245,13 +229,4 @@ def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
         better = is_candidate & (cost < best)
         goal, best = jnp.where(better, cell, goal), jnp.where(better, cost, best)
     goes = occupancy.is_enemy & shoves[None] & (goal >= 0) & (goal != occupancy.cell)
-
-    def move(slot: jax.Array | int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        cells, claimed = carry
-        row = lambda x: lax.dynamic_index_in_dim(x, slot, keepdims=False)  # noqa: E731
-        here = jnp.where(row(goes)[None], board.bit(row(goal)), np.uint32(0))
-        moves = ~board.is_empty(here & ~claimed)
-        cells = jnp.where((SLOTS == slot) & moves[None], row(goal)[None], cells)
-        return cells, claimed | here
-
-    return for_used(goes, move, (occupancy.cell, jnp.zeros_like(occupancy.player)))[0]
+    return jnp.where(is_first(goes, goal), goal, occupancy.cell)

@@ -234,7 +234,7 @@ def _first_entities(entities: jax.Array) -> tuple[jax.Array, jax.Array]:
         words = jnp.sum(jnp.where(slot[None] == first, entities[None, :, None], 0), axis=1, dtype=jnp.uint32)
         return words[0], words[1]
 
-    def place(slot: jax.Array | int, planes: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def place(slot: jax.Array, planes: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         # From the last slot to the first, so that the first of a cell is what remains.
         word = lax.dynamic_slice_in_dim(entities, slot, 1)
         here = CELL.get(word) == cell

@@ -10,7 +10,7 @@ from jax import lax
 from hackmatrix_core.game import board, random
 from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, NUM_CELLS, TIMER, TRANSMISSION, TYPE
 from hackmatrix_core.game.vectorization.batching import uninlined
-from hackmatrix_core.game.vectorization.loops import for_used
+from hackmatrix_core.game.vectorization.loops import union_over
 from hackmatrix_core.game.vectorization.reductions import anywhere, total
 
 SLOTS = np.arange(MAX_ENTITIES, dtype=np.int32)[:, None]
@@ -35,12 +35,7 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
     in_earlier_slots = board.number_before(boards)
     target = jnp.where(filled, jnp.sum(jnp.where(member, first + in_earlier_slots, 0), axis=0), -1)
 
-    def place(slot: jax.Array | int, out: jax.Array) -> jax.Array:
-        word = lax.dynamic_slice_in_dim(entities, slot, 1)
-        goal = lax.dynamic_slice_in_dim(target, slot, 1)
-        return jnp.where(goal == SLOTS, word, out)
-
-    return for_used(filled, place, jnp.zeros_like(entities))
+    return union_over(filled, lambda _, word, goal: jnp.where(goal == SLOTS, word, 0), entities, target)
 
 
 class Spawns(NamedTuple):
