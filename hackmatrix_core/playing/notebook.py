@@ -183,6 +183,8 @@ _KEYS = """<img style="display:none" src="data:," onerror="
 const game = this.closest('.hackmatrix-game');
 game.tabIndex = 0;
 game.dataset.lmSuppressShortcuts = 'true';
+// A button that is disabled once it is pressed would take the focus, and with it the keys, away.
+game.onclick = event => { if (event.target.tagName !== 'INPUT') game.focus({preventScroll: true}); };
 game.onkeydown = event => {
   if (!event.key.startsWith('Arrow') || event.target.tagName === 'INPUT') return;
   event.preventDefault();

@@ -17,6 +17,8 @@ from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 from tests.game import bulk, conformance, random_states, reference
 from tests.game.reference.turn import snapshot
 
+pytestmark = pytest.mark.usefixtures("as_users_compile")  # a million steps take longer than compiling
+
 GAMES, STEPS, LAPS = 512, 500, 4  # 1,024,000 steps; the states after each lap are looked at one by one
 UNBOUNDED = [6, 7]  # observed values without an upper limit: data siphons and attack (R11)
 START_STATES = 256

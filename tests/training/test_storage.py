@@ -32,18 +32,19 @@ def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
 @pytest.mark.parametrize(
     ("found", "is_free"),
     [
-        (holder(), False),
-        (holder(process=2**22 + 1), True),  # killed
-        (holder(begun="1"), True),  # its number is another process's by now
-        (holder(host="elsewhere"), False),
-        (holder(host="elsewhere", seen=time.time() - 3600), True),
-        (holder(boot="before", process=1), False),
+        (holder, False),
+        (lambda: holder(process=2**22 + 1), True),  # killed
+        (lambda: holder(begun="1"), True),  # its number is another process's by now
+        (lambda: holder(host="elsewhere"), False),
+        (lambda: holder(host="elsewhere", seen=time.time() - 3600), True),
+        (lambda: holder(boot="before", process=1), False),
         ("not JSON", True),
         ([1], True),
         ({"host": "elsewhere"}, True),
     ],
 )
 def test_a_lock_that_nobody_holds_is_recognised(tmp_path, found, is_free):
+    found = found() if callable(found) else found  # now: at collection it would be too long ago
     (tmp_path / lock._NAME).write_text(found if isinstance(found, str) else json.dumps(found))
     if is_free:
         with lock.locked(tmp_path):
