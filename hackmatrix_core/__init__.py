@@ -1,40 +1,34 @@
 """HackMatrix in JAX: the game, its environment and masked PPO.
 
-The game and the environment are imported at once, the learning side on first use: it brings in flax, optax, distrax
-and orbax, which take longer to import than JAX.
+Each name is imported on first use: JAX takes a second, and the learning side as long again.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
-from hackmatrix_core.environment import registration as _registration
-from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
-from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
-from hackmatrix_core.game import (
-    ACTION_NAMES,
-    ENEMY_NAMES,
-    PROGRAM_NAMES,
-    REWARD_PARTS,
-    GameState,
-    Outcome,
-    get_valid_actions,
-    observe,
-    reset,
-    scenario,
-    split_observation,
-    step,
-)
-
-_registration.register()
 
 if TYPE_CHECKING:
     from hackmatrix_core.agent import baselines
     from hackmatrix_core.agent.network import ActorCritic, masked_categorical
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
+    from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
+    from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
     from hackmatrix_core.environment.vector_env import HackMatrixVectorEnv
     from hackmatrix_core.evaluation import evaluate
+    from hackmatrix_core.game import (
+        ACTION_NAMES,
+        ENEMY_NAMES,
+        PROGRAM_NAMES,
+        REWARD_PARTS,
+        GameState,
+        Outcome,
+        get_valid_actions,
+        observe,
+        reset,
+        scenario,
+        split_observation,
+        step,
+    )
     from hackmatrix_core.playing.notebook import play
     from hackmatrix_core.training.config import TrainConfig, auto_tune_for_device, get_device_config
     from hackmatrix_core.training.loading import load_policy
@@ -44,11 +38,21 @@ if TYPE_CHECKING:
     from hackmatrix_core.viewing.recording import Episode, record
     from hackmatrix_core.viewing.replay import Replay, replay
 
-_ON_DEMAND = {
+_HOMES = {
+    "ACTION_NAMES": "game",
     "ActorCritic": "agent.network",
+    "ENEMY_NAMES": "game",
+    "EnvParams": "environment.gymnax_env",
+    "EnvState": "environment.gymnax_env",
     "Episode": "viewing.recording",
+    "GameState": "game",
     "HackMatrixGymnasium": "environment.gymnasium_env",
+    "HackMatrixGymnax": "environment.gymnax_env",
+    "HackMatrixGymnaxV1": "environment.gymnax_v1",
     "HackMatrixVectorEnv": "environment.vector_env",
+    "Outcome": "game",
+    "PROGRAM_NAMES": "game",
+    "REWARD_PARTS": "game",
     "Replay": "viewing.replay",
     "SearchPolicy": "agent.search",
     "TrainConfig": "training.config",
@@ -59,15 +63,34 @@ _ON_DEMAND = {
     "compute_gae": "training.masked_ppo",
     "evaluate": "evaluation",
     "get_device_config": "training.config",
+    "get_valid_actions": "game",
     "load_policy": "training.loading",
     "make_train": "training.trainer",
     "masked_categorical": "agent.network",
+    "observe": "game",
     "play": "playing.notebook",
     "ppo_loss": "training.masked_ppo",
     "record": "viewing.recording",
     "rendering": "viewing",
     "replay": "viewing.replay",
+    "reset": "game",
+    "scenario": "game",
+    "split_observation": "game",
+    "step": "game",
 }
+
+_ROOMS = (
+    "agent",
+    "benchmark",
+    "cli",
+    "environment",
+    "evaluation",
+    "game",
+    "notebook",
+    "playing",
+    "training",
+    "viewing",
+)
 
 __all__ = [
     "ACTION_NAMES",
@@ -112,9 +135,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"{__name__}.{_ON_DEMAND[name]}")
+    importlib.import_module(f"{__name__}.viewing")  # registers how a state is drawn
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
     value = getattr(home, name) if hasattr(home, name) else importlib.import_module(f"{home.__name__}.{name}")
     globals()[name] = value
     return value
@@ -122,3 +148,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+importlib.import_module(f"{__name__}.environment.registration").register()

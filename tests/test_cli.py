@@ -252,15 +252,25 @@ def test_plain_characters_stand_in_for_those_that_a_terminal_lacks():
     assert "2 × 3 · a…".encode("ascii", "hackmatrix") == b"2 x 3 | a..."
 
 
-def test_ctrl_c_is_heard_while_xla_compiles():
-    code = "import sys; from hackmatrix_core.cli import main; sys.exit(main(sys.argv[1:]))"
+@pytest.mark.parametrize(
+    ("arguments", "last_line"),
+    [
+        (["doctor"], "importing jax"),
+        (["evaluate", "pretrained", "--games", "77"], "playing 77 games with each policy…"),  # XLA compiles
+    ],
+)
+def test_ctrl_c_is_heard_at_any_moment(arguments, last_line):
+    code = """
+import sys
+from hackmatrix_core.cli import main
+sys.addaudithook(lambda event, names: print("importing", names[0], flush=True) if event == "import" else None)
+sys.exit(main(sys.argv[1:]))
+"""
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "evaluate", "pretrained", "--games", "77"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert "playing 77 games" in process.stdout.readline()
+    while process.stdout.readline().strip() != last_line:
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.strip()) == (130, "hackmatrix: interrupted")

@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 129, 130 and 143 stopped by a closed terminal, Ctrl-C and
 SIGTERM (a training run has saved by then and can be resumed).
 
-The learning side takes seconds to import, so each command imports what it needs when it runs.
+Everything that takes long to import is imported when it is needed, and Ctrl-C is heard by then.
 """
 
 import argparse
@@ -11,11 +11,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from hackmatrix_core.cli import benchmark, doctor, evaluate, play, train, watch
 from hackmatrix_core.cli.interrupts import heard
 from hackmatrix_core.cli.output import sturdy_output
 from hackmatrix_core.errors import UserError
-from hackmatrix_core.training.config import keep_compiled_programs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = make_parser().parse_args(arguments)
     try:
+        options = make_parser().parse_args(arguments)
+        from hackmatrix_core.training.config import keep_compiled_programs
+
         keep_compiled_programs()
         return options.command(options)
     except UserError as error:
@@ -41,6 +41,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; `options.command(options)` carries one out."""
+    from hackmatrix_core.cli import benchmark, doctor, evaluate, play, train, watch
+
     parser = argparse.ArgumentParser(
         prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do."
     )
