@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
     from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
     from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
+    from hackmatrix_core.environment.parallel import jit
     from hackmatrix_core.environment.vector_env import HackMatrixVectorEnv
     from hackmatrix_core.evaluation import evaluate
     from hackmatrix_core.game import (
@@ -64,6 +65,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "get_device_config": "training.config",
     "get_valid_actions": "game",
+    "jit": "environment.parallel",
     "load_policy": "training.loading",
     "make_train": "training.trainer",
     "masked_categorical": "agent.network",
@@ -118,6 +120,7 @@ __all__ = [
     "evaluate",
     "get_device_config",
     "get_valid_actions",
+    "jit",
     "load_policy",
     "make_train",
     "masked_categorical",

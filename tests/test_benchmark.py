@@ -2,11 +2,18 @@
 
 import re
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
 from hackmatrix_core.benchmark import training
 from hackmatrix_core.cli import main
-from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.game.state import NUM_CELLS
+from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig
+from hackmatrix_core.training.runner import make_agent
+from hackmatrix_core.training.trainer import training_environment
 
 
 def test_one_row_for_each_size(capsys):
@@ -35,8 +42,25 @@ def test_a_search_is_measured_against_its_floor(capsys):
     assert float(of_floor.removesuffix(" ×")) > 0
 
 
+def test_the_floor_is_what_the_network_computes_without_biases():
+    agent = make_agent(TrainConfig(hidden_dim=32), training_environment())
+    observations = jax.random.randint(jax.random.key(0), (4, OBSERVATION_SIZE), 0, 2, jnp.uint8)
+    params = agent.init(jax.random.key(1), observations)
+    logits, value = agent.apply(params, agent.network_input(observations))  # biases are 0 at the start
+    found = training._heads(params, agent.env.decode_observation(observations))
+    np.testing.assert_allclose(found, jnp.concatenate([logits, value[:, None]], axis=1), atol=1e-5)
+
+
+def test_the_floor_embeds_the_cells_of_the_board_once():
+    agent = make_agent(TrainConfig(hidden_dim=32, cell_dim=16), training_environment())
+    params = agent.init(jax.random.key(1), jnp.zeros((4, OBSERVATION_SIZE), jnp.uint8))
+    size = training._input_size(params)
+    assert size == NUM_CELLS * CELL_SCALE.size + FACT_SCALE.size + (VIEW**2 - NUM_CELLS) * 16
+    assert training._heads(params, jnp.zeros((4, size))).shape == (4, 29)
+
+
 def test_training_is_measured_against_its_floor():
-    config = TrainConfig(num_envs=16, num_steps=32)
+    config = TrainConfig.preset("cpu", num_envs=16)
     speed = training.measure(config, repeats=1)
     assert speed.num_devices >= 1
     assert speed.of_floor == pytest.approx(speed.steps_per_second / speed.floor)

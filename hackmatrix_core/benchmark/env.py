@@ -21,8 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from hackmatrix_core.agent import baselines
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.environment.gymnax_env import EnvState, HackMatrixGymnax
-from hackmatrix_core.game.vectorization.backend import compiler_options
-from hackmatrix_core.training.config import devices_of_cores
+from hackmatrix_core.game.vectorization.backend import compiler_options, devices_of_cores
 from hackmatrix_core.viewing.tables import Table
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)

@@ -1,6 +1,6 @@
 """How fast this machine trains, against the least time that any PPO of this size could take.
 
-That floor is the matrix products alone: the network forward for each step of the rollout, forward and backward for each
+That floor is the network's matrix products alone: forward for each step of the rollout, forward and backward for each
 minibatch of each epoch, on random numbers and on the same devices. Both are timed in turn in one process, because
 machines are noisy and a ratio is not.
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,19 +21,23 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from hackmatrix_core.benchmark import machine
-from hackmatrix_core.game.vectorization.backend import compiler_options
-from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig, devices_of_cores, return_free_memory
+from hackmatrix_core.game.state import NUM_CELLS
+from hackmatrix_core.game.vectorization.backend import compiler_options, devices_of_cores
+from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig, return_free_memory
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
 
 MEMORY_SIZES = (256, 1024, 4096)
+_ENCODER = "BoardEncoder_0"
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSpeed:
     """What was measured; times in seconds, speeds medians of the repeats."""
 
+    num_envs: int
+    num_steps: int  # of each environment in an update
     num_devices: int
     platform: str  # as JAX names it: cpu, gpu, tpu
     steps_per_second: float
@@ -106,6 +111,8 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
         speeds.append(config.batch_size / (middle - start))
         floors.append(config.batch_size / (time.perf_counter() - middle))
     return TrainSpeed(
+        num_envs=config.num_envs,
+        num_steps=config.num_steps,
         num_devices=len(group.devices),
         platform=group.devices[0].platform,
         steps_per_second=statistics.median(speeds),
@@ -119,7 +126,7 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
 
 def _floor(group: DeviceGroup) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The compiled matrix products of one update, and what they are applied to."""
-    agent, config, count = group.agent, group.agent.config, len(group.devices)
+    config, count = group.agent.config, len(group.devices)
     envs = config.num_envs // count
     minibatch = envs * config.num_steps // config.num_minibatches
 
@@ -130,31 +137,55 @@ def _floor(group: DeviceGroup) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         out_specs=PartitionSpec(),
         check_vma=False,
     )
-    def products(params: Any, observations: jax.Array) -> Any:
+    def products(params: Any, inputs: jax.Array) -> Any:
         def forward(total: jax.Array, _: None) -> tuple[jax.Array, None]:
             # Each pass depends on the one before, so that none is optimised away.
-            logits, values = agent.apply(params, observations[:envs] + 1e-9 * total)
-            return jnp.sum(logits) + jnp.sum(values), None
+            return jnp.sum(_heads(params, inputs[:envs] + 1e-9 * total)), None
 
         def learn(params: Any, _: None) -> tuple[Any, None]:
-            def loss(params: Any) -> jax.Array:
-                logits, values = agent.apply(params, observations)
-                return jnp.mean(jnp.square(logits)) + jnp.mean(jnp.square(values))
-
-            gradients = lax.pmean(jax.grad(loss)(params), "device")
+            gradients = jax.grad(lambda params: jnp.mean(jnp.square(_heads(params, inputs))))(params)
+            gradients = lax.pmean(gradients, "device")
             return jax.tree.map(lambda x, slope: x - 1e-6 * slope, params, gradients), None
 
         total, _ = lax.scan(forward, jnp.float32(0), length=config.num_steps)
         params, _ = lax.scan(learn, params, length=config.update_epochs * config.num_minibatches)
         return params, lax.pmean(total, "device")
 
-    key = jax.random.key(0)
-    observations = jax.random.bernoulli(key, 0.1, (minibatch * count, OBSERVATION_SIZE)).astype(jnp.float32)
-    params = agent.network.init(key, observations[:1])
-    compiled = jax.jit(products, compiler_options=compiler_options()).lower(params, observations).compile()
-    arguments = jax.device_put((params, observations), compiled.input_shardings[0])
+    params = group.agent.init(jax.random.key(0), jnp.zeros((1, OBSERVATION_SIZE)))
+    shape = (minibatch * count, _input_size(params))
+    inputs = jax.random.bernoulli(jax.random.key(0), 0.1, shape).astype(jnp.float32)
+    compiled = jax.jit(products, compiler_options=compiler_options()).lower(params, inputs).compile()
+    arguments = jax.device_put((params, inputs), compiled.input_shardings[0])
     jax.block_until_ready(compiled(*arguments))
     return compiled, arguments
+
+
+def _heads(params: Any, inputs: jax.Array) -> jax.Array:
+    """What the network's matrix products give for inputs (B, D): logits and value, (B, 29).
+
+    With a board encoder the first inputs are the cells that it embeds, and the others go to the dense layers as they
+    are: the facts, and in place of the cells' copies in the view so many other numbers.
+    """
+    layers = params["params"]
+    if _ENCODER in layers:
+        kernel = layers[_ENCODER]["Dense_0"]["kernel"]
+        cells, others = jnp.split(inputs, [NUM_CELLS * kernel.shape[0]], axis=1)
+        embedded = nn.relu(cells.reshape(-1, NUM_CELLS, kernel.shape[0]) @ kernel)
+        inputs = jnp.concatenate([others, embedded.reshape(others.shape[0], -1)], axis=1)
+    *hidden, logits, value = (layers[f"Dense_{i}"]["kernel"] for i in range(len(layers) - (_ENCODER in layers)))
+    for kernel in hidden:
+        inputs = nn.relu(inputs @ kernel)
+    return inputs @ jnp.concatenate([logits, value], axis=1)
+
+
+def _input_size(params: Any) -> int:
+    """How many numbers `_heads` takes for one state."""
+    layers = params["params"]
+    size = layers["Dense_0"]["kernel"].shape[0]
+    if _ENCODER in layers:
+        seen, features = layers[_ENCODER]["Dense_0"]["kernel"].shape
+        size += NUM_CELLS * (seen - features)
+    return size
 
 
 def _start(config: TrainConfig, cache: str) -> tuple[float, float]:

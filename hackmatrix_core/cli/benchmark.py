@@ -11,7 +11,7 @@ import jax
 
 from hackmatrix_core.cli.arguments import Commands, at_least_one, purpose
 from hackmatrix_core.errors import UsageError
-from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.config import PRESETS, TrainConfig
 
 
 def add(commands: Commands) -> None:
@@ -31,6 +31,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="numbers of environments (default: 64 to 8,192 for env, 256 for train, 1 and 128 for search)",
     )
+    command.add_argument("--presets", choices=PRESETS, nargs="+", metavar="NAME", help="for train (default: plan cpu)")
     command.add_argument(
         "--simulations", type=at_least_one, default=32, metavar="N", help="of each search (default: 32)"
     )
@@ -80,31 +81,34 @@ def _benchmark_env(options: argparse.Namespace) -> Sequence[Any]:
 def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
     from hackmatrix_core.benchmark import training
 
+    sizes = {"num_envs": options.num_envs[0]} if options.num_envs else {}
     try:
-        config = TrainConfig(num_envs=(options.num_envs or [TrainConfig().num_envs])[0])
+        configs = {name: TrainConfig.preset(name, **sizes) for name in options.presets or ("plan", "cpu")}
     except ValueError as error:
         raise UsageError(error) from error
-    print(f"{config.num_envs} environments × {config.num_steps} steps, preset plan, medians of {options.repeats}")
     rows: list[Any] = []
-    for one_device in (False, True):
-        row = training.measure(config, options.repeats, one_device=one_device)
-        print(
-            f"{row.num_devices} × {row.platform}: {row.steps_per_second:,.0f} steps/s, {row.of_floor:.2f} of the "
-            f"{row.floor:,.0f} that the matrix products alone allow; lowering {row.lowering:.1f} s, compiling "
-            f"{row.compiling:.1f} s, peak memory {row.peak_memory / 2**20:,.0f} MiB",
-            flush=True,
-        )
-        rows.append(row)
-        if row.num_devices == 1:
-            break
-    lowering, compiling = training.measure_second_start(config)
-    print(f"with the compilation cache: lowering {lowering:.1f} s, compiling {compiling:.1f} s", flush=True)
-    for size in training.measure_memory(config, options.num_envs or training.MEMORY_SIZES):
-        rows.append(size)
-        state, temporary = (amount / 2**20 for amount in (size.state, size.temporary))
-        print(
-            f"device memory of {size.num_envs:,}: {state:,.0f} MiB kept, {temporary:,.0f} MiB in an update", flush=True
-        )
+    for name, config in configs.items():
+        print(f"preset {name}: {config.num_envs} environments × {config.num_steps} steps, medians of {options.repeats}")
+        for one_device in (False, True):
+            row = training.measure(config, options.repeats, one_device=one_device)
+            print(
+                f"{row.num_devices} × {row.platform}: {row.steps_per_second:,.0f} steps/s, {row.of_floor:.2f} of the "
+                f"{row.floor:,.0f} that the matrix products alone allow; lowering {row.lowering:.1f} s, compiling "
+                f"{row.compiling:.1f} s, peak memory {row.peak_memory / 2**20:,.0f} MiB",
+                flush=True,
+            )
+            rows.append(row)
+            if row.num_devices == 1:
+                break
+        lowering, compiling = training.measure_second_start(config)
+        print(f"with the compilation cache: lowering {lowering:.1f} s, compiling {compiling:.1f} s", flush=True)
+        for size in training.measure_memory(config, options.num_envs or training.MEMORY_SIZES):
+            rows.append(size)
+            state, temporary = (amount / 2**20 for amount in (size.state, size.temporary))
+            print(
+                f"device memory of {size.num_envs:,}: {state:,.0f} MiB kept, {temporary:,.0f} MiB in an update",
+                flush=True,
+            )
     return rows
 
 

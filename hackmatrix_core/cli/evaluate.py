@@ -34,17 +34,22 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     from hackmatrix_core.agent.policy import BASELINES
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.training.loading import load_policy
+    from hackmatrix_core.viewing.waiting import Waiting
 
     if run in BASELINES:
         raise UsageError(f"{run} is a baseline, which every run is compared with. For a directory, write ./{run}")
     sampled = load_policy(run)
     policies = {"trained, sampled": sampled, "trained, argmax": load_policy(run, greedy=True), **BASELINES}
     print(f"playing {games} games with each policy…", flush=True)
-    results = evaluation.compare(policies, jax.random.key(seed), games)
+    with Waiting("playing") as line:
+        results = evaluation.compare(policies, jax.random.key(seed), games, progress=line.reached)
     if simulations:
         print(f"playing {games} games with {simulations} simulations before each action…", flush=True)
         search = SearchPolicy(sampled, simulations)
-        results[f"{simulations} simulations"] = evaluation.evaluate(search, jax.random.key(seed), games)
+        with Waiting("searching") as line:
+            results |= evaluation.compare(
+                {f"{simulations} simulations": search}, jax.random.key(seed), games, progress=line.reached
+            )
     print(evaluation.table(results))
     print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
     if run != "pretrained":

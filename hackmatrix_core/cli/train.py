@@ -13,11 +13,11 @@ from hackmatrix_core.cli.evaluate import evaluate_run
 from hackmatrix_core.cli.interrupts import let_finish
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
+from hackmatrix_core.game.vectorization.backend import devices_of_cores
 from hackmatrix_core.training.config import (
     GIB,
     PRESETS,
     TrainConfig,
-    devices_of_cores,
     estimate_memory,
     get_device_config,
     preset_for_device,

@@ -32,6 +32,7 @@ def write_replay(run: str | Path, seed: int, out: str, *, argmax: bool = False, 
     from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.viewing import recording
     from hackmatrix_core.viewing.replay import replay
+    from hackmatrix_core.viewing.waiting import Waiting
 
     policy = load_policy(run, greedy=argmax)
     if simulations:
@@ -39,7 +40,8 @@ def write_replay(run: str | Path, seed: int, out: str, *, argmax: bool = False, 
             policy = SearchPolicy(policy, simulations)
         except TypeError as error:
             raise UsageError(error) from error
-    episode = recording.record(policy, jax.random.key(seed))
+    with Waiting("playing a game") as line:
+        episode = recording.record(policy, jax.random.key(seed), progress=line.reached)
     try:
         target = replay(episode, f"{run}, seed {seed}").save(out)
     except OSError as error:

@@ -11,11 +11,11 @@ from pathlib import Path
 import jax
 from IPython.display import display
 
+from hackmatrix_core.game.vectorization.backend import devices_of_cores
 from hackmatrix_core.training.config import (
     GIB,
     PRESETS,
     TrainConfig,
-    devices_of_cores,
     estimate_memory,
     get_device_config,
     keep_compiled_programs,

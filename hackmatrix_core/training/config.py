@@ -211,17 +211,6 @@ class DeviceConfig:
         return f"{self.count} × {self.kind} ({self.platform}, {self.memory / GIB:.1f} GiB)"
 
 
-def devices_of_cores() -> None:
-    """Make each core of the CPU a device, unless their number is already set or JAX has started to compute.
-
-    XLA keeps one program of small operations, such as the game's, on about one core.
-    """
-    is_set = _JAX_CONFIG.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(RuntimeError):  # it has started
-        jax.config.update("jax_num_cpu_devices", _JAX_CONFIG.jax_num_cpu_devices if is_set else cores)
-
-
 def keep_compiled_programs() -> None:
     """Keep compiled programs on disk for the next start, unless a place for them is already set."""
     if _JAX_CONFIG.jax_compilation_cache_dir is None:

@@ -1,9 +1,11 @@
-"""What a notebook waits for: a line below the cell that says what is being done, for how long, and how far it is."""
+"""A line that says what is being done, for how long, and how far it is: below a notebook's cell, or in a terminal."""
 
 import contextvars
+import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +15,7 @@ _BAR = 20  # characters
 class Waiting:
     """A line that is there while something is being done: `with Waiting("playing") as line: line.reached(3, 10)`.
 
-    Outside a notebook it shows nothing.
+    Where output goes to neither a notebook nor a terminal it shows nothing.
 
     Args:
         what: is being done.
@@ -24,7 +26,7 @@ class Waiting:
         self._what, self._usually = what, usually
         self._done = self._total = 0
         self._ended = threading.Event()
-        self._handle: Any = None
+        self._show: Callable[[str], None] | None = None
 
     def reached(self, done: int, total: int = 0) -> None:
         """Tell how far it is; 0 for a total that is not known."""
@@ -52,28 +54,41 @@ class Waiting:
 
     def __enter__(self) -> Self:
         self._begun = time.monotonic()
-        if in_notebook():
-            from IPython.display import display
-
-            self._handle = display(self._bundle(), raw=True, display_id=True)
-            # The context tells the kernel which cell the line belongs to.
+        self._show = _place(self.text(0.0))
+        if self._show:
+            # The context tells a kernel which cell the line belongs to.
             context = contextvars.copy_context()
-            self._thread = threading.Thread(target=context.run, args=(self._tick,), daemon=True)
+            self._thread = threading.Thread(target=context.run, args=(self._tick, self._show), daemon=True)
             self._thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._ended.set()
-        if self._handle is not None:
+        if self._show:
             self._thread.join()
-            self._handle.update({"text/plain": ""}, raw=True)
+            self._show("")
 
-    def _bundle(self) -> dict[str, str]:
-        return {"text/plain": self.text(time.monotonic() - self._begun)}
-
-    def _tick(self) -> None:
+    def _tick(self, show: Callable[[str], None]) -> None:
         while not self._ended.wait(1.0):
-            self._handle.update(self._bundle(), raw=True)
+            show(self.text(time.monotonic() - self._begun))
+
+
+def _place(text: str) -> Callable[[str], None] | None:
+    """Shows a first text, and gives what replaces it; None where that cannot be."""
+    if in_notebook():
+        from IPython.display import display
+
+        handle: Any = display({"text/plain": text}, raw=True, display_id=True)
+        return lambda text: handle.update({"text/plain": text}, raw=True)
+    if not sys.stdout.isatty():
+        return None
+
+    def show(text: str) -> None:
+        sys.stdout.write("\r\033[K" + text[: shutil.get_terminal_size().columns - 1])
+        sys.stdout.flush()
+
+    show(text)
+    return show
 
 
 def clock(seconds: float) -> str:

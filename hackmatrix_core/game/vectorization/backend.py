@@ -1,6 +1,7 @@
-"""What the rules ask about the platform that they are compiled for, and what they ask of its compiler."""
+"""What the rules ask about the platform that they are compiled for, and what they ask of it and of its compiler."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import jaxlib.version
 
 # Since JAX 0.8 a part of `jax` itself. It has no truth value, so that `or` does not do.
 _enable_x64: Any = getattr(jax, "enable_x64", getattr(jax.experimental, "enable_x64", None))
+_JAX_CONFIG: Any = jax.config  # the types of some releases of JAX lack its options
 _targets: list[str] = []
 
 
@@ -63,3 +65,14 @@ def compiler_options() -> dict[str, bool]:
     the only one later, takes a third longer and twice the memory for kernels that are no faster.
     """
     return {"xla_cpu_use_fusion_emitters": False} if on_cpu() and jaxlib.version.__version_info__ < (0, 11, 1) else {}
+
+
+def devices_of_cores() -> None:
+    """Make each core of the CPU a device, unless their number is already set or JAX has started to compute.
+
+    XLA keeps one program of small operations, such as the game's, on about one core.
+    """
+    is_set = _JAX_CONFIG.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):  # it has started
+        jax.config.update("jax_num_cpu_devices", _JAX_CONFIG.jax_num_cpu_devices if is_set else cores)
