@@ -56,7 +56,7 @@ def jit(
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         games = {
-            leaf.shape[:1] for i, tree in enumerate(arguments) if i not in shared for leaf in jax.tree.leaves(tree)
+            getattr(leaf, "shape", ())[:1] for i, tree in enumerate(arguments) if i not in shared for leaf in jax.tree.leaves(tree)
         }
         if len(games) != 1 or games == {()}:
             found = ", ".join(str(shape[0]) if shape else "none" for shape in sorted(games)) or "no argument"
