@@ -16,8 +16,8 @@ from flax import serialization
 FOLDER = Path(__file__).parent
 
 
-def load() -> tuple[Any, dict[str, Any]]:
-    """The parameters, float32, and the contents of `about.json`."""
-    params = serialization.msgpack_restore((FOLDER / "params.msgpack").read_bytes())
-    about = json.loads((FOLDER / "about.json").read_text())
+def load(folder: Path = FOLDER) -> tuple[Any, dict[str, Any]]:
+    """The parameters, float32, and the contents of `about.json`; of another agent kept in this way, by its folder."""
+    params = serialization.msgpack_restore((folder / "params.msgpack").read_bytes())
+    about = json.loads((folder / "about.json").read_text())
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params), about
