@@ -240,6 +240,25 @@ os._exit(0)
 """
 
 
+SWALLOWED = """
+import signal, sys, time
+from hackmatrix_core.cli.interrupts import heard
+
+class Finalizer:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+with heard():
+    Finalizer()
+    time.sleep(60)
+"""
+
+
+def test_an_interrupt_that_falls_into_a_finalizer_is_heard():
+    run = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, timeout=50)
+    assert (run.returncode, run.stderr.strip()) == (130, "hackmatrix: interrupted")
+
+
 def test_output_that_cannot_be_written_ends_no_command():
     reading, writing = os.pipe()
     os.close(reading)

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 _PATIENCE = 2.0
 """Seconds that a command has to end by itself."""
@@ -28,12 +29,20 @@ def heard() -> Iterator[None]:
     ended = threading.Event()
     threading.Thread(target=_listen, args=(listening, ended), daemon=True).start()
     earlier = signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+    told, sys.unraisablehook = sys.unraisablehook, _tell_others
     try:
         yield
     finally:
         ended.set()
+        sys.unraisablehook = told
         signal.set_wakeup_fd(earlier)
         os.close(telling)
+
+
+def _tell_others(event: Any) -> None:
+    """An interrupt that falls into code that cannot raise is lost, and Python would report it: `_listen` ends all."""
+    if not issubclass(event.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(event)
 
 
 def _listen(listening: int, ended: threading.Event) -> None:

@@ -55,9 +55,8 @@ def jit(
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        games = {
-            getattr(leaf, "shape", ())[:1] for i, tree in enumerate(arguments) if i not in shared for leaf in jax.tree.leaves(tree)
-        }
+        spread = [tree for i, tree in enumerate(arguments) if i not in shared]
+        games = {getattr(leaf, "shape", ())[:1] for leaf in jax.tree.leaves(spread)}
         if len(games) != 1 or games == {()}:
             found = ", ".join(str(shape[0]) if shape else "none" for shape in sorted(games)) or "no argument"
             raise ValueError(f"the first axes are {found}, expected one number of games in all arguments not shared")
