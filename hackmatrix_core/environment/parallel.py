@@ -56,11 +56,11 @@ def jit(
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
         spread = [tree for i, tree in enumerate(arguments) if i not in shared]
-        games = {getattr(leaf, "shape", ())[:1] for leaf in jax.tree.leaves(spread)}
+        games: set[tuple[int, ...]] = {getattr(leaf, "shape", ())[:1] for leaf in jax.tree.leaves(spread)}
         if len(games) != 1 or games == {()}:
             found = ", ".join(str(shape[0]) if shape else "none" for shape in sorted(games)) or "no argument"
             raise ValueError(f"the first axes are {found}, expected one number of games in all arguments not shared")
-        ((count,),) = games
+        count = games.pop()[0]
         devices = len(jax.local_devices())
         return compiled(len(arguments), max(n for n in range(1, devices + 1) if count % n == 0))(*arguments)
 
