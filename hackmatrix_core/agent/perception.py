@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hackmatrix_core.game import board
 from hackmatrix_core.game.mask import CREDITS, ENERGY
 from hackmatrix_core.game.observation import CELL_VALUES, OBSERVATION_SCALE, OBSERVATION_SIZE, PLAYER_VALUES
 from hackmatrix_core.game.state import BOARD_SIZE, DIRECTIONS, NUM_CELLS, NUM_PROGRAMS, NUM_STAGES
@@ -86,8 +87,8 @@ def perceive(observations: jax.Array) -> Percept:
         *_board_facts(cells, added, here, owned, player),
         _one_hot(_table(_SEEN_AT, pose)[:, 0], NUM_CELLS),
     ]
-    small = [jnp.concatenate(x, axis=-1).astype(jnp.uint8) for x in ([added], facts)]
-    return Percept(jnp.concatenate([packed_cells, small[0]], axis=-1), small[1], pose)
+    seen_cells = jnp.concatenate([packed_cells, added.astype(jnp.uint8)], axis=-1)
+    return Percept(seen_cells, jnp.concatenate([fact.astype(jnp.uint8) for fact in facts], axis=-1), pose)
 
 
 def _orientation(row: jax.Array, col: jax.Array, exits: jax.Array) -> jax.Array:
@@ -99,22 +100,13 @@ def _orientation(row: jax.Array, col: jax.Array, exits: jax.Array) -> jax.Array:
 
 def _cell_facts(cells: jax.Array, here: jax.Array) -> jax.Array:
     """What each cell's surroundings show: float32 (N, 36, 9), see `_CELL_FACTS`."""
-    is_block = jnp.sum(cells[..., _BLOCKS], axis=-1)
+    is_block = _sum_of(cells, _BLOCKS)
     is_open, unsiphoned = 1.0 - is_block, is_block * (1.0 - cells[..., _SIPHONED])
-    enemies, able = jnp.sum(cells[..., _ENEMIES], axis=-1), 1.0 - cells[..., _STUNNED]
+    enemies, able = _sum_of(cells, _ENEMIES), 1.0 - cells[..., _STUNNED]
     is_free = is_open * (1.0 - enemies) * _number(cells[..., _TIMER] == 0)
 
-    # Both searches in one: from the exit (R10) and from the player (R6.2, entities left aside).
-    starts = jnp.concatenate([cells[..., _EXIT], here])
-    open_twice = jnp.concatenate([is_open, is_open])
-
-    def spread(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        reached, distance = carry
-        grown = jnp.minimum(reached @ _REACH, 1.0) * open_twice
-        return jnp.maximum(reached, grown), distance + (1.0 - reached)
-
-    _, distances = lax.fori_loop(0, FAR, spread, (starts, jnp.zeros_like(starts)))
-    to_exit, from_player = jnp.split(distances, 2)
+    # From the exit (R10), and from the player (R6.2, entities left aside).
+    to_exit, from_player = _steps(jnp.stack([cells[..., _EXIT], here]), is_open)
 
     # A virus that moves first and then strikes (two rounds, R6.2); all others strike from a neighbouring cell.
     strikes = (enemies * able) @ _BESIDE
@@ -139,6 +131,21 @@ _CELL_FACTS = {
 _TO_EXIT, _STRIKES, _LEAPS = 1, 3, 4
 
 
+def _steps(starts: jax.Array, is_open: jax.Array) -> jax.Array:
+    """Steps over open cells from each start to each cell, at most `FAR`: (K, N, 36), (N, 36) to float32 (K, N, 36)."""
+    open_cells = board.from_mask(is_open.T != 0)
+
+    def spread(reached: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+        return reached | (board.neighbours(reached) & open_cells[None]), reached
+
+    starts_on_boards = board.from_mask(jnp.swapaxes(starts, 1, 2) != 0)
+    _, reached = lax.scan(spread, starts_on_boards, length=FAR)
+    # A cell is as far as the number of steps by which it is not reached.
+    missed = (~reached[:, :, :, None] >> np.arange(board.WORD_CELLS, dtype=np.uint32)[None, None, None, :, None]) & 1
+    steps = jnp.sum(missed, axis=0, dtype=jnp.uint32).reshape(starts.shape[0], NUM_CELLS, -1)
+    return jnp.swapaxes(steps, 1, 2).astype(jnp.float32)
+
+
 def _player_facts(player: jax.Array, owned: jax.Array) -> list[jax.Array]:
     """Hp and stage one-hot, resources, flags, owned programs, and those that can be paid."""
     hp, credits, energy, stage = (player[:, i : i + 1] for i in (2, 3, 4, 5))
@@ -158,16 +165,17 @@ def _player_facts(player: jax.Array, owned: jax.Array) -> list[jax.Array]:
 
 def _ray_facts(cells: jax.Array, added: jax.Array, player: jax.Array, pose: jax.Array) -> list[jax.Array]:
     """For each direction as seen: the neighbouring cell, and what an attack would hit (R4.3)."""
-    is_block = jnp.sum(cells[..., _BLOCKS], axis=-1, keepdims=True)
+    is_block = _sum_of(cells, _BLOCKS)[..., None]
     incoming = jnp.minimum(cells[..., _TIMER, None], 1.0)
-    looks = jnp.concatenate([cells[..., :7], incoming, is_block, added[..., [_TO_EXIT, _STRIKES, _LEAPS]]], axis=-1)
+    shown = [added[..., fact, None] for fact in (_TO_EXIT, _STRIKES, _LEAPS)]
+    looks = jnp.concatenate([cells[..., :7], incoming, is_block, *shown], axis=-1)
     beyond = np.zeros((1, 1, looks.shape[-1]), np.float32)
     beyond[..., 8:10] = 1.0, FAR
     looks = jnp.concatenate([looks, jnp.broadcast_to(beyond, (looks.shape[0], 1, looks.shape[-1]))], axis=1)
     seen = jnp.take_along_axis(looks, _table(_RAYS, pose)[..., None], axis=1)
     seen = seen.reshape(-1, 4, BOARD_SIZE - 1, looks.shape[-1])
 
-    ends = jnp.minimum(jnp.sum(seen[..., :4], axis=-1) + seen[..., 7] + seen[..., 8], 1.0)
+    ends = jnp.minimum(_sum_of(seen, _ENEMIES) + seen[..., 7] + seen[..., 8], 1.0)
     in_sight = _number(jnp.cumsum(ends, axis=-1) - ends == 0)
     target = jnp.sum(seen[..., :8] * in_sight[..., None], axis=2)
     sight = jnp.sum(in_sight, axis=-1, keepdims=True)
@@ -186,12 +194,10 @@ def _board_facts(
     cells: jax.Array, added: jax.Array, here: jax.Array, owned: jax.Array, player: jax.Array
 ) -> list[jax.Array]:
     """Programs to be had, on the board and from a siphon here; counts of what programs act on (R7)."""
-    is_block = jnp.sum(cells[..., _BLOCKS], axis=-1)
+    is_block, enemies = _sum_of(cells, _BLOCKS), _sum_of(cells, _ENEMIES)
     unsiphoned = is_block * (1.0 - cells[..., _SIPHONED])
-    programs = cells[..., _PROGRAMS] * unsiphoned[..., None]
+    by_siphon_and_all = jnp.stack([here @ _BESIDE * unsiphoned, unsiphoned], axis=1) @ cells[..., _PROGRAMS]
     wanted = 1.0 - owned
-    beside = here @ _BESIDE
-    enemies = jnp.sum(cells[..., _ENEMIES], axis=-1)
     frail = enemies * _number(cells[..., _HP] <= player[:, 7:8] + 1.0)
     incoming = jnp.minimum(cells[..., _TIMER], 1.0)
     pursuit = _number(added[..., 2:3] == np.arange(_PURSUIT, dtype=np.float32)[None, None])
@@ -200,12 +206,18 @@ def _board_facts(
     counted += [jnp.sum(who * (here @ _AROUND), axis=-1) for who in (enemies, incoming, is_block)]
     counted += [jnp.sum(who, axis=-1) for who in (enemies * is_block, incoming, unsiphoned, frail)]
     return [
-        jnp.sum(programs * beside[..., None], axis=1) * wanted,
-        jnp.minimum(jnp.sum(programs, axis=1), 1.0) * wanted,
+        by_siphon_and_all[:, 0] * wanted,
+        jnp.minimum(by_siphon_and_all[:, 1], 1.0) * wanted,
         jnp.sum(cells[..., _ENEMIES], axis=1),
         jnp.sum(enemies[..., None] * pursuit, axis=1),
         jnp.stack(counted, axis=-1),
     ]
+
+
+def _sum_of(values: jax.Array, which: slice) -> jax.Array:
+    """The sum of a few neighbours along the last axis; a reduction of so few is slow on a CPU."""
+    first, *others = (values[..., i] for i in range(which.start, which.stop))
+    return sum(others, start=first)
 
 
 def _number(condition: jax.Array) -> jax.Array:
