@@ -151,7 +151,7 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
             self._keys, np.int32(self._time), self._states, numbers, self._params
         )
         final = info.pop("final_observation")  # stays on the device where no game ended
-        obs, self._mask, reward, info = (jax.tree.map(np.array, jax.device_get(x)) for x in (obs, mask, reward, info))
+        obs, self._mask, reward, info = jax.tree.map(np.array, (obs, mask, reward, info))
         ended = info["returned_episode"]
         told = {name: info[name] for name in _REPORTED} | {"reward_parts": info["reward_parts"]}
         infos: dict[str, Any] = dict(told)
