@@ -153,10 +153,12 @@ def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
 def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
     if options.run_dir is None or options.preset is not None or options.start_from is not None:
         raise UsageError("--resume needs --run-dir and takes the rest from there; leave out --preset and --from")
+    from hackmatrix_core.training.checkpointing import Checkpoints
+    from hackmatrix_core.training.lock import check_free
+
+    check_free(run_dir)
     config = None
     if (run_dir / "checkpoints").is_dir():
-        from hackmatrix_core.training.checkpointing import Checkpoints
-
         checkpoints = Checkpoints(run_dir / "checkpoints")
         config = checkpoints.stored_config()
         checkpoints.close()
