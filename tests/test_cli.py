@@ -267,6 +267,12 @@ def test_output_that_cannot_be_written_ends_no_command():
     assert (run.returncode, run.stderr.split()[-1]) == (0, "done"), run.stderr
 
 
+def test_closed_output_ends_no_command():
+    code = "import sys; from hackmatrix_core.cli import main; sys.exit(main(['doctor']))"
+    run = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, code], timeout=300)
+    assert run.returncode == 0
+
+
 def test_plain_characters_stand_in_for_those_that_a_terminal_lacks():
     assert "2 × 3 · a…".encode("ascii", "hackmatrix") == b"2 x 3 | a..."
 

@@ -53,13 +53,15 @@ class _Sturdy:
 def sturdy_output() -> Iterator[None]:
     """Within this, output cannot end a command."""
     earlier = sys.stdout, sys.stderr
-    for stream in earlier:
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="hackmatrix")
-    sys.stdout, sys.stderr = _Sturdy(earlier[0]), _Sturdy(earlier[1])  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        sys.stdout, sys.stderr = earlier
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        # A stream is None where its file was closed before Python started.
+        sys.stdout, sys.stderr = (_Sturdy(stream or nowhere) for stream in earlier)  # type: ignore[assignment]
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="hackmatrix")
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            sys.stdout, sys.stderr = earlier
