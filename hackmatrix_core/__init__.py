@@ -6,6 +6,11 @@ Each name is imported on first use: JAX takes a second, and the learning side as
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
+from hackmatrix_core.environment import registration as _registration
+
+_registration.register()
+
 if TYPE_CHECKING:
     from hackmatrix_core.agent import baselines
     from hackmatrix_core.agent.network import ActorCritic, masked_categorical
@@ -142,7 +147,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    importlib.import_module(f"{__name__}.viewing")  # registers how a state is drawn
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
     value = getattr(home, name) if hasattr(home, name) else importlib.import_module(f"{home.__name__}.{name}")
     globals()[name] = value
@@ -151,6 +155,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-importlib.import_module(f"{__name__}.environment.registration").register()

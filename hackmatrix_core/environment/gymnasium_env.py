@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hackmatrix_core.drawers import draw
 from hackmatrix_core.environment.forks import check_process
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS, draw
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
 
 try:
     import gymnasium

@@ -5,12 +5,13 @@ the state small (memory traffic is most of what a step costs) and lets a loop ca
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from hackmatrix_core.drawers import draw
 
 BOARD_SIZE = 6
 NUM_CELLS = BOARD_SIZE * BOARD_SIZE
@@ -190,21 +191,6 @@ class GameState(Snapshot):
 
     def _repr_html_(self) -> str | None:
         return draw(self, "html")
-
-
-Drawer = Callable[[GameState], Any]
-"""Draws a state, of one game or of a batch; None where it cannot."""
-_DRAWERS: dict[str, Drawer] = {}
-
-
-def register_drawer(form: str, drawer: Drawer) -> None:
-    """Let states be drawn in this form: "repr", "html" (in notebooks), "ansi" or "rgb_array" (for Gymnasium)."""
-    _DRAWERS[form] = drawer
-
-
-def draw(state: GameState, form: str) -> Any:
-    """The state in this form; None without a drawer for it. The game itself knows none: who draws registers one."""
-    return _DRAWERS[form](state) if form in _DRAWERS else None
 
 
 SET_ASIDE: Any = None

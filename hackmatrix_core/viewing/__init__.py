@@ -5,14 +5,16 @@ registers here how it is drawn.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hackmatrix_core.game import GameState
-from hackmatrix_core.game.state import register_drawer
+from hackmatrix_core.drawers import register_drawer
+
+if TYPE_CHECKING:
+    from hackmatrix_core.game import GameState
 
 
 def _register(form: str, module: str, function: str) -> None:
-    def draw(state: GameState) -> Any:
+    def draw(state: "GameState") -> Any:
         # Imported when something is drawn: every import of the package comes by here.
         return getattr(importlib.import_module(f"hackmatrix_core.viewing.{module}"), function)(state)
 

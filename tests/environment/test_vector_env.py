@@ -1,6 +1,8 @@
 """Many games in the vector API of Gymnasium, and for Stable-Baselines3."""
 
 import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -119,6 +121,18 @@ def test_gymnasium_knows_both_by_name():
     assert isinstance(envs.unwrapped, hm.HackMatrixVectorEnv)
     assert envs.num_envs == N
     assert [e.load() for e in _entry_points()] == [registration.register]
+
+
+def test_what_is_made_by_name_in_a_new_process_is_drawn():
+    code = """
+import gymnasium, sys, hackmatrix_core
+assert "jax" not in sys.modules
+env = gymnasium.make("HackMatrix-v0", render_mode="rgb_array")
+env.reset(seed=0)
+assert env.render().ndim == 3
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
 
 
 def _entry_points():
