@@ -7,8 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
+from hackmatrix_core.environment import forks as _forks
 from hackmatrix_core.environment import registration as _registration
 
+_forks.watch()
 _registration.register()
 
 if TYPE_CHECKING:

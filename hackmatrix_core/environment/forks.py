@@ -12,8 +12,10 @@ def _note_fork() -> None:
     _has_a_dead_jax = _has_a_dead_jax or getattr(bridge, "backends_are_initialized", lambda: False)()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
+def watch() -> None:
+    """Notice each fork from now on, on systems that have them."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_note_fork)
 
 
 def check_process() -> None:

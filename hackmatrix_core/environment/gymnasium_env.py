@@ -78,6 +78,10 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         max_steps: actions after which an episode is cut.
         reward_weights: (15,), weights of the reward parts in the order of R10; default all 1.
         undo_depth: how many snapshots the game keeps for UNDO (R8.3), as in `hackmatrix_core.reset`.
+
+    Raises:
+        ValueError: an argument is out of range.
+        RuntimeError: the process was forked from one in which JAX had started.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - so Gymnasium declares it
@@ -89,6 +93,7 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         reward_weights: np.ndarray | None = None,
         undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
+        check_process()
         self.render_mode = checked_render_mode(render_mode, self.metadata["render_modes"])
         self.observation_space, self.action_space = as_spaces()
         self._params = EnvParams(np.int32(max_steps))

@@ -67,6 +67,7 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
 
     Raises:
         ValueError: an argument is out of range.
+        RuntimeError: the process was forked from one in which JAX had started.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4, "autoreset_mode": _CUT}  # noqa: RUF012
@@ -79,6 +80,7 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
         reward_weights: np.ndarray | None = None,
         undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
+        check_process()
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs is {num_envs!r}, expected an integer of at least 1")
         self.num_envs = int(num_envs)

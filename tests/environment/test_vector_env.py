@@ -163,6 +163,27 @@ def test_a_forked_process_is_told_instead_of_hanging():
     assert not forks._has_a_dead_jax
 
 
+FORKED = """
+import multiprocessing, jax, gymnasium, hackmatrix_core
+jax.devices()
+
+def make():
+    gymnasium.make("HackMatrix-v0")
+
+process = multiprocessing.get_context("fork").Process(target=make)
+process.start()
+process.join(100)
+assert process.exitcode == 1, process.exitcode
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_worker_that_makes_its_environment_is_told_instead_of_hanging():
+    run = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert "Start processes with start_method='spawn' or 'forkserver'" in run.stderr
+
+
 def test_stable_baselines3_trains_with_masks():
     sb3 = pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed: pip install sb3-contrib")
     from hackmatrix_core.environment.sb3_env import HackMatrixVecEnv
