@@ -133,7 +133,9 @@ def test_a_closed_terminal_and_a_second_interrupt_while_saving_lose_nothing(tmp_
 
     monkeypatch.setattr(storage, "save", interrupted_save)
     first._callbacks.insert(0, lambda progress: progress.update == 1 and os.kill(os.getpid(), signal.SIGHUP))
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would have it ignored
     result = first.run()
+    signal.signal(signal.SIGHUP, before)
     assert result.stopped_by == "SIGHUP"
     assert storage.checkpoints.updates == [int(result.runner.update)]
 
