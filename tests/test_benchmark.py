@@ -1,6 +1,10 @@
 """The benchmark runs, and what it says fits together. How fast anything is, no test asks."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +13,7 @@ import pytest
 
 from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
 from hackmatrix_core.benchmark import training
+from hackmatrix_core.benchmark.machine import in_own_process
 from hackmatrix_core.cli import main
 from hackmatrix_core.game.state import NUM_CELLS
 from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig
@@ -70,3 +75,54 @@ def test_training_is_measured_against_its_floor():
     assert memory.num_envs == 32
     assert memory.state > 2**20  # the parameters and Adam's moments alone
     assert memory.temporary > 32 * 32 * 1545  # the rollout's observations
+
+
+def _raise() -> None:
+    raise ValueError("no room")
+
+
+def test_what_goes_wrong_in_a_measuring_process_is_told():
+    assert in_own_process(abs, -3) == 3
+    with pytest.raises(ValueError, match="no room") as caught:
+        in_own_process(_raise)
+    assert "in _raise" in caught.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="the process that measures ended early, with code 3"):
+        in_own_process(os._exit, 3)
+
+
+MEASURING = """
+import sys, time
+from hackmatrix_core.benchmark.machine import in_own_process
+from hackmatrix_core.cli.interrupts import heard
+
+def measure():
+    print("measuring", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with heard(for_good=True):
+        print("started", flush=True)
+        in_own_process(measure)
+"""
+
+
+@pytest.mark.parametrize("line", ["started", "measuring"])
+@pytest.mark.parametrize(("number", "code", "said"), [("SIGINT", 130, "hackmatrix: interrupted"), ("SIGKILL", -9, "")])
+def test_a_measuring_process_ends_with_its_parent(tmp_path, line, number, code, said):
+    (tmp_path / "measuring.py").write_text(MEASURING)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "measuring.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    while process.stdout.readline().strip() != line:
+        assert process.poll() is None, process.stderr.read()
+    if number == "SIGINT":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    else:
+        process.kill()
+    _, err = process.communicate(timeout=30)  # until every process has closed its output
+    assert (process.returncode, err.strip()) == (code, said)

@@ -248,7 +248,7 @@ class Finalizer:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)
 
-with heard():
+with heard(for_good=False):
     Finalizer()
     time.sleep(60)
 """

@@ -1,19 +1,70 @@
-"""What both benchmarks need: a separate process for each measurement, and peak memory."""
+"""What all benchmarks need: a separate process for each measurement, and peak memory."""
 
+import contextlib
 import multiprocessing
+import os
 import resource
+import signal
 import sys
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
 
 def in_own_process(function: Callable[..., Result], *arguments: object) -> Result:
-    """What the function returns in a fresh process, so that memory and compilation are those of this call alone."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        return executor.submit(function, *arguments).result()
+    """What the function returns in a fresh process, so that memory and compilation are those of this call alone.
+
+    The process ends with this call, however that ends: also if this process is interrupted or killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
+    try:
+        with ours, theirs:
+            with _children_are_not_interrupted():
+                process.start()
+            theirs.close()
+            result, error = ours.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"the process that measures ended early, with code {process.exitcode}") from None
+    process.join()
+    if error is not None:
+        raise error
+    return result
+
+
+def _answer(pipe: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
+    result, error = None, None
+    try:
+        result = function(*arguments)
+    except Exception as caught:
+        caught.add_note(traceback.format_exc())
+        error = caught
+    pipe.send((result, error))
+
+
+def _end_with_parent(pipe: Connection) -> None:
+    with contextlib.suppress(EOFError):
+        pipe.recv()  # nothing is sent: the other end closes, at the latest with its process
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _children_are_not_interrupted() -> Iterator[None]:
+    """A terminal sends Ctrl-C to all processes of a command; those started within this do not get it."""
+    resource_tracker.ensure_running()  # it would be started with the first of them, and clear the mask
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def peak_memory() -> int:

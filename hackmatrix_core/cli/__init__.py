@@ -18,9 +18,9 @@ from hackmatrix_core.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process) and return its exit code."""
-    warnings.showwarning = _show_warning
     try:
-        with sturdy_output(), heard():
+        with heard(for_good=arguments is None), sturdy_output():
+            warnings.showwarning = _show_warning
             return _run(arguments)
     except KeyboardInterrupt:  # before a command has begun
         return 130

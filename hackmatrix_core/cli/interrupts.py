@@ -1,4 +1,8 @@
-"""Ctrl-C is heard while XLA compiles or computes, when Python's own handlers wait for it to return."""
+"""Ctrl-C ends a command at any moment: while Python imports, while XLA compiles or computes, while Python ends.
+
+An exception is no way to do that. `KeyboardInterrupt` waits until compiled code returns, is lost in finalizers and
+callbacks, and becomes an `ImportError` in an extension module. So a thread listens, and ends the process.
+"""
 
 import contextlib
 import os
@@ -8,8 +12,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-_PATIENCE = 2.0
-"""Seconds that a command has to end by itself."""
 _finishes = threading.Event()
 
 
@@ -19,37 +21,45 @@ def let_finish(does: bool) -> None:
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
-    """Within this, Ctrl-C ends the process; only the main thread gets signals."""
-    if threading.current_thread() is not threading.main_thread():
+def heard(*, for_good: bool) -> Iterator[None]:
+    """Within this, Ctrl-C ends the process with code 130; `for_good`: also after it, until Python has ended.
+
+    Only the main thread gets signals, and a process that was started to ignore them goes on doing so.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         yield
         return
     listening, telling = os.pipe()
     os.set_blocking(telling, False)
-    ended = threading.Event()
-    threading.Thread(target=_listen, args=(listening, ended), daemon=True).start()
-    earlier = signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(listening,), daemon=True).start()
+    earlier = signal.set_wakeup_fd(telling, warn_on_full_buffer=False), signal.signal(signal.SIGINT, _leave_it)
     told, sys.unraisablehook = sys.unraisablehook, _tell_others
     try:
         yield
     finally:
-        ended.set()
-        sys.unraisablehook = told
-        signal.set_wakeup_fd(earlier)
-        os.close(telling)
+        if not for_good:
+            sys.unraisablehook = told
+            signal.signal(signal.SIGINT, earlier[1])
+            signal.set_wakeup_fd(earlier[0])
+            os.close(telling)
+
+
+def _leave_it(*_: object) -> None:
+    """The handler of a signal that `_listen` deals with."""
 
 
 def _tell_others(event: Any) -> None:
-    """An interrupt that falls into code that cannot raise is lost, and Python would report it: `_listen` ends all."""
+    """A second Ctrl-C, which ends training without a save, may fall into code that cannot raise: training saves."""
     if not issubclass(event.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(event)
 
 
-def _listen(listening: int, ended: threading.Event) -> None:
+def _listen(listening: int) -> None:
     while number := os.read(listening, 1):
-        if number[0] != signal.SIGINT or _finishes.is_set() or ended.wait(_PATIENCE):
+        if number[0] != signal.SIGINT or _finishes.is_set():
             continue
         with contextlib.suppress(Exception):
+            sys.stdout.flush()
             print("\nhackmatrix: interrupted", file=sys.stderr, flush=True)
         os._exit(130)
     os.close(listening)

@@ -123,6 +123,30 @@ def test_gymnasium_knows_both_by_name():
     assert [e.load() for e in _entry_points()] == [registration.register]
 
 
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import hackmatrix_core, gymnasium",
+        "import gymnasium, hackmatrix_core",
+        "import hackmatrix_core, hackmatrix_core.environment.registration as again; again.register(); import gymnasium",
+        "import hackmatrix_core; from gymnasium.envs import registration",
+    ],
+)
+def test_names_are_known_whichever_is_imported_first(imports):
+    code = f"""
+import sys
+{imports}
+import gymnasium, importlib
+registration = importlib.import_module("gymnasium.envs.registration")
+assert "HackMatrix-v0" in gymnasium.registry
+assert registration.__spec__.loader is registration.__loader__
+assert not any("hackmatrix" in type(finder).__module__ for finder in sys.meta_path)
+assert "jax" not in sys.modules
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+
+
 def test_what_is_made_by_name_in_a_new_process_is_drawn():
     code = """
 import gymnasium, sys, hackmatrix_core
