@@ -10,6 +10,10 @@ import numpy as np
 
 from hackmatrix_core.game.vectorization.rows import FUSED
 
+EPISODE_MEANS = ("episode_return", "episode_length", "final_stage", "win_rate")
+"""Metrics that have no value where no episode ended."""
+_JAX_CONFIG: Any = jax.config  # the types of some releases of JAX lack its options
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,13 +85,15 @@ def rollout_metrics(sums: Metrics) -> Metrics:
 
     Returns:
         `episodes` that ended, and over these the means `episode_return`, `episode_length`, `final_stage` (a win counts
-        one more than the last stage) and `win_rate`, NaN if there are none; `reward/PART`, mean over steps;
-        `action_share`, (A,), the share of each action.
+        one more than the last stage) and `win_rate`, NaN if there are none (0 with `jax_debug_nans`, which ends a
+        program at any NaN); `reward/PART`, mean over steps; `action_share`, (A,), the share of each action.
     """
     episodes, steps = sums["episodes"], jnp.sum(sums["action_share"])
     over_steps = np.concatenate(
         [np.full(length or 1, name.startswith(("reward/", "action_share"))) for name, length in sums.slots]
     )
-    number = jnp.where(over_steps, steps, episodes)
     is_count = np.arange(len(over_steps)) == list(sums).index("episodes")
-    return dataclasses.replace(sums, numbers=sums.numbers / jnp.where(is_count, 1.0, number))
+    number = jnp.where(is_count, 1.0, jnp.where(over_steps, steps, episodes))
+    nothing = 0.0 if _JAX_CONFIG.jax_debug_nans else np.nan
+    means = jnp.where(number > 0, sums.numbers / jnp.maximum(number, 1.0), nothing)
+    return dataclasses.replace(sums, numbers=means)

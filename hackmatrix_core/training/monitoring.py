@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 
+from hackmatrix_core.training.metrics import EPISODE_MEANS
 from hackmatrix_core.viewing.style import SERIES, WARNING, styled
 from hackmatrix_core.viewing.waiting import clock, in_notebook
 
@@ -234,6 +235,8 @@ def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
     numbers = {name: value for name, value in metrics.items() if name != "action_share"} | more
     groups = {"moves": shares[:4], "siphon": shares[4:5], "programs": shares[5:]}
     numbers |= {f"share_{name}": share.sum() for name, share in groups.items()}
+    if not metrics["episodes"]:
+        numbers |= dict.fromkeys(EPISODE_MEANS, math.nan)
     return {name: _plain(value) for name, value in numbers.items()}
 
 

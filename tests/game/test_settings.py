@@ -16,7 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import hackmatrix_core as hm
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.trainer import make_train
+from hackmatrix_core.training.trainer import Trainer, make_train
 from tests import ROOT
 from tests.training import probe_environments as probes
 
@@ -154,8 +154,10 @@ def test_a_default_device_and_the_other_random_numbers_change_no_game():
     jax.tree.map(np.testing.assert_array_equal, state, other)
 
 
-def test_nothing_in_an_update_is_no_number():
-    config = TrainConfig(**SIZES, total_timesteps=16)
+def test_nothing_in_an_update_is_no_number(tmp_path):
+    """Not even where no episode ends: in one step of one that has two."""
+    config = TrainConfig(**SIZES | {"num_steps": 1}, total_timesteps=4)
     with jax.debug_nans(True):
-        runner, _ = jax.jit(make_train(config, probes.TwoStepCredit()))(KEY)
-    assert int(runner.update) == 1
+        result = Trainer(config, tmp_path, env=probes.TwoStepCredit()).run()
+    record = result.history[-1]
+    assert (record["update"], record["episodes"], record["episode_return"]) == (1, 0, None)
