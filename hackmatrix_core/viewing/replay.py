@@ -48,13 +48,13 @@ class Replay:
         from hackmatrix_core.viewing.plot import picture, png  # brings matplotlib along, which takes a second
 
         still = base64.b64encode(png(picture(self.moment, legend=False))).decode()
-        words = f"{html.escape(self.caption)} Run this cell, or trust the notebook, to see the whole game move."
-        image = f'<img src="data:image/png;base64,{still}" alt="{words}" style="max-width:100%">'
+        caption = html.escape(self.caption)
+        image = f'<img src="data:image/png;base64,{still}" alt="{caption}" style="max-width:100%">'
         # The page takes the still away when it runs.
         return (
             f'<iframe srcdoc="{html.escape(self.page)}" title="replay" '
-            f'style="width:100%;height:860px;border:0;border-radius:8px">{words}</iframe>'
-            f"<div>{image}<p>{words}</p></div>"
+            f'style="width:100%;height:860px;border:0;border-radius:8px">{caption}</iframe>'
+            f"<div>{image}<p>Run this cell, or trust the notebook, to see the whole game move.</p></div>"
         )
 
 
