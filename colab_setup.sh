@@ -13,7 +13,7 @@ usage: bash colab_setup.sh [train | test | lab | help] [arguments]
   test        set up, run all tests and all notebooks
   lab         set up, open the notebooks in JupyterLab
 
-Arguments are passed on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
+Arguments are passed on to `hackmatrix train` (--minutes 60 --total-timesteps 40000000 trains longer, --help lists all), `pytest` or `jupyter lab`.
 Two variables override what is detected: PYTHON (an interpreter, 3.11 or later) and HACKMATRIX_PLATFORM (cpu, cuda12,
 cuda13, tpu, mac, mps or colab; mps is the GPU of a Mac through jax-mps, used only if you ask for it).
 TEXT

@@ -68,7 +68,7 @@ output = "benchmark.json"  # @param {type: "string"}
 # ## The environment
 #
 # - **envs**: games side by side. **steps/s**: of all of them together, the median of the repeats.
-# - **without obs**: the same without the observation, which is what a search or a rule-based player needs.
+# - **without obs**: the same without the observation: enough for a player that follows rules and has no network.
 # - **lowering** and **compiling**: what the first call costs, before it runs: JAX traces the Python code, and XLA
 #   makes a program of it. Only compiling is saved by the cache.
 # - **peak memory**: the most that the whole process held. **state**: one game, with its history for *undo*.
@@ -80,9 +80,9 @@ notebook.plot_speeds(speeds)
 # %% [markdown]
 # ## Training
 #
-# **plan** is the plain PPO that other projects use, for comparison; the other row is the preset that people train
-# with on this device. The **ceiling** is how fast it would be if the matrix products of the network took all the
-# time, and the game none; no program can be faster. The **share of it** says how near this one comes.
+# **plan** is plain PPO with a dense network, without this project's recipe, for comparison; the other row is the preset
+# that people train with on this device. The **ceiling** is how fast it would be if the matrix products of the network
+# took all the time, and the game none; no program can be faster. The **share of it** says how near this one comes.
 
 # %% tags=["nbval-ignore-output"]
 preset = hm.get_device_config().preset

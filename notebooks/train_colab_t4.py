@@ -22,8 +22,8 @@
 #    uncheck `save_to_drive` in it.
 #
 # Run all again, and training continues from the last checkpoint for another 15 minutes. This also works after Colab
-# disconnects: open the notebook again and run all. What the cells print is not stored here, because it would not be from
-# a T4 GPU: it is yours to find out.
+# disconnects: open the notebook again and run all. Only outputs that are the same on every machine are stored here.
+# This notebook is tested on a CPU and has not been run on a T4 GPU yet, so its speed and results are yours to find out.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
@@ -140,8 +140,8 @@ notebook.doctor(config, run_dir)
 # Watch two curves:
 #
 # - **Return**: the mean reward of finished games. It should rise.
-# - **Relative entropy**: how undecided the policy is, from 1 (any valid action is as good as another) to 0 (always
-#   the same one). It should fall slowly. If it drops to the dashed line early, the agent has stopped exploring.
+# - **Relative entropy**: how undecided the policy is, from 1 (all valid actions equally likely) to 0 (always the same
+#   one). It should fall slowly. If it drops to the dashed line early, the agent has stopped exploring.
 #
 # The button (or ■) stops after the update in progress, saves, and lets the cells below use what was learned. The
 # run is also saved every minute. This cell continues it, today or tomorrow.
@@ -179,8 +179,8 @@ evaluation.usage_table(games["trained"])
 # probabilities of the valid actions, the value, and the reward with its parts.
 #
 # The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
-# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and each
-# action later takes a percent off. That is how +9 can stand beside a return of +700.
+# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and every
+# further action discounts what follows by one percent. That is how +9 can stand beside a return of +700.
 
 # %% tags=["nbval-ignore-output"]
 hm.replay(notebook.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_dir.name}, seed 2")

@@ -65,9 +65,9 @@ def add(commands: Commands) -> None:
             dest=field.name,
             type=integer if field.type is int else field.type,
             metavar="N" if field.type is int else "X",
-            help=f"{field.metadata['help']} (plan: {field.default:g})"
+            help=f"{field.metadata['help']} (preset plan: {field.default:g})"
             if field.type is float
-            else f"{field.metadata['help']} (plan: {field.default})",
+            else f"{field.metadata['help']} (preset plan: {field.default})",
         )
 
 

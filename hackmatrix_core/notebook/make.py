@@ -51,8 +51,8 @@ play and with a player that just walks to the exit, and one of its games. The re
    uncheck `save_to_drive` in it.
 
 Run all again, and training continues from the last checkpoint for another 15 minutes. This also works after Colab
-disconnects: open the notebook again and run all. What the cells print is not stored here, because it would not be from
-a {device}: it is yours to find out.
+disconnects: open the notebook again and run all. Only outputs that are the same on every machine are stored here.
+This notebook is tested on a CPU and has not been run on a {device} yet, so its speed and results are yours to find out.
 """
 _ON_CPU = """
 # Train a HackMatrix agent on your CPU

@@ -1,7 +1,8 @@
 """The settings of a training run, checked when they are created, and sizes that fit the device.
 
-`TrainConfig()` is the plan's default; `TrainConfig.preset("t4")` starts from a named set. `auto_tune_for_device` raises
-the number of environments to what suits the device, as far as an estimate of the memory allows.
+`TrainConfig()` is the preset `plan`, plain PPO without the recipe; `TrainConfig.preset("t4")` starts from a named set.
+`auto_tune_for_device` raises the number of environments to what suits the device, as far as an estimate of the memory
+allows.
 """
 
 import contextlib
@@ -127,7 +128,7 @@ class TrainConfig:
         """The config of a named preset (`plan`, `cpu`, `t4`, `gpu`, `tpu`) with some fields changed.
 
         If `num_envs` is changed, the preset's own `num_minibatches` is lowered to its largest divisor that also
-        divides `num_envs`, but not below the plan's 4.
+        divides `num_envs`, but not below the 4 of `plan`.
 
         Raises:
             ValueError: no such preset, or a value out of range.
@@ -184,7 +185,7 @@ PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
         "tpu": _RECIPE | {"num_envs": 4096, "num_steps": 32, "num_minibatches": 32, "total_timesteps": 500_000_000},
     }
 )
-"""What each preset changes in the plan's defaults. `cpu` takes 8 minutes on two fast cores."""
+"""What each preset changes in the defaults, which are `plan`. `cpu` takes 8 to 18 minutes on two cores."""
 
 
 @dataclasses.dataclass(frozen=True)

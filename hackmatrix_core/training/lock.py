@@ -33,9 +33,9 @@ def check_free(run_dir: Path) -> None:
     if holder is not None and _is_alive(holder, _me()):
         begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
         raise CheckpointError(
-            f"{run_dir} is in use: process {holder['process']} on {holder['host']} trains there since {begun}. Stop it "
-            f"first, or choose another run directory. Should it be gone, wait {_SILENCE / 60:.0f} minutes or remove "
-            f"{path.name}"
+            f"{run_dir} is in use: process {holder['process']} on {holder['host']} has been training there since "
+            f"{begun}. Stop it first, or choose another run directory. If that process is gone, wait "
+            f"{_SILENCE / 60:.0f} minutes or remove {path.name}"
         )
 
 

@@ -20,9 +20,10 @@ runs = notebook.start()
 # %% [markdown]
 # ## Play
 #
-# Each button is an action, with its price; below the board stands what it does, and, if it is off, why it is not
-# valid now. Attacks are moves towards an enemy in the same row or column. After a click into the game the arrow keys
-# move, too. **hint** asks the agent that comes with the package. Programs get a button when you own them.
+# Each button is an action, with its price. The text below the board says what each does and, if a button is
+# disabled, why the action is not valid now. To attack, move towards an enemy in the same row or column. Click into the
+# game once, and the arrow keys move you as well. **hint** asks the agent that comes with the package. Programs get a
+# button when you own them.
 
 # %% tags=["nbval-ignore-output"]
 hm.play(seed=0)
@@ -38,8 +39,8 @@ hm.play(seed=0)
 # the valid actions, the value, and the reward with its parts.
 #
 # The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
-# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and each
-# action later takes a percent off. That is how +9 can stand beside a return of +700.
+# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and every
+# further action discounts what follows by one percent. That is how +9 can stand beside a return of +700.
 
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Whom to watch
