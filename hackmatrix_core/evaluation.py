@@ -5,6 +5,7 @@ every policy. Games of all policies are stepped together, in one compiled loop; 
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -71,6 +72,10 @@ class Evaluation:
 
     def means(self) -> dict[str, tuple[float, float, float]]:
         """Mean and 95 % bootstrap interval (low, high) of each number that the protocol asks for."""
+        return self._means
+
+    @functools.cached_property
+    def _means(self) -> dict[str, tuple[float, float, float]]:
         return {
             "final_stage": _with_interval(self.final_stage),
             "win_rate": _with_interval(self.won),
@@ -331,7 +336,9 @@ def _with_interval(values: np.ndarray, weights: np.ndarray | None = None) -> tup
     """Mean, and the 2.5 % and 97.5 % points of its bootstrap; with weights: of the ratio of the sums."""
     values = values.astype(np.float64)
     weights = np.ones_like(values) if weights is None else weights.astype(np.float64)
-    picks = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
-    resampled = values[picks].sum(axis=1) / weights[picks].sum(axis=1)
+    rng, resampled = np.random.default_rng(0), np.empty(_RESAMPLES)
+    for resample in range(_RESAMPLES):
+        picks = rng.integers(len(values), size=len(values))
+        resampled[resample] = values[picks].sum() / weights[picks].sum()
     low, high = np.quantile(resampled, [0.025, 0.975])
     return float(np.sum(values) / np.sum(weights)), float(low), float(high)

@@ -1,5 +1,6 @@
 """The benchmark runs, and what it says fits together. How fast anything is, no test asks."""
 
+import dataclasses
 import os
 import re
 import signal
@@ -71,7 +72,7 @@ def test_training_is_measured_against_its_floor():
     assert speed.of_floor == pytest.approx(speed.steps_per_second / speed.floor)
     assert min(speed.lowering, speed.compiling) > 0
     assert speed.peak_memory > 2**28  # Python with JAX alone takes as much
-    (memory,) = training.measure_memory(config, [32])
+    (memory,) = training.measure_memory([dataclasses.replace(config, num_envs=32)])
     assert memory.num_envs == 32
     assert memory.state > 2**20  # the parameters and Adam's moments alone
     assert memory.temporary > 32 * 32 * 1545  # the rollout's observations

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from hackmatrix_core.cli import main, make_parser
+from hackmatrix_core.cli import main, make_parser, train
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.monitoring import read_metrics
 
@@ -76,6 +76,8 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--num-envs", "-4"], 2, "num_envs is -4, expected an integer of at least 1"),
         (["train", "--num-envs", "10"], 2, "not a multiple of num_minibatches = 4"),
         (["train", "--preset", "huge"], 2, "invalid choice: 'huge'"),
+        (["train", "--minutes", "abc"], 2, "argument --minutes: abc is not a positive number of minutes"),
+        (["train", "--gamma", "x"], 2, "argument --gamma: invalid float value: 'x'"),
         (["train", "--minutes", "0"], 2, "0 is not a positive number of minutes"),
         (["train", "--minutes", "nan"], 2, "nan is not a positive number of minutes"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
@@ -103,6 +105,8 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["evaluate", "DIR/file"], 1, "DIR/file is a file. Give the directory of a training run"),
         (["evaluate", "DIR", "--games", "0"], 2, "0 is below 1"),
         (["evaluate", "greedy"], 2, "greedy is a baseline, which every run is compared with. For a directory"),
+        (["benchmark", "env", "--json", "DIR/nothing/x.json"], 2, "DIR/nothing/x.json cannot be written: No such file"),
+        (["benchmark", "train", "--num-envs", "256", "0"], 2, "0 is below 1"),
         (["watch", "DIR/nothing"], 1, "DIR/nothing does not exist"),
     ],
 )
@@ -113,6 +117,12 @@ def test_mistakes_are_reported_in_one_sentence(arguments, code, message, tmp_pat
     assert got == code
     assert message.replace("DIR", str(tmp_path)) in err
     assert "Traceback" not in err
+
+
+def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda form: "now")
+    assert [str(train._new_run_dir()) for _ in range(3)] == ["runs/now", "runs/now-2", "runs/now-3"]
 
 
 def test_watch_writes_a_page_that_plays_a_game(tmp_path, capsys):
@@ -131,10 +141,11 @@ def test_a_search_trains_is_evaluated_and_watched(tmp_path, capsys):
     assert "update 2/2 · 64 steps" in out
     assert {"search_kl", "search_agreement", "value_error"} <= set(read_metrics(directory / "metrics.jsonl")[0])
 
-    code, out, err = run(["evaluate", str(directory), "--games", "2", "--simulations", "2"], capsys)
+    newest = directory / "checkpoints" / "2"
+    code, out, err = run(["evaluate", str(newest), "--games", "2", "--simulations", "2"], capsys)
     assert (code, err) == (0, "")
     assert "2 simulations" in out
-    assert json.loads((directory / "evaluation.json").read_text())["2 simulations"]["games"] == 2
+    assert json.loads((directory / "evaluation-2.json").read_text())["2 simulations"]["games"] == 2
 
     code, out, err = run(["watch", str(directory), "--simulations", "2", "--out", str(target)], capsys)
     assert (code, err) == (0, "")

@@ -10,7 +10,7 @@ import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -69,13 +69,10 @@ def measure_second_start(config: TrainConfig) -> tuple[float, float]:
         return machine.in_own_process(_start, config, cache)
 
 
-def measure_memory(config: TrainConfig, sizes: Sequence[int] = MEMORY_SIZES) -> Iterator[DeviceMemory]:
-    """The device memory of an update with each number of environments, on one device."""
-    for size in sizes:
-        changed = dataclasses.replace(
-            config, num_envs=size, total_timesteps=max(config.total_timesteps, size * config.num_steps)
-        )
-        yield machine.in_own_process(_memory, changed)
+def measure_memory(configs: Iterable[TrainConfig]) -> Iterator[DeviceMemory]:
+    """The device memory of an update with each config, on one device."""
+    for config in configs:
+        yield machine.in_own_process(_memory, config)
 
 
 def _group(config: TrainConfig, *, one_device: bool = False) -> DeviceGroup:

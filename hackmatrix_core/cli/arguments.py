@@ -1,6 +1,7 @@
 """What the commands' parsers share: types of arguments, which name what is wrong with a value."""
 
 import argparse
+import os
 from collections.abc import Callable
 
 from hackmatrix_core.training.config import MAX_SEED
@@ -21,10 +22,18 @@ def purpose(command: Callable[[argparse.Namespace], int]) -> str:
 
 def positive(text: str) -> float:
     """A time above 0."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not value > 0 or value == float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of minutes")
     return value
+
+
+def path(text: str) -> str:
+    """A path, or a name that is none; ~ is the home directory, also where a shell leaves it alone."""
+    return os.path.expanduser(text)
 
 
 def count(text: str) -> int:

@@ -3,13 +3,14 @@
 import argparse
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, at_least_one, purpose
+from hackmatrix_core.cli.arguments import Commands, at_least_one, path, purpose
 from hackmatrix_core.errors import UsageError
 from hackmatrix_core.training.config import PRESETS, TrainConfig
 
@@ -46,7 +47,7 @@ def add(commands: Commands) -> None:
         metavar="DEVICE",
         help="devices to compile for: cpu, t4, l4, a100, h100, v5e, v5e-4 (default: t4 v5e)",
     )
-    command.add_argument("--json", metavar="FILE", help="also write what was measured to this file")
+    command.add_argument("--json", type=path, metavar="FILE", help="also write what was measured to this file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,13 +58,15 @@ def run(options: argparse.Namespace) -> int:
         "search": _benchmark_search,
         "compile": _benchmark_compile,
     }
+    try:
+        with open(options.json or os.devnull, "a", encoding="utf-8"):  # before minutes of measuring
+            pass
+    except OSError as error:
+        raise UsageError(f"{options.json} cannot be written: {error.strerror}") from error
     rows = benchmarks[options.what](options)
     if options.json:
         text = json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"
-        try:
-            Path(options.json).write_text(text)
-        except OSError as error:
-            raise UsageError(f"{options.json} cannot be written: {error.strerror}") from error
+        Path(options.json).write_text(text, encoding="utf-8")
     return 0
 
 
@@ -81,13 +84,14 @@ def _benchmark_env(options: argparse.Namespace) -> Sequence[Any]:
 def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
     from hackmatrix_core.benchmark import training
 
-    sizes = {"num_envs": options.num_envs[0]} if options.num_envs else {}
+    names = options.presets or ("plan", "cpu")
     try:
-        configs = {name: TrainConfig.preset(name, **sizes) for name in options.presets or ("plan", "cpu")}
+        changes = [{"num_envs": size} for size in options.num_envs or ()] or [{}]
+        sized = {name: [TrainConfig.preset(name, **change) for change in changes] for name in names}
     except ValueError as error:
         raise UsageError(error) from error
     rows: list[Any] = []
-    for name, config in configs.items():
+    for name, config in [(name, config) for name, configs in sized.items() for config in configs]:
         print(f"preset {name}: {config.num_envs} environments × {config.num_steps} steps, medians of {options.repeats}")
         for one_device in (False, True):
             row = training.measure(config, options.repeats, one_device=one_device)
@@ -102,7 +106,8 @@ def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
                 break
         lowering, compiling = training.measure_second_start(config)
         print(f"with the compilation cache: lowering {lowering:.1f} s, compiling {compiling:.1f} s", flush=True)
-        for size in training.measure_memory(config, options.num_envs or training.MEMORY_SIZES):
+        sizes = [config.num_envs] if options.num_envs else training.MEMORY_SIZES
+        for size in training.measure_memory(TrainConfig.preset(name, num_envs=size) for size in sizes):
             rows.append(size)
             state, temporary = (amount / 2**20 for amount in (size.state, size.temporary))
             print(

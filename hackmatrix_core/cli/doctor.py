@@ -31,7 +31,9 @@ def run(options: argparse.Namespace) -> int:
     device = get_device_config()
     print(f"preset for this device: {device.preset}")
     config = preset_for_device(device)
-    print(f"about {estimate_memory(config) / GIB:.2f} of {device.memory / GIB:.1f} GiB would be used (limit: half)")
+    print(
+        f"about {estimate_memory(config) / GIB:.2f} of {device.total_memory / GIB:.1f} GiB would be used (limit: half)"
+    )
     product = jax.numpy.ones((256, 256), jax.numpy.float32) @ jax.numpy.ones((256, 256), jax.numpy.float32)
     if float(product.sum()) != 256.0**3:
         raise UserError("a matrix product on the device gave a wrong result")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, add_simulations, at_least_one, purpose, seed
+from hackmatrix_core.cli.arguments import Commands, add_simulations, at_least_one, path, purpose, seed
 from hackmatrix_core.errors import UsageError
 
 
@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     command = commands.add_parser("evaluate", help="play games with a trained agent", description=purpose(run))
     command.set_defaults(command=run)
-    command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, or pretrained")
+    command.add_argument("run", type=path, metavar="RUN", help="a run directory, a checkpoint in it, or pretrained")
     command.add_argument(
         "--games", type=at_least_one, default=1000, metavar="N", help="games per policy (default: 1000)"
     )
@@ -54,6 +54,8 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
     if run != "pretrained":
         target = Path(run) / "evaluation.json"
+        if target.parents[1].name == "checkpoints":  # a single one, whose folder goes with it
+            target = target.parents[2] / f"evaluation-{target.parent.name}.json"
         try:
             target.write_text(evaluation.to_json(results))
         except OSError as error:

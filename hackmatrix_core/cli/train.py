@@ -2,13 +2,14 @@
 
 import argparse
 import dataclasses
+import itertools
 import json
 import time
 from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, at_least_one, count, integer, positive, purpose
+from hackmatrix_core.cli.arguments import Commands, at_least_one, count, integer, path, positive, purpose
 from hackmatrix_core.cli.evaluate import evaluate_run
 from hackmatrix_core.cli.interrupts import let_finish
 from hackmatrix_core.cli.watch import write_replay
@@ -33,11 +34,14 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--preset", choices=["auto", *PRESETS], help="preset to start from (default: auto, by the device)"
     )
-    command.add_argument("--run-dir", metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)")
+    command.add_argument(
+        "--run-dir", type=path, metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)"
+    )
     command.add_argument("--resume", action="store_true", help="continue the run in --run-dir")
     command.add_argument(
         "--from",
         dest="start_from",
+        type=path,
         metavar="RUN",
         help="start with the network of this run, or of the pretrained agent",
     )
@@ -73,9 +77,8 @@ def add(commands: Commands) -> None:
 
 def _flags(field: str) -> list[str]:
     """The command line's names of a config field."""
-    return [
-        "--" + name.replace("_", "-") for name in (field, field.removeprefix("num_")) if name in (field, "simulations")
-    ]
+    short = ["--simulations"] if field == "num_simulations" else []
+    return ["--" + field.replace("_", "-"), *short]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -92,17 +95,17 @@ def run(options: argparse.Namespace) -> int:
     elif given:
         raise UsageError(f"--{given[0].replace('_', '-')} is for several processes: add --distributed, or leave it out")
     devices_of_cores()
-    run_dir = Path(options.run_dir or time.strftime("runs/%Y%m%d-%H%M%S"))
     is_first = jax.process_index() == 0
     # Only the first process has the run that may be resumed, and it chooses for its device.
-    chosen = _train_config(options, run_dir).to_dict() if is_first else {}
+    chosen = _train_config(options).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
+    start_from = stored_params(options.start_from)[0] if options.start_from and is_first else None
+    run_dir = Path(options.run_dir) if options.run_dir else _new_run_dir()
     callbacks = [default_display(), lambda progress: let_finish(progress.phase == "training")]
     if options.tensorboard and is_first:
         callbacks.append(TensorBoard(run_dir))
     if options.wandb and is_first:
         callbacks.append(WeightsAndBiases(run_dir, config))
-    start_from = stored_params(options.start_from)[0] if options.start_from else None
     trainer = Trainer(
         config, run_dir, callbacks=callbacks, resume=options.resume, minutes=options.minutes, start_from=start_from
     )
@@ -127,20 +130,35 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
+def _new_run_dir() -> Path:
+    """A directory that no other run has, even one that starts in the same second."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        run_dir = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            run_dir.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"{run_dir} cannot be made: {error.strerror}. Choose another with --run-dir") from error
+        return run_dir
+    raise AssertionError
+
+
+def _train_config(options: argparse.Namespace) -> TrainConfig:
     """The config of the stored run when it is resumed, else of the preset; with the given fields changed."""
     changes = {
         f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
     }
     try:
         if options.resume:
-            return dataclasses.replace(_stored_config(options, run_dir), **changes)
+            return dataclasses.replace(_stored_config(options), **changes)
         device = get_device_config()
         if options.preset in (None, "auto"):
             config = preset_for_device(device, **changes)
         else:
             config = TrainConfig.preset(options.preset, **changes)
-        if (needed := estimate_memory(config)) > device.memory:
+        if (needed := estimate_memory(config)) > device.total_memory:
             raise ValueError(
                 f"num_envs is {config.num_envs}, which with the other sizes needs about {needed / GIB:,.0f} GiB, and "
                 f"{device} has less. Use fewer environments, fewer steps or a smaller network"
@@ -150,18 +168,20 @@ def _train_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
         raise UsageError(error) from error
 
 
-def _stored_config(options: argparse.Namespace, run_dir: Path) -> TrainConfig:
+def _stored_config(options: argparse.Namespace) -> TrainConfig:
     if options.run_dir is None or options.preset is not None or options.start_from is not None:
         raise UsageError("--resume needs --run-dir and takes the rest from there; leave out --preset and --from")
     from hackmatrix_core.training.checkpointing import Checkpoints
     from hackmatrix_core.training.lock import check_free
 
+    run_dir, config, are_damaged = Path(options.run_dir), None, False
     check_free(run_dir)
-    config = None
     if (run_dir / "checkpoints").is_dir():
         checkpoints = Checkpoints(run_dir / "checkpoints")
-        config = checkpoints.stored_config()
+        config, are_damaged = checkpoints.stored_config(), bool(checkpoints.updates)
         checkpoints.close()
+    if config is None and are_damaged:
+        raise UsageError(f"all checkpoints in --run-dir {run_dir} are damaged. Choose another directory for a new run")
     if config is None:
         raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave out --resume to start a run there")
     return config

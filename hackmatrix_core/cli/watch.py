@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, add_simulations, purpose, seed
+from hackmatrix_core.cli.arguments import Commands, add_simulations, path, purpose, seed
 from hackmatrix_core.errors import UsageError
 
 
@@ -13,11 +13,15 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     command = commands.add_parser("watch", help="watch an agent play a game", description=purpose(run))
     command.set_defaults(command=run)
-    command.add_argument("run", metavar="RUN", help="a run directory, a checkpoint in it, pretrained, random or greedy")
+    command.add_argument(
+        "run", type=path, metavar="RUN", help="a run directory, a checkpoint in it, pretrained, random or greedy"
+    )
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the game (default: 0)")
     command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
     add_simulations(command, "search before each action, with this many simulations")
-    command.add_argument("--out", default="replay.html", metavar="FILE", help="the page (default: replay.html)")
+    command.add_argument(
+        "--out", type=path, default="replay.html", metavar="FILE", help="the page (default: replay.html)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hackmatrix_core.drawers import draw
 from hackmatrix_core.environment.forks import check_process
-from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
+from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
 
@@ -89,14 +89,15 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
     def __init__(
         self,
         render_mode: str | None = None,
-        max_steps: int = 2000,
+        max_steps: int = MAX_ACTIONS,
         reward_weights: np.ndarray | None = None,
         undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
         check_process()
         self.render_mode = checked_render_mode(render_mode, self.metadata["render_modes"])
         self.observation_space, self.action_space = as_spaces()
-        self._params = EnvParams(np.int32(max_steps))
+        self._params = EnvParams(max_steps)
+        self._params = self._params.replace(max_steps=np.int32(max_steps))
         self._undo_depth = history.checked_depth(undo_depth)
         if reward_weights is not None:
             self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
@@ -144,8 +145,8 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
             reward: weighted sum of the parts.
             terminated: won, dead or invalid.
             truncated: cut after `max_steps` actions; never together with terminated.
-            info: `reward_parts` (15 floats by name, not weighted), `stage`, `score`, `hp`, `won`, `episode_return`,
-                `episode_length`.
+            info: `reward_parts` (15 floats by name, not weighted), `stage`, `score`, `hp`, `won`, `died`,
+                `episode_return`, `episode_length`.
 
         Raises:
             gymnasium.error.ResetNeeded: the episode has not begun, or is over.

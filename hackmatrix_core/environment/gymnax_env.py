@@ -55,8 +55,10 @@ class EnvParams:
         steps, weights, share = self.max_steps, self.reward_weights, self.later_starts
         if isinstance(steps, int | float | np.number) and not (1 <= steps < 2**31 and steps == int(steps)):
             raise ValueError(f"max_steps is {steps}, expected an integer from 1 to {2**31 - 1}")
-        if isinstance(weights, np.ndarray) and not np.all(np.isfinite(weights)):
-            raise ValueError(f"reward_weights is {weights}, expected finite numbers")
+        if isinstance(weights, np.ndarray) and not (
+            weights.shape == (len(REWARD_PARTS),) and np.all(np.isfinite(weights))
+        ):
+            raise ValueError(f"reward_weights is {weights}, expected {len(REWARD_PARTS)} finite numbers")
         if isinstance(share, int | float | np.number) and not 0 <= share <= 1:
             raise ValueError(f"later_starts is {share}, expected a share from 0 to 1")
 

@@ -88,7 +88,8 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
         self.single_observation_space, self.single_action_space = as_spaces()
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
-        self._params = EnvParams(np.int32(max_steps))
+        self._params = EnvParams(max_steps)
+        self._params = self._params.replace(max_steps=np.int32(max_steps))
         if reward_weights is not None:
             self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
         self._reset, self._step = _programs(history.checked_depth(undo_depth))
@@ -116,6 +117,7 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed has {len(seed)} entries, expected one for each of {self.num_envs} games")
             self._keys = jnp.stack([jax.random.key(one) for one in seed])
+            self.np_random = np.random.default_rng(seed)
         else:
             super().reset(seed=seed)
             key = jax.random.key(self.np_random.integers(2**32, dtype=np.uint32))

@@ -34,7 +34,7 @@ _SMOKE_SIZES = {
     "cell_dim": 4,
 }
 _DRIVE = Path("/content/drive")
-_DEVICES = {"cpu": "plain CPU", "t4": "T4 GPU", "gpu": "GPU of 20 GiB or more", "tpu": "TPU"}
+_DEVICES = {"cpu": "plain CPU", "t4": "T4 GPU", "gpu": "GPU of more than 16 GB", "tpu": "TPU"}
 _SIZES = {"num_envs", "num_steps", "num_minibatches"}
 
 
@@ -102,7 +102,7 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
         return runs / name.strip()
     preset = get_device_config().preset
     changes = _changes(config, TrainConfig.preset(preset))
-    end = "" if SMOKE else "".join(f"-{field}={value:g}" for field, (value, _) in changes.items())
+    end = "" if SMOKE else "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())
     for other in PRESETS:
         elsewhere, here = _updates_of(runs / f"{other}{end}"), _updates_of(runs / f"{preset}{end}")
         if other != preset and elsewhere is not None and here is None:
@@ -149,7 +149,7 @@ def _check(config: TrainConfig, run_dir: Path) -> None:
     changes = _changes(config, stored)
     if not changes:
         return
-    named = " and ".join(f"{field} = {old:g}, not {new:g}" for field, (new, old) in changes.items())
+    named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
     choice = "Leave run_name empty, and these settings get a run of their own"
     if _SIZES & set(changes):
         raise NotebookStop(

@@ -69,12 +69,14 @@ def compare_runs(runs: Path, *names: str) -> "Figure":
 
     figure = Picture(figsize=(7, 6.5), layout="constrained")
     panels = figure.subplots(len(_CURVES), 1, sharex=True)
-    for name in names or sorted(path.parent.name for path in runs.glob("*/metrics.jsonl")):
-        history = read_metrics(runs / name / "metrics.jsonl")
-        if not history:
-            raise NotebookStop(
-                f"{runs / name} holds no run that has trained: the settings cell names the run's folder."
-            )
+    every = sorted(path.parent.name for path in runs.glob("*/metrics.jsonl"))
+    found = {name: read_metrics(runs / name / "metrics.jsonl") for name in names or every}
+    histories = {name: history for name, history in found.items() if history}
+    missing = [name for name in names if name not in histories]
+    if missing or not histories:
+        place = runs / missing[0] if missing else runs
+        raise NotebookStop(f"{place} holds no run that has trained: the settings cell names the run's folder.")
+    for name, history in histories.items():
         for axes, curve in zip(panels, _CURVES, strict=True):
             points = [(record["steps"], record[curve]) for record in history if record.get(curve) is not None]
             steps, values = np.array(points, np.float64).reshape(-1, 2).T

@@ -162,8 +162,9 @@ class Session:
             PlayError: the file cannot be written.
         """
         try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_text(json.dumps(scenario.to_dict(self.state)) + "\n", encoding="utf-8")
+            path = Path(path).expanduser()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(scenario.to_dict(self.state)) + "\n", encoding="utf-8")
         except OSError as error:
             raise PlayError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -174,7 +175,7 @@ class Session:
             PlayError: the file cannot be read, or holds no scenario; the message names the place.
         """
         try:
-            state = scenario.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            state = scenario.from_dict(json.loads(Path(path).expanduser().read_text(encoding="utf-8")))
         except OSError as error:
             raise PlayError(f"{path} cannot be read: {error.strerror}") from error
         except json.JSONDecodeError as error:

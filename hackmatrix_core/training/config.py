@@ -199,14 +199,19 @@ class DeviceConfig:
     count: int
     """Devices of this process."""
     memory: int
-    """Bytes of one device; of the whole machine for a CPU."""
+    """Bytes that JAX may take of one device (of a GPU three quarters, by default); of the whole machine for a CPU."""
 
     @property
     def preset(self) -> str:
         """The name of the preset for this device."""
         if self.platform == "gpu":
-            return "t4" if self.memory < 20 * GIB else "gpu"
+            return "t4" if self.memory < 16 * GIB else "gpu"
         return self.platform if self.platform in PRESETS else "cpu"
+
+    @property
+    def total_memory(self) -> int:
+        """Bytes of all devices; those of a CPU share the machine's."""
+        return self.memory if self.platform == "cpu" else self.count * self.memory
 
     def __str__(self) -> str:
         return f"{self.count} × {self.kind} ({self.platform}, {self.memory / GIB:.1f} GiB)"
@@ -215,8 +220,9 @@ class DeviceConfig:
 def keep_compiled_programs() -> None:
     """Keep compiled programs on disk for the next start, unless a place for them is already set."""
     if _JAX_CONFIG.jax_compilation_cache_dir is None:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
+        with contextlib.suppress(RuntimeError):  # a user without a home
+            home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
 
 
 def return_free_memory() -> None:
@@ -257,10 +263,10 @@ def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None
     """The config with as many environments as suit the device; prints how many in one line.
 
     Starts from the larger of the config's `num_envs` and that of the device's preset, and halves until the estimated
-    memory stays below half of the device's.
+    memory stays below half of the devices'.
 
     Args:
-        config: what to tune; all other fields stay.
+        config: what to tune. `total_timesteps` is raised to one update if it is less; all other fields stay.
         device: the device to tune for; default: this machine's.
 
     Raises:
@@ -268,7 +274,7 @@ def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None
     """
     device = device or get_device_config()
     num_envs = max(config.num_envs, TrainConfig.preset(device.preset).num_envs)
-    budget = device.memory // 2
+    budget = device.total_memory // 2
     while True:
         num_envs = _next_multiple(num_envs, config.num_minibatches)
         total = max(config.total_timesteps, num_envs * config.num_steps)

@@ -15,6 +15,8 @@ from hackmatrix_core.training.checkpointing import CheckpointError
 _NAME = "lock.json"
 _BEAT = 15.0
 """Seconds between two signs of life."""
+_SETTLING = 0.05
+"""Seconds in which others that began at the same moment have written, too."""
 _SILENCE = 180.0
 """Seconds without one after which a process on another machine counts as gone."""
 
@@ -42,9 +44,12 @@ def check_free(run_dir: Path) -> None:
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
     """Hold the directory, which no other run can use meanwhile; raises as `check_free`."""
-    check_free(run_dir)
     path, me, ended = run_dir / _NAME, _me(), threading.Event()
+    check_free(run_dir)
     _write(path, me)
+    time.sleep(_SETTLING)
+    if not _is_mine(path, me):  # several began at once, and another was the last to write
+        check_free(run_dir)
     beats = threading.Thread(target=_beat, args=(path, me, ended), daemon=True)
     beats.start()
     try:
@@ -52,18 +57,26 @@ def locked(run_dir: Path) -> Iterator[None]:
     finally:
         ended.set()
         beats.join()
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+        if _is_mine(path, me):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _beat(path: Path, me: dict[str, Any], ended: threading.Event) -> None:
     while not ended.wait(_BEAT):
-        _write(path, me)
+        if _is_mine(path, me):  # else another run took this one for gone, as after a laptop's sleep
+            _write(path, me)
+
+
+def _is_mine(path: Path, me: dict[str, Any]) -> bool:
+    return (_read(path) or {}).items() >= me.items()
 
 
 def _write(path: Path, me: dict[str, Any]) -> None:
+    temporary = path.with_name(f"{path.name}.{me['process']}")
     with contextlib.suppress(OSError):
-        path.write_text(json.dumps(me | {"seen": time.time()}))
+        temporary.write_text(json.dumps(me | {"seen": time.time()}))
+        temporary.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

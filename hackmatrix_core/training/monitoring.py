@@ -179,10 +179,10 @@ class MetricsFile:
 
     def write(self) -> None:
         """Bring the file up to date."""
-        missing = "".join(map(_json_line, self.history[self._written :]))
-        if self._written and self.path.exists():
+        written, self._written = self._written, 0  # if this fails, a line may be half written: next time all are
+        if written and self.path.exists():
             with self.path.open("a") as file:
-                file.write(missing)
+                file.write("".join(map(_json_line, self.history[written:])))
         else:
             kept = self.path.with_suffix(".tmp")
             kept.write_text("".join(map(_json_line, self.history)))
@@ -336,8 +336,9 @@ class LiveDisplay:
 
     def tick(self) -> None:
         """While the run compiles: tell for how long."""
-        if self._compiling_since is not None:
-            since = clock(time.monotonic() - self._compiling_since)
+        begun = self._compiling_since  # training goes on in another thread
+        if begun is not None:
+            since = clock(time.monotonic() - begun)
             text = f"compiling · {since} so far · about half a minute the first time, seconds from then on"
             self._status.update({"text/plain": text}, raw=True)
 

@@ -77,15 +77,18 @@ class Storage:
 
     def _save_copy(self, why: Exception, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
         if self.place == self.run_dir:
-            self.place = Path(tempfile.mkdtemp(prefix="hackmatrix-")) / self.run_dir.name
+            try:
+                self.place = Path(tempfile.mkdtemp(prefix="hackmatrix-")) / self.run_dir.name
+            except OSError as error:
+                raise CheckpointError(f"{why}; nor can a copy be kept: {error}") from error
             self._warn(f"{why}. Training goes on, and the run is saved in {self.place} until that is possible again")
         copy = Checkpoints(self.place / "checkpoints")
         copy.save(runner, config, history[-1] if history else {})
         copy.close()
-        _write_config(self.place, config)
+        self._attempt(str(self.place / "config.json"), lambda: _write_config(self.place, config))
         metrics = MetricsFile(self.place / "metrics.jsonl")
         metrics.history = list(history)
-        metrics.write()
+        self._attempt(str(metrics.path), metrics.write)
 
     def _attempt(self, name: str, write: Callable[[], None]) -> None:
         """Write a file, or say once that this is not possible."""

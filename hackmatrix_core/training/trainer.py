@@ -96,8 +96,8 @@ class Trainer:
         resume: continue from the newest intact checkpoint in `run_dir`, if there is one.
         minutes: time limit of training, counted from the end of the first update: compiling and warming up are not.
         save_every: seconds between checkpoints.
-        start_from: parameters of a network to start with, as `load_params` gives them. Where the critic's shape is
-            another (`value_bins`), the critic starts afresh.
+        start_from: parameters of a network to start with, as `load_params` gives them; those of the first process
+            count. Where the critic's shape is another (`value_bins`), the critic starts afresh.
 
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
@@ -206,10 +206,12 @@ class Trainer:
 
     def _started(self, runner: RunnerState, template: RunnerState) -> RunnerState:
         """A fresh runner, with the network that the run starts from."""
-        if self._start_from is None:
+        if not self._group.agree(self._start_from is not None):
             return runner
         whole = self._group.gather(runner)
-        return self._group.place(whole._replace(params=taken_over(whole.params, self._start_from)), template)
+        if self._start_from is not None:
+            whole = whole._replace(params=taken_over(whole.params, self._start_from))
+        return self._group.place(whole, template)
 
     def _check_length(self, update: int) -> None:
         if update > self.config.num_updates:

@@ -79,6 +79,9 @@ def test_a_seed_decides_all(played):
         np.testing.assert_array_equal(reward, rest[0])
     other, _ = envs.reset(seed=[1, 2, 3, 4, 5, 6, 7, 7])
     np.testing.assert_array_equal(other[6], other[7])
+    following, _ = envs.reset()
+    envs.reset(seed=[1, 2, 3, 4, 5, 6, 7, 7])
+    np.testing.assert_array_equal(envs.reset()[0], following)
     assert np.any(other[0] != other[1])
 
 
@@ -111,6 +114,11 @@ def test_mistakes_are_named(played):
     for num_envs in (0, -1, 2.0, True):
         with pytest.raises(ValueError, match=r"num_envs is .*, expected an integer of at least 1"):
             hm.HackMatrixVectorEnv(num_envs)
+    for max_steps in (2.7, 2**31, 0):
+        with pytest.raises(ValueError, match=r"max_steps is .*, expected an integer from 1 to"):
+            hm.HackMatrixVectorEnv(N, max_steps=max_steps)
+    with pytest.raises(ValueError, match="expected 15 finite numbers"):
+        hm.HackMatrixVectorEnv(N, reward_weights=np.ones(3))
     with pytest.raises(gymnasium.error.ResetNeeded):
         hm.HackMatrixVectorEnv(N).step(np.zeros(N, int))
 

@@ -94,6 +94,8 @@ def test_settings_name_the_folder_of_their_run(whole, monkeypatch, tmp_path, cap
     assert folder(config, "", tmp_path) == tmp_path / "cpu"
     other = dataclasses.replace(config, seed=1, uniform_coef=0.0)
     assert folder(other, "", tmp_path) == tmp_path / "cpu-uniform_coef=0-seed=1"
+    longest = [folder(dataclasses.replace(config, seed=seed), "", tmp_path) for seed in (2**32 - 1, 2**32 - 2)]
+    assert longest == [tmp_path / "cpu-seed=4294967295", tmp_path / "cpu-seed=4294967294"]
     # A longer run is the same run.
     assert folder(dataclasses.replace(other, total_timesteps=10**9), "", tmp_path) == folder(other, "", tmp_path)
     assert capsys.readouterr().out == ""
@@ -164,8 +166,13 @@ def test_runs_are_laid_over_each_other(tmp_path):
     np.testing.assert_allclose(returns.lines[1].get_xydata(), [[10, 2], [30, 5]])
     assert len(siphons.lines[1].get_xdata()) == 3
     assert len(notebook.compare_runs(tmp_path, "two").axes[0].lines) == 1
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "metrics.jsonl").touch()  # stopped before its first update
+    assert len(notebook.compare_runs(tmp_path).axes[0].lines) == 2
     with pytest.raises(NotebookStop, match="three holds no run that has trained"):
         notebook.compare_runs(tmp_path, "three")
+    with pytest.raises(NotebookStop, match="nothing holds no run that has trained"):
+        notebook.compare_runs(tmp_path / "nothing")
 
 
 def test_a_hard_choice_and_a_slip_are_found(monkeypatch):

@@ -131,6 +131,7 @@ def test_device_of_this_machine():
     ("device", "preset"),
     [
         (T4, "t4"),
+        (DeviceConfig("gpu", "NVIDIA L4", 1, 22 * GIB * 3 // 4), "gpu"),  # JAX takes three quarters
         (DeviceConfig("gpu", "NVIDIA A100", 1, 40 * GIB), "gpu"),
         (DeviceConfig("tpu", "TPU v5 lite", 1, 16 * GIB), "tpu"),
         (DeviceConfig("cpu", "cpu", 1, 8 * GIB), "cpu"),
@@ -152,6 +153,16 @@ def test_the_estimate_counts_what_is_perceived():
     rollout = 8 * 128 * (numbers + 28 + 32)
     minibatch = 8 * 128 * (5 * numbers + 4 * (4 * 2 + 6 * 28 + 4 * VIEW**2 * 8))
     assert estimate_memory(big) - estimate_memory(small) == rollout + minibatch + 8 * 48 * 1024
+
+
+def test_devices_share_the_environments_and_the_cores_of_a_cpu_the_memory():
+    config = TrainConfig(num_envs=32_768, num_minibatches=8)
+    for platform, preset in [("tpu", "tpu"), ("cpu", "cpu")]:
+        one, eight = (DeviceConfig(platform, platform, count, 16 * GIB) for count in (1, 8))
+        assert one.preset == preset
+        halved = auto_tune_for_device(config, one)
+        assert halved.num_envs < config.num_envs
+        assert auto_tune_for_device(config, eight) == (config if platform == "tpu" else halved)
 
 
 def test_tuning_goes_down_until_it_fits():

@@ -2,15 +2,17 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
+import threading
 import time
 
 import pytest
 
 from hackmatrix_core.training import lock
 from hackmatrix_core.training.checkpointing import CheckpointError, load_params
-from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.monitoring import MetricsFile, read_metrics
 from tests.training.test_trainer import config_of, trainer
 
 UPDATES = 4
@@ -22,7 +24,10 @@ def holder(**changes):
 
 @pytest.mark.quick
 def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
-    with lock.locked(tmp_path), pytest.raises(CheckpointError, match=rf"in use: process {os.getpid()} on \S+ trains"):
+    with (
+        lock.locked(tmp_path),
+        pytest.raises(CheckpointError, match=rf"in use: process {os.getpid()} on \S+ has been training"),
+    ):
         lock.check_free(tmp_path)
     lock.check_free(tmp_path)
     assert not (tmp_path / lock._NAME).exists()
@@ -196,3 +201,41 @@ def test_fewer_steps_than_done_are_refused_before_anything_is_written(tmp_path):
     ):
         trainer(config_of(2), tmp_path, resume=True).run()
     assert (tmp_path / "config.json").read_text() == before
+
+
+def test_a_line_that_was_cut_off_is_written_anew(tmp_path):
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    records = [{"update": number, "steps": number} for number in range(1, 5)]
+    file.append(records[0])
+    file.append(records[1])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # as if the disk filled up in the middle of a line
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.path.stat().st_size + 9, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            file.append(records[2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not file.path.read_text().endswith("\n")
+    file.append(records[3])
+    assert read_metrics(file.path) == records
+
+
+def test_a_run_that_was_taken_over_leaves_the_lock_alone(tmp_path):
+    with lock.locked(tmp_path):
+        other = holder(begun="later")
+        (tmp_path / lock._NAME).write_text(json.dumps(other))
+    assert json.loads((tmp_path / lock._NAME).read_text()) == other
+
+
+def test_of_two_that_begin_at_once_one_holds_the_directory(tmp_path):
+    """Both find it free, and the second writes after the first."""
+    checked, other = lock.check_free, holder(process=os.getppid(), begun=lock._begun(os.getppid()))
+
+    def check(run_dir):
+        checked(run_dir)
+        threading.Timer(lock._SETTLING / 2, lambda: (run_dir / lock._NAME).write_text(json.dumps(other))).start()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lock, "check_free", check)
+        with pytest.raises(CheckpointError, match=f"in use: process {os.getppid()}"), lock.locked(tmp_path):
+            pass
