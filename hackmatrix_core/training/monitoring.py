@@ -235,7 +235,7 @@ def make_record(metrics: Mapping[str, Any], **more: float) -> Record:
     numbers = {name: value for name, value in metrics.items() if name != "action_share"} | more
     groups = {"moves": shares[:4], "siphon": shares[4:5], "programs": shares[5:]}
     numbers |= {f"share_{name}": share.sum() for name, share in groups.items()}
-    if not metrics["episodes"]:
+    if metrics.get("episodes") == 0:
         numbers |= dict.fromkeys(EPISODE_MEANS, math.nan)
     return {name: _plain(value) for name, value in numbers.items()}
 

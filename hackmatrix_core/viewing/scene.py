@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hackmatrix_core.game import GameState, scenario
-from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES, PROGRAMS
+from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES
+from hackmatrix_core.viewing.actions import ACTIONS
 
 PALETTE = {
     # The colours of Okabe and Ito, which the colour-blind can tell apart; each also has a letter or a shape.
@@ -27,8 +28,6 @@ PALETTE = {
     "program block": "#5f4a73",
     "spawn": "#ff9d5c",
     "siphoned": "#7d8aa0",
-    "stunned": "#f0e442",
-    "disabled": "#c9d2e0",
     # The surfaces: dark, because these colours are light.
     "panel": "#151a22",
     "cell": "#222a36",
@@ -39,7 +38,7 @@ PALETTE = {
 }
 """Colours by what they stand for, as #rrggbb."""
 
-COSTS = {program.name: (program.credits, program.energy) for program in PROGRAMS}
+_PRICES = {action.name: action.price for action in ACTIONS}
 _FULL_HP = dict(zip(ENEMY_NAMES, map(int, FULL_HP), strict=True))
 
 
@@ -169,13 +168,8 @@ def scene(state: GameState) -> Scene:
             for row in range(BOARD_SIZE)
         ),
         status=_status(game),
-        programs=tuple((name, cost(name)) for name in game["programs"]),
+        programs=tuple((name, _PRICES[name]) for name in game["programs"]),
     )
-
-
-def cost(program: str) -> str:
-    """The cost of a program, as in "3c 2e": credits and energy."""
-    return " ".join(f"{amount}{unit}" for amount, unit in zip(COSTS[program], "ce", strict=True) if amount)
 
 
 def _cell(
