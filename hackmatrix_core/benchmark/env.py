@@ -25,7 +25,7 @@ from hackmatrix_core.game.vectorization.backend import compiler_options, devices
 from hackmatrix_core.viewing.tables import Table
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
-_STEPS = 262_144  # environment steps of one timed run
+_STEPS, _LONGEST = 262_144, 1024  # environment steps of one timed run, and how often a few environments are stepped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _compiled(
     env: HackMatrixGymnax, state: EnvState, keys: jax.Array, sharding: NamedSharding, *, observes: bool
 ) -> tuple[Any, float, float]:
     """The compiled scan, the seconds it took to lower and to compile it."""
-    steps = max(8, _STEPS // keys.shape[0])
+    steps = _scan_length(keys.shape[0])
 
     @functools.partial(
         jax.shard_map, mesh=sharding.mesh, in_specs=sharding.spec, out_specs=sharding.spec, check_vma=False
@@ -139,9 +139,13 @@ def _compiled(
     return compiled, middle - start, time.perf_counter() - middle
 
 
+def _scan_length(num_envs: int) -> int:
+    return min(max(8, _STEPS // num_envs), _LONGEST)
+
+
 def _speed(compiled: Any, state: EnvState, keys: jax.Array, repeats: int) -> float:
     """Environment steps a second, the median; the first run, which warms up and mixes the games, does not count."""
-    steps = max(8, _STEPS // keys.shape[0]) * keys.shape[0]
+    steps = _scan_length(keys.shape[0]) * keys.shape[0]
     speeds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()

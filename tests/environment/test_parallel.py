@@ -25,16 +25,21 @@ def play(bonus, keys, states):
 
 step, bonus = hm.jit(play, shared=0), {"of all": np.float32(1)}
 reset = hm.jit(lambda keys: jax.vmap(env.reset)(keys)[1])
+keys = jax.random.split(jax.random.key(0), 6)
+states = reset(keys)
+expected = jax.device_get(jax.jit(play)(bonus, keys, jax.jit(jax.vmap(env.reset))(keys)[1]))
+found = step(bonus, keys, states)
+assert {len(x.sharding.device_set) for x in jax.tree.leaves(found)} == {3}
+jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), expected)
+
+double = hm.jit(lambda games: 2 * games, donate=0)
 for games, devices in ((6, 3), (4, 2), (1, 1)):
-    keys = jax.random.split(jax.random.key(0), games)
-    states = reset(keys)
-    expected = jax.device_get(jax.jit(play)(bonus, keys, jax.jit(jax.vmap(env.reset))(keys)[1]))
-    found = step(bonus, keys, states)
-    assert {len(x.sharding.device_set) for x in jax.tree.leaves(found)} == {devices}
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), expected)
-donating = hm.jit(play, shared=0, donate=2)
-donating(bonus, keys, states)
-assert states.episode_return.is_deleted()
+    found = double(double(np.arange(games)))
+    assert len(found.sharding.device_set) == devices
+    np.testing.assert_array_equal(found, 4 * np.arange(games))
+given = double(np.arange(6))
+double(given)
+assert given.is_deleted()
 """
 
 
