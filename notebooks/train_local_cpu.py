@@ -170,8 +170,8 @@ evaluation.usage_table(games["trained"])
 # probabilities of the valid actions, the value, and the reward with its parts.
 #
 # The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
-# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and every
-# further action discounts what follows by one percent. That is how +9 can stand beside a return of +700.
+# sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and what
+# comes later counts a little less. That is how +9 can stand beside a return of +700.
 
 # %% tags=["nbval-ignore-output"]
 hm.replay(notebook.record(hm.load_policy(run_dir), jax.random.key(2)), f"{run_dir.name}, seed 2")

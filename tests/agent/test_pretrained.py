@@ -26,8 +26,8 @@ def test_its_evaluation_is_found_again():
 
 def test_its_description_is_whole():
     params, about = pretrained.load()
-    config = TrainConfig.from_dict(about["config"])
-    assert set(about["config"]) == {field.name for field in dataclasses.fields(TrainConfig)}
-    assert 0 < about["steps"] <= config.total_timesteps
+    for run in (about, *about["earlier"]):
+        assert set(run["config"]) == {field.name for field in dataclasses.fields(TrainConfig)}
+        assert 0 < run["steps"] <= TrainConfig.from_dict(run["config"]).total_timesteps
     assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
     assert hm.load_policy("pretrained", greedy=True).greedy

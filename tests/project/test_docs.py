@@ -28,7 +28,7 @@ each_present_document = pytest.mark.parametrize(
     "document", [document for document in DOCUMENTS if document != CHANGELOG], ids=lambda path: path.name
 )
 
-WRITTEN = {"metrics.jsonl", "curves.png", "config.json", "evaluation.json", "replay.html", "checkpoints/"}
+WRITTEN = {"metrics.jsonl", "lock.json", "curves.png", "config.json", "evaluation.json", "replay.html", "checkpoints/"}
 """Files that a run writes."""
 PLACEHOLDERS = {"I": "1", "N": "2", "RUN": "runs/mine", "DIR": "runs/mine", "HOST:1234": "host:1234"}
 OTHER_TOOLS = {"--spot", "--resume", "--worker=all"}
