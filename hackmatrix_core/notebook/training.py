@@ -83,6 +83,7 @@ def compare_runs(runs: Path, *names: str) -> "Figure":
             axes.plot(steps, neighbours_mean(values), label=name, marker="." if len(points) < 30 else "")
     for axes, title in zip(panels, _CURVES.values(), strict=True):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.locator_params(axis="x", nbins=6)
         axes.set(title=title)
         axes.grid(alpha=0.3)
     panels[-1].set_xlabel("environment steps")

@@ -257,6 +257,7 @@ def plot_curves(history: Sequence[Record]) -> "Figure":
     ]
     for axes, (name, title, color) in zip(figure.subplots(1, 2), curves, strict=True):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.locator_params(axis="x", nbins=6)
         points = [(record["steps"], record[name]) for record in history if record.get(name) is not None]
         steps, values = np.array(points, np.float64).reshape(-1, 2).T
         axes.plot(steps, values, color=color, alpha=0.25, linewidth=1)
