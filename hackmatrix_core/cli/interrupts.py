@@ -55,6 +55,8 @@ def _tell_others(event: Any) -> None:
 
 
 def _listen(listening: int) -> None:
+    if hasattr(signal, "pthread_sigmask"):  # the main thread may put signals off, while a process starts
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     while number := os.read(listening, 1):
         if number[0] != signal.SIGINT or _finishes.is_set():
             continue
