@@ -51,7 +51,7 @@ def _answer(pipe: Connection, function: Callable[..., object], arguments: tuple[
 
 
 def _end_with_parent(pipe: Connection) -> None:
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, OSError):
         pipe.recv()  # nothing is sent: the other end closes, at the latest with its process
     os._exit(1)
 

@@ -1,8 +1,8 @@
 """The trained agent that comes with the package: `hm.load_policy("pretrained")`.
 
-`params.msgpack` holds the network, `about.json` the config (with seed), the steps it was trained for, and its
-evaluation.
-`python -m hackmatrix_core.training.shipping RUN` makes both from a run that was evaluated.
+`params.msgpack` holds the network, `about.json` the config (with seed) and the steps of its run, the same of the runs
+that it started from, and its evaluation. `python -m hackmatrix_core.training.shipping RUN EARLIER …` makes both from a
+run that was evaluated.
 """
 
 import json
