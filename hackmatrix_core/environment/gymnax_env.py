@@ -55,10 +55,10 @@ class EnvParams:
         steps, weights, share = self.max_steps, self.reward_weights, self.later_starts
         if isinstance(steps, int | float | np.number) and not (1 <= steps < 2**31 and steps == int(steps)):
             raise ValueError(f"max_steps is {steps}, expected an integer from 1 to {2**31 - 1}")
-        if isinstance(weights, np.ndarray) and not (
-            weights.shape == (len(REWARD_PARTS),) and np.all(np.isfinite(weights))
-        ):
-            raise ValueError(f"reward_weights is {weights}, expected {len(REWARD_PARTS)} finite numbers")
+        if isinstance(weights, np.ndarray):
+            _check_one_weight_per_part(weights)
+            if not np.all(np.isfinite(weights)):
+                raise ValueError(f"reward_weights is {weights}, expected finite numbers")
         if isinstance(share, int | float | np.number) and not 0 <= share <= 1:
             raise ValueError(f"later_starts is {share}, expected a share from 0 to 1")
 
@@ -344,12 +344,16 @@ def _advanced(
     return ended, outcome, change, reward, info
 
 
-def _arrays(params: EnvParams) -> EnvParams:
-    weights = jnp.asarray(params.reward_weights, jnp.float32)
+def _check_one_weight_per_part(weights: jax.Array | np.ndarray) -> None:
     if weights.shape != (len(REWARD_PARTS),):
         raise ValueError(
             f"reward_weights has shape {weights.shape}, expected ({len(REWARD_PARTS)},): "
             "one weight for each reward part, in the order of REWARD_PARTS"
         )
+
+
+def _arrays(params: EnvParams) -> EnvParams:
+    weights = jnp.asarray(params.reward_weights, jnp.float32)
+    _check_one_weight_per_part(weights)
     share = None if params.later_starts is None else jnp.asarray(params.later_starts, jnp.float32)
     return EnvParams(jnp.asarray(params.max_steps, jnp.int32), weights, share)

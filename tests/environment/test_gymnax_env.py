@@ -203,9 +203,12 @@ def test_reward_weights_weigh_the_parts(played):
 
 
 def test_wrong_number_of_reward_weights_is_refused():
-    params = dataclasses.replace(PARAMS, reward_weights=np.ones(14, np.float32))
+    expected = r"reward_weights has shape \(14,\), expected \(15,\)"
+    with pytest.raises(ValueError, match=expected):
+        dataclasses.replace(PARAMS, reward_weights=np.ones(14, np.float32))
+    params = dataclasses.replace(PARAMS, reward_weights=jnp.ones(14))
     _, state = ENV.reset(jax.random.key(0))
-    with pytest.raises(ValueError, match=r"reward_weights has shape \(14,\), expected \(15,\)"):
+    with pytest.raises(ValueError, match=expected):
         ENV.step(jax.random.key(0), state, UP, params)
 
 
