@@ -1,12 +1,15 @@
 """What a network's value counts: the return that it learns, which need not be the plain sum of all rewards."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.agent.critic import symlog
-from hackmatrix_core.game.rewards import REWARD_PARTS
+from hackmatrix_core.game.rewards import REWARD_PARTS, SCORE_GAIN
 
 REPEATABLE = ("data_siphon", "kills", "distance_shaping")
 """Reward parts (R10) that UNDO does not take back: who picks up a data siphon, undoes two moves and picks it up again,
@@ -22,15 +25,29 @@ class Objective:
         symlog_rewards: whether symlog(reward) is learned instead of the reward.
         shaping: weight of the `REPEATABLE` reward parts, 0–1. They show a beginner the way; who can look ahead finds
             out that they pay more than the game.
+        points: what a point of the score counts when it is earned, in units of learned rewards; who dies loses what the
+            points counted. A win pays 100 for each, but the observation (R11) does not show the score: rewarded at the
+            end alone, a point would be forgotten by then.
     """
 
     gamma: float = 0.99
     symlog_rewards: bool = False
     shaping: float = 1.0
+    points: float = 0.0
 
-    def learned(self, reward: jax.Array) -> jax.Array:
-        """The reward as it is learned, float32 of any shape; `reward_weights` are in it already."""
-        return symlog(reward) if self.symlog_rewards else reward
+    def learned(self, reward: jax.Array, info: Mapping[str, Any]) -> jax.Array:
+        """What is learned of a step: float32 of any shape.
+
+        Args:
+            reward: of the step; `reward_weights` are in it already.
+            info: of the step, arrays of the same shape. For `points`, `reward_parts`, `score` and `died` are needed.
+        """
+        learned = symlog(reward) if self.symlog_rewards else reward
+        if not self.points:
+            return learned
+        earned = info["reward_parts"]["score_gain"] / SCORE_GAIN
+        lost = jnp.where(info["died"], info["score"], 0).astype(jnp.float32)
+        return learned + self.points * (earned - lost)
 
     @property
     def reward_weights(self) -> np.ndarray:
@@ -40,4 +57,5 @@ class Objective:
     def __str__(self) -> str:
         rewards = "rewards r counted as sign(r) × log(1 + |r|)" if self.symlog_rewards else "rewards"
         shaping = "" if self.shaping == 1 else f" ({', '.join(REPEATABLE)} times {self.shaping:g})"
-        return f"the expected sum of all {rewards}{shaping}, each action later worth {1 - self.gamma:.1%} less"
+        points = f" and {self.points:g} for each point, lost again at death" if self.points else ""
+        return f"the expected sum of all {rewards}{shaping}{points}, each action later worth {1 - self.gamma:.1%} less"

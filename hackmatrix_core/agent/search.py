@@ -97,7 +97,7 @@ class Search:
             prior = masked_categorical(logits, jax.vmap(self.model.get_action_mask)(states)).logits
             ended = info["terminated"]
             output = mctx.RecurrentFnOutput(
-                reward=self.objective.learned(reward),
+                reward=self.objective.learned(reward, info),
                 discount=jnp.where(ended, 0.0, jnp.float32(self.objective.gamma)),
                 prior_logits=prior,
                 value=jnp.where(ended, 0.0, value),

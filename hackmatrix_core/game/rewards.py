@@ -40,6 +40,8 @@ REWARD_PARTS = (
 )
 """The names of the parts, in the order of R10."""
 STAGE_REWARD = np.array([1, 2, 4, 8, 16, 32, 64, 64], np.float32)
+SCORE_GAIN = 0.5
+"""The reward for a point of score."""
 _DEATH_PENALTY = -0.5 * np.array([0, 1, 3, 7, 15, 31, 63, 127], np.float32)
 
 
@@ -79,7 +81,7 @@ def reward_parts(happened: Transition, occupancy: Occupancy) -> jax.Array:
     parts = (
         jnp.full_like(nearer, -0.01),
         if_true(completed, jnp.take(STAGE_REWARD, stage_index, mode="clip")),
-        0.5 * number(new.score - old.score),
+        SCORE_GAIN * number(new.score - old.score),
         0.3 * number(happened.kills),
         if_true(happened.picked_up, 1.0),
         if_true(~died, 0.05 * nearer),

@@ -87,6 +87,11 @@ class TrainConfig:
         low=0.0,
         high=1.0,
     )
+    points: float = _option(
+        0.0,
+        "what a point of the score counts when it is earned, beside the (symlog) reward; who dies loses it again",
+        low=0.0,
+    )
     later_starts: float = _option(
         0.0, "share of the training games that start in a later stage, with programs", low=0.0, high=1.0
     )

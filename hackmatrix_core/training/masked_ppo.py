@@ -41,7 +41,7 @@ class Transition(NamedTuple):
 
     obs: jax.Array | Percept  # as `Agent.network_input` gives it: small integers where it can
     action: jax.Array  # int32
-    reward: jax.Array  # float32, as learning sees it (`TrainConfig.symlog_rewards`)
+    reward: jax.Array  # float32, as learning sees it (`Objective.learned`)
     done: jax.Array  # bool, the episode ended here, for either reason
     truncated: jax.Array  # bool, it was cut off, so its value counts on
     final_value: jax.Array  # float32, value of the observation after a cut, 0 elsewhere
@@ -120,7 +120,7 @@ def collect(
         transition = Transition(
             inputs,
             choice.action,
-            objective_of(config).learned(reward),
+            objective_of(config).learned(reward, info),
             done,
             truncated,
             final_value,

@@ -16,7 +16,7 @@ from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
 from tests.game.reference.turn import snapshot
 from tests.training import probe_environments as probes
 
-UP, RIGHT, UNDO = ACTION_NAMES.index("up"), ACTION_NAMES.index("right"), ACTION_NAMES.index("undo")
+UP, RIGHT, SIPHON, UNDO = (ACTION_NAMES.index(name) for name in ("up", "right", "siphon", "undo"))
 SIMULATIONS = 24
 
 
@@ -72,6 +72,18 @@ def test_it_finds_that_only_undo_saves(think):
     assert thoughts.action == UNDO
     others = [a for a in np.flatnonzero(thoughts.visits) if a != UNDO]
     assert max(float(thoughts.action_values[a]) for a in others) < thoughts.action_values[UNDO] - 3
+
+
+def test_it_counts_points_as_the_network_does(untrained, think):
+    # One step from winning, with a siphon in hand, beside a block that frees a single enemy.
+    block = {"block": {"kind": "data", "points": 9, "spawn": 1}}
+    scenario = blank(player=(4, 5), exit=(5, 5), stage=8, data_siphons=1, cells={(4, 4): block})
+    wants_points = untrained.replace(objective=Objective(symlog_rewards=True, points=1.5))
+    state, policy = from_dict(scenario), hm.SearchPolicy(wants_points, SIMULATIONS)
+    thoughts = jax.jit(policy.think)(state, hm.observe(state), hm.get_valid_actions(state), jax.random.key(0))
+    assert thoughts.action == SIPHON
+    assert thoughts.action_values[SIPHON] == pytest.approx(think(scenario).action_values[SIPHON] + 1.5 * 9, abs=1)
+    assert thoughts.action_values[UP] == pytest.approx(think(scenario).action_values[UP])
 
 
 def test_what_it_says_fits_together(think):

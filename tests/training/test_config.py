@@ -46,6 +46,7 @@ def test_defaults_are_the_plan():
         "num_simulations": 0,
         "symlog_rewards": 0,
         "shaping": 1.0,
+        "points": 0.0,
         "later_starts": 0.0,
         "seed": 0,
     }

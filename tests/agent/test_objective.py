@@ -1,0 +1,79 @@
+"""What is learned of the rewards."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import hackmatrix_core as hm
+from hackmatrix_core.agent.objective import Objective
+from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
+from hackmatrix_core.game.scenario import blank, from_dict
+from hackmatrix_core.game.state import ACTION_NAMES
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.runner import make_agent
+from tests.training import probe_environments as probes
+
+GAMES, STEPS = 256, 100
+UP, DOWN, SIPHON, UNDO = (ACTION_NAMES.index(name) for name in ("up", "down", "siphon", "undo"))
+
+
+def test_points_add_up_to_the_score_of_a_won_game_and_to_nothing_in_a_lost_one():
+    env, policy = HackMatrixGymnax(compact_observations=True), hm.load_policy("pretrained")
+    # Games that start in all stages, so that many end soon.
+    params = env.default_params.replace(later_starts=1.0)
+    plain, with_points = Objective(symlog_rewards=True), Objective(symlog_rewards=True, points=2.0)
+
+    def play(carry, key):
+        obs, state = carry
+        choice_key, step_key = jax.random.split(key)
+        mask = jax.vmap(env.get_action_mask)(state)
+        # Every third siphon that could be used is used: the agent itself takes few points.
+        action = jax.vmap(policy)(state.game, obs, mask, jax.random.split(choice_key, GAMES))
+        siphons = mask[:, SIPHON] & jax.random.bernoulli(choice_key, 1 / 3, (GAMES,))
+        action = jnp.where(siphons, SIPHON, action)
+        keys = jax.random.split(step_key, GAMES)
+        obs, state, reward, done, info = jax.vmap(env.step, (0, 0, 0, None))(keys, state, action, params)
+        difference = with_points.learned(reward, info) - plain.learned(reward, info)
+        return (obs, state), (difference, done, info["won"], info["score"])
+
+    keys = jax.random.split(jax.random.key(0), STEPS)
+    first = jax.jit(jax.vmap(env.reset, (0, None)))(jax.random.split(jax.random.key(1), GAMES), params)
+    _, told = jax.jit(lambda first: jax.lax.scan(play, first, keys))(first)
+    differences, done, won, score = map(np.asarray, told)
+    wins, losses = [], []
+    for game in range(GAMES):
+        start = 0
+        for end in np.flatnonzero(done[:, game]):
+            total = differences[start : end + 1, game].sum()
+            (wins if won[end, game] else losses).append((total, score[end, game]))
+            start = end + 1
+    wins, losses = np.array(wins), np.array(losses)
+    np.testing.assert_allclose(wins[:, 0], 2 * wins[:, 1], atol=1e-4)
+    np.testing.assert_allclose(losses[:, 0], 0, atol=1e-4)
+    assert np.count_nonzero(wins[:, 1]) > 10
+    assert np.count_nonzero(losses[:, 1]) > 10
+
+
+def test_undo_takes_points_back():
+    objective = Objective(points=2.0)
+    block = {"block": {"kind": "data", "points": 3}}
+    state = from_dict(blank(player=(2, 2), data_siphons=1, credits=5, programs=["undo"], cells={(2, 1): block}))
+    step, counted, scores = jax.jit(hm.step), 0.0, []
+    for number, action in enumerate((UP, DOWN, SIPHON, UNDO, UNDO)):
+        state, outcome = step(state, jnp.int32(action), jax.random.key(number))
+        info = {"reward_parts": outcome.reward_parts, "score": state.score, "died": outcome.died}
+        counted += float(objective.learned(outcome.reward, info) - outcome.reward)
+        scores.append(int(state.score))
+        assert counted == pytest.approx(2 * scores[-1], abs=1e-5)
+    assert (scores[2], scores[-1]) == (3, 0)
+
+
+def test_an_environment_without_a_score_says_so():
+    with pytest.raises(ValueError, match=r"points is 2.0, but ConstantReward has no score. Set it to 0"):
+        make_agent(TrainConfig(points=2.0), probes.ConstantReward())
+
+
+def test_it_says_what_a_value_counts():
+    assert "2 for each point, lost again at death" in str(Objective(points=2.0))
+    assert "point" not in str(Objective())
