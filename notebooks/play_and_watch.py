@@ -101,9 +101,9 @@ hm.play(seed=0)
 # %% [markdown]
 # ## Watch a trained agent
 #
-# `agent` is **pretrained** (it comes with the package), **greedy** or **random**, or the folder of your own run, such
-# as `runs/cpu`. A run on your Drive, in Colab: mount the Drive (in the folder panel at the left) and give
-# `/content/drive/MyDrive/hackmatrix/runs/t4`.
+# `agent` is **pretrained** (it comes with the package and plays to win), **pretrained-points** (plays for points, and
+# risks more), **greedy** or **random**, or the folder of your own run, such as `runs/cpu`. A run on your Drive, in
+# Colab: mount the Drive (in the folder panel at the left) and give `/content/drive/MyDrive/hackmatrix/runs/t4`.
 #
 # *Play* or the space bar plays the game, the arrow keys go step by step. Beside the board are the probabilities of
 # the valid actions, the value, and the reward with its parts.
@@ -114,7 +114,7 @@ hm.play(seed=0)
 
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Whom to watch
-agent = "pretrained"  # @param ["pretrained", "greedy", "random"] {allow-input: true}
+agent = "pretrained"  # @param ["pretrained", "pretrained-points", "greedy", "random"] {allow-input: true}
 seed = 0  # @param {type: "integer"}
 
 policy = hm.load_policy(agent)

@@ -14,7 +14,9 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     command = commands.add_parser("evaluate", help="play games with a trained agent", description=purpose(run))
     command.set_defaults(command=run)
-    command.add_argument("run", type=path, metavar="RUN", help="a run directory, a checkpoint in it, or pretrained")
+    command.add_argument(
+        "run", type=path, metavar="RUN", help="a run directory, a checkpoint in it, pretrained or pretrained-points"
+    )
     command.add_argument(
         "--games", type=at_least_one, default=1000, metavar="N", help="games per policy (default: 1000)"
     )
@@ -32,6 +34,7 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     """Play with the run's policy and the baselines, print the table and write it to the run's directory."""
     from hackmatrix_core import evaluation
     from hackmatrix_core.agent.policy import BASELINES
+    from hackmatrix_core.agent.pretrained import AGENTS
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.viewing.waiting import Waiting
@@ -52,7 +55,7 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
             )
     print(evaluation.table(results))
     print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
-    if run != "pretrained":
+    if run not in AGENTS:
         target = Path(run) / "evaluation.json"
         if target.parents[1].name == "checkpoints":  # a single one, whose folder goes with it
             target = target.parents[2] / f"evaluation-{target.parent.name}.json"

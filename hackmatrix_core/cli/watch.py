@@ -14,7 +14,10 @@ def add(commands: Commands) -> None:
     command = commands.add_parser("watch", help="watch an agent play a game", description=purpose(run))
     command.set_defaults(command=run)
     command.add_argument(
-        "run", type=path, metavar="RUN", help="a run directory, a checkpoint in it, pretrained, random or greedy"
+        "run",
+        type=path,
+        metavar="RUN",
+        help="a run directory, a checkpoint in it, pretrained, pretrained-points, random or greedy",
     )
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the game (default: 0)")
     command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")

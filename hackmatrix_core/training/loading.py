@@ -12,11 +12,11 @@ from hackmatrix_core.training.runner import make_network, objective_of
 
 
 def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:
-    """The policy of a run, the pretrained agent, or a baseline by its name.
+    """The policy of a run, a pretrained agent, or a baseline by its name.
 
     Args:
-        path_or_name: `pretrained`, `random`, `greedy`, or a path: a run directory (its newest checkpoint), or one
-            checkpoint in it.
+        path_or_name: `pretrained` (plays to win), `pretrained-points` (plays for points), `random`, `greedy`, or a
+            path: a run directory (its newest checkpoint), or one checkpoint in it.
         greedy: for a network: the likeliest action instead of a sampled one.
 
     Raises:
@@ -30,5 +30,6 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
 
 
 def stored_params(path_or_name: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
-    """A network's parameters and their description: the `pretrained` agent's, or as `load_params` reads a run's."""
-    return pretrained.load() if path_or_name == "pretrained" else load_params(path_or_name)
+    """A network's parameters and their description: a pretrained agent's, or as `load_params` reads a run's."""
+    name = str(path_or_name)
+    return pretrained.load(pretrained.AGENTS[name]) if name in pretrained.AGENTS else load_params(path_or_name)

@@ -1,6 +1,6 @@
-"""`python -m hackmatrix_core.training.shipping RUN` makes the agent of an evaluated run the pretrained one.
+"""`python -m hackmatrix_core.training.shipping NAME RUN` makes the agent of an evaluated run a pretrained one.
 
-The runs that it came from by `--from` follow, the last one first.
+NAME is one of `AGENTS`, such as `pretrained`. The runs that it came from by `--from` follow, the last one first.
 """
 
 import json
@@ -12,25 +12,28 @@ import jax
 import numpy as np
 from flax import serialization
 
-from hackmatrix_core.agent.pretrained import FOLDER
+from hackmatrix_core.agent.pretrained import AGENTS
 from hackmatrix_core.training.checkpointing import load_params
+from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.monitoring import read_metrics
 
 
-def keep(run_dir: Path, *earlier: Path) -> None:
-    """Make the newest checkpoint of a run the pretrained agent; weights are rounded to float16 for half the size."""
-    params, _ = load_params(run_dir)
+def keep(name: str, run_dir: Path, *earlier: Path) -> None:
+    """Make the newest checkpoint of a run a pretrained agent; weights are rounded to float16 for half the size."""
+    folder, (params, _) = AGENTS[name], load_params(run_dir)
+    folder.mkdir(exist_ok=True)
     evaluation = json.loads((run_dir / "evaluation.json").read_text())
     rounded = jax.tree.map(lambda x: np.asarray(x, np.float16), params)
-    (FOLDER / "params.msgpack").write_bytes(serialization.msgpack_serialize(rounded))
+    (folder / "params.msgpack").write_bytes(serialization.msgpack_serialize(rounded))
     kept = _run(run_dir) | {"earlier": list(map(_run, earlier)), "evaluation": evaluation}
-    (FOLDER / "about.json").write_text(json.dumps(kept, indent=2) + "\n")
+    (folder / "about.json").write_text(json.dumps(kept, indent=2) + "\n")
 
 
 def _run(run_dir: Path) -> dict[str, Any]:
     steps = read_metrics(run_dir / "metrics.jsonl")[-1]["steps"]
-    return {"config": json.loads((run_dir / "config.json").read_text()), "steps": steps}
+    config = TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text()))
+    return {"config": config.to_dict(), "steps": steps}
 
 
 if __name__ == "__main__":
-    keep(*map(Path, sys.argv[1:]))
+    keep(sys.argv[1], *map(Path, sys.argv[2:]))

@@ -1,8 +1,9 @@
-"""The agent that comes with the package is the one that its description describes."""
+"""The agents that come with the package are those that their descriptions describe."""
 
 import dataclasses
 
 import jax
+import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.agent import pretrained
@@ -11,9 +12,10 @@ from hackmatrix_core.training.config import TrainConfig
 GAMES = 200
 
 
-def test_its_evaluation_is_found_again():
-    _, about = pretrained.load()
-    policy = hm.load_policy("pretrained")
+@pytest.mark.parametrize("name", pretrained.AGENTS)
+def test_its_evaluation_is_found_again(name):
+    _, about = pretrained.load(pretrained.AGENTS[name])
+    policy = hm.load_policy(name)
     told = about["evaluation"]["trained, sampled"]
     assert told["games"] >= 1000
     found = hm.evaluate(policy, jax.random.key(7), num_games=GAMES).summary()
@@ -24,10 +26,11 @@ def test_its_evaluation_is_found_again():
     assert found["final_stage"]["low"] > about["evaluation"]["greedy"]["final_stage"]["mean"]
 
 
-def test_its_description_is_whole():
-    params, about = pretrained.load()
+@pytest.mark.parametrize("name", pretrained.AGENTS)
+def test_its_description_is_whole(name):
+    params, about = pretrained.load(pretrained.AGENTS[name])
     for run in (about, *about["earlier"]):
         assert set(run["config"]) == {field.name for field in dataclasses.fields(TrainConfig)}
         assert 0 < run["steps"] <= TrainConfig.from_dict(run["config"]).total_timesteps
     assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
-    assert hm.load_policy("pretrained", greedy=True).greedy
+    assert hm.load_policy(name, greedy=True).greedy

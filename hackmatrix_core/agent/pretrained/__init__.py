@@ -1,8 +1,11 @@
-"""The trained agent that comes with the package: `hm.load_policy("pretrained")`.
+"""The trained agents that come with the package.
 
-`params.msgpack` holds the network, `about.json` the config (with seed) and the steps of its run, the same of the runs
-that it started from, and its evaluation. `python -m hackmatrix_core.training.shipping RUN EARLIER …` makes both from a
-run that was evaluated.
+`hm.load_policy("pretrained")` plays to win; `hm.load_policy("pretrained-points")` plays for the return, of which the
+points of the score are the larger part, and wins less often.
+
+In the folder of each, `params.msgpack` holds the network, `about.json` the config (with seed) and the steps of its run,
+the same of the runs that it started from, and its evaluation. `python -m hackmatrix_core.training.shipping NAME RUN
+EARLIER …` makes both from a run that was evaluated.
 """
 
 import json
@@ -13,11 +16,13 @@ import jax
 import jax.numpy as jnp
 from flax import serialization
 
-FOLDER = Path(__file__).parent
+_HERE = Path(__file__).parent
+AGENTS = {"pretrained": _HERE / "wins", "pretrained-points": _HERE / "points"}
+"""Their names, and the folders that hold them."""
 
 
-def load(folder: Path = FOLDER) -> tuple[Any, dict[str, Any]]:
-    """The parameters, float32, and the contents of `about.json`; of another agent kept in this way, by its folder."""
+def load(folder: Path = AGENTS["pretrained"]) -> tuple[Any, dict[str, Any]]:
+    """The parameters, float32, and the contents of `about.json`, of the agent in a folder."""
     params = serialization.msgpack_restore((folder / "params.msgpack").read_bytes())
     about = json.loads((folder / "about.json").read_text())
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params), about

@@ -38,7 +38,7 @@ runs = notebook.start()
 
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Who plays
-agent = "pretrained"  # @param ["pretrained"] {allow-input: true}
+agent = "pretrained"  # @param ["pretrained", "pretrained-points"] {allow-input: true}
 few, many = 8, 32
 
 network = hm.load_policy(agent)
@@ -104,6 +104,8 @@ hm.replay(episode, f"{agent} with {many} simulations")
 # ## Try it yourself
 #
 # - Set `many` to 2. Does so little thought help?
+# - Set `agent` to `pretrained-points`, a network that learned what points are worth: a win pays 100 for each. How many
+#   does it take, and what does it risk for them? Its games are longer, so give it ten minutes.
 # - Set `agent` to the folder of your own run. The search makes weak networks stronger, but it believes what they say of
 #   values: the better the network, the more it gains.
 # - **Learn from it.** `hackmatrix train --from pretrained --simulations 16 --shaping 0` lets the search play and the
