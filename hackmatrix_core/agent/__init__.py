@@ -1,1 +1,1 @@
-"""What plays: what a network perceives, the network, policies, the two baselines and the pretrained agent."""
+"""What plays: what a network perceives, the network, policies, the two baselines and the pretrained agents."""

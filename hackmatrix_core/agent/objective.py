@@ -25,9 +25,9 @@ class Objective:
         symlog_rewards: whether symlog(reward) is learned instead of the reward.
         shaping: weight of the `REPEATABLE` reward parts, 0–1. They show a beginner the way; who can look ahead finds
             out that they pay more than the game.
-        points: what a point of the score counts when it is earned, in units of learned rewards; who dies loses what the
-            points counted. A win pays 100 for each, but the observation (R11) does not show the score: rewarded at the
-            end alone, a point would be forgotten by then.
+        points: what a point of the score counts when it is earned, in units of learned rewards, on top of the rewards;
+            taken back where the game is lost. A win pays 100 for each, but the observation (R11) does not show the
+            score, and a point would be forgotten by then.
     """
 
     gamma: float = 0.99
@@ -40,13 +40,14 @@ class Objective:
 
         Args:
             reward: of the step; `reward_weights` are in it already.
-            info: of the step, arrays of the same shape. For `points`, `reward_parts`, `score` and `died` are needed.
+            info: of the step, arrays of the same shape. For `points`, `reward_parts`,
+                `score`, `terminated` and `won` are needed.
         """
         learned = symlog(reward) if self.symlog_rewards else reward
         if not self.points:
             return learned
         earned = info["reward_parts"]["score_gain"] / SCORE_GAIN
-        lost = jnp.where(info["died"], info["score"], 0).astype(jnp.float32)
+        lost = jnp.where(info["terminated"] & ~info["won"], info["score"], 0).astype(jnp.float32)
         return learned + self.points * (earned - lost)
 
     @property
@@ -57,5 +58,5 @@ class Objective:
     def __str__(self) -> str:
         rewards = "rewards r counted as sign(r) × log(1 + |r|)" if self.symlog_rewards else "rewards"
         shaping = "" if self.shaping == 1 else f" ({', '.join(REPEATABLE)} times {self.shaping:g})"
-        points = f" and {self.points:g} for each point, lost again at death" if self.points else ""
+        points = f", plus {self.points:g} for each point, taken back in a lost game" if self.points else ""
         return f"the expected sum of all {rewards}{shaping}{points}, each action later worth {1 - self.gamma:.1%} less"

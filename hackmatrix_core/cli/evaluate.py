@@ -55,7 +55,7 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
             )
     print(evaluation.table(results))
     print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
-    if run not in AGENTS:
+    if isinstance(run, Path) or run not in AGENTS:
         target = Path(run) / "evaluation.json"
         if target.parents[1].name == "checkpoints":  # a single one, whose folder goes with it
             target = target.parents[2] / f"evaluation-{target.parent.name}.json"

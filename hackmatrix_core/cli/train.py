@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
         dest="start_from",
         type=path,
         metavar="RUN",
-        help="start with the network of this run, or of a pretrained agent",
+        help="start with the network of this run, of pretrained or of pretrained-points",
     )
     command.add_argument("--minutes", type=positive, metavar="M", help="stop after training this long")
     command.add_argument(

@@ -89,7 +89,7 @@ class TrainConfig:
     )
     points: float = _option(
         0.0,
-        "what a point of the score counts when it is earned, beside the (symlog) reward; who dies loses it again",
+        "what a point of the score counts when it is earned, beside the (symlog) reward; taken back in a lost game",
         low=0.0,
     )
     later_starts: float = _option(

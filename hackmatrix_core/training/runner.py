@@ -132,7 +132,7 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
             raise ValueError(f"shaping is {config.shaping}, but {name} has no reward weights. Set it to 1")
         env_params = env_params.replace(reward_weights=objective_of(config).reward_weights)
     if config.points and not hasattr(env_params, "reward_weights"):
-        raise ValueError(f"points is {config.points}, but {name} has no score. Set it to 0")
+        raise ValueError(f"points is {config.points}, but {name} has no reward weights, and so no points. Set it to 0")
     if config.num_simulations and not hasattr(env, "step_env"):
         raise ValueError(f"num_simulations is {config.num_simulations}, but {name} has no step_env. Set it to 0")
     network = make_network(config, env.num_actions)

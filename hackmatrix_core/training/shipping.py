@@ -20,9 +20,11 @@ from hackmatrix_core.training.monitoring import read_metrics
 
 def keep(name: str, run_dir: Path, *earlier: Path) -> None:
     """Make the newest checkpoint of a run a pretrained agent; weights are rounded to float16 for half the size."""
+    if name not in AGENTS:
+        raise SystemExit(f"NAME is {name!r}, expected one of {', '.join(AGENTS)}")
     folder, (params, _) = AGENTS[name], load_params(run_dir)
-    folder.mkdir(exist_ok=True)
     evaluation = json.loads((run_dir / "evaluation.json").read_text())
+    folder.mkdir(exist_ok=True)
     rounded = jax.tree.map(lambda x: np.asarray(x, np.float16), params)
     (folder / "params.msgpack").write_bytes(serialization.msgpack_serialize(rounded))
     kept = _run(run_dir) | {"earlier": list(map(_run, earlier)), "evaluation": evaluation}

@@ -62,18 +62,32 @@ def test_undo_takes_points_back():
     step, counted, scores = jax.jit(hm.step), 0.0, []
     for number, action in enumerate((UP, DOWN, SIPHON, UNDO, UNDO)):
         state, outcome = step(state, jnp.int32(action), jax.random.key(number))
-        info = {"reward_parts": outcome.reward_parts, "score": state.score, "died": outcome.died}
+        info = {
+            "reward_parts": outcome.reward_parts,
+            "score": state.score,
+            "terminated": outcome.terminated,
+            "won": outcome.won,
+        }
         counted += float(objective.learned(outcome.reward, info) - outcome.reward)
         scores.append(int(state.score))
         assert counted == pytest.approx(2 * scores[-1], abs=1e-5)
     assert (scores[2], scores[-1]) == (3, 0)
 
 
+def test_a_game_lost_by_an_invalid_action_takes_them_back():
+    state = from_dict(blank(player=(2, 2), score=5))
+    after, outcome = hm.step(state, jnp.int32(SIPHON), jax.random.key(0))
+    info = outcome._asdict() | {"score": after.score}
+    assert outcome.invalid
+    assert not outcome.died
+    assert float(Objective(points=2.0).learned(outcome.reward, info)) == -10.0
+
+
 def test_an_environment_without_a_score_says_so():
-    with pytest.raises(ValueError, match=r"points is 2.0, but ConstantReward has no score. Set it to 0"):
+    with pytest.raises(ValueError, match=r"points is 2.0, but ConstantReward has no reward weights, and so no points"):
         make_agent(TrainConfig(points=2.0), probes.ConstantReward())
 
 
 def test_it_says_what_a_value_counts():
-    assert "2 for each point, lost again at death" in str(Objective(points=2.0))
+    assert "plus 2 for each point, taken back in a lost game" in str(Objective(points=2.0))
     assert "point" not in str(Objective())

@@ -1,12 +1,14 @@
 """The agents that come with the package are those that their descriptions describe."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.agent import pretrained
+from hackmatrix_core.training.checkpointing import CheckpointError
 from hackmatrix_core.training.config import TrainConfig
 
 GAMES = 200
@@ -24,6 +26,13 @@ def test_its_evaluation_is_found_again(name):
         assert found[quantity]["low"] <= told[quantity]["high"], quantity
         assert found[quantity]["high"] >= told[quantity]["low"], quantity
     assert found["final_stage"]["low"] > about["evaluation"]["greedy"]["final_stage"]["mean"]
+
+
+@pytest.mark.parametrize("name", pretrained.AGENTS)
+def test_a_folder_of_that_name_is_a_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        hm.load_policy(Path(name))
 
 
 @pytest.mark.parametrize("name", pretrained.AGENTS)

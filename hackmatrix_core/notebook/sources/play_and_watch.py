@@ -40,7 +40,8 @@ hm.play(seed=0)
 #
 # The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
 # sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and what
-# comes later counts a little less. That is how +9 can stand beside a return of +700.
+# comes later counts a little less. That is how +9 can stand beside a return of +700. For **pretrained-points**, each
+# point of the score counts 2 more when it is earned, taken back in a lost game.
 
 # %% cellView="form" tags=["nbval-ignore-output"]
 # @title Whom to watch
