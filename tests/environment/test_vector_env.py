@@ -117,7 +117,7 @@ def test_mistakes_are_named(played):
     for max_steps in (2.7, 2**31, 0):
         with pytest.raises(ValueError, match=r"max_steps is .*, expected an integer from 1 to"):
             hm.HackMatrixVectorEnv(N, max_steps=max_steps)
-    with pytest.raises(ValueError, match="expected 15 finite numbers"):
+    with pytest.raises(ValueError, match="reward_weights has shape"):
         hm.HackMatrixVectorEnv(N, reward_weights=np.ones(3))
     with pytest.raises(gymnasium.error.ResetNeeded):
         hm.HackMatrixVectorEnv(N).step(np.zeros(N, int))
