@@ -34,7 +34,7 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     """Play with the run's policy and the baselines, print the table and write it to the run's directory."""
     from hackmatrix_core import evaluation
     from hackmatrix_core.agent.policy import BASELINES
-    from hackmatrix_core.agent.pretrained import AGENTS
+    from hackmatrix_core.agent.pretrained import folder_of
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.viewing.waiting import Waiting
@@ -55,7 +55,7 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
             )
     print(evaluation.table(results))
     print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
-    if isinstance(run, Path) or run not in AGENTS:
+    if not folder_of(run):
         target = Path(run) / "evaluation.json"
         if target.parents[1].name == "checkpoints":  # a single one, whose folder goes with it
             target = target.parents[2] / f"evaluation-{target.parent.name}.json"

@@ -31,6 +31,5 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
 
 def stored_params(path_or_name: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     """A network's parameters and their description: a pretrained agent's, or as `load_params` reads a run's."""
-    if isinstance(path_or_name, str) and path_or_name in pretrained.AGENTS:
-        return pretrained.load(pretrained.AGENTS[path_or_name])
-    return load_params(path_or_name)
+    folder = pretrained.folder_of(path_or_name)
+    return pretrained.load(folder) if folder else load_params(path_or_name)

@@ -9,7 +9,7 @@ from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.masked_ppo import Batch, Transition, collect, compute_gae, ppo_loss, update_step
 from hackmatrix_core.training.runner import init_runner, make_agent
-from hackmatrix_core.training.trainer import make_train
+from hackmatrix_core.training.trainer import make_train, training_environment
 from tests.training import probe_environments as probes
 
 SMALL = {"num_envs": 16, "num_steps": 8, "hidden_dim": 16, "num_layers": 1, "num_minibatches": 2}
@@ -143,6 +143,22 @@ def test_symlog_rewards_are_learned_from_and_returns_stay_as_they_are():
     assert len(np.unique(plain.reward)) > 2
     np.testing.assert_allclose(transformed.reward, np.log1p(plain.reward), rtol=1e-6)
     assert metrics["episode_return"] == plain_metrics["episode_return"]
+
+
+def test_points_are_learned_from_and_returns_stay_as_they_are():
+    def rollout(**changes):
+        # Random play from all stages on: it takes points, and loses most games.
+        agent = make_agent(small_config(num_envs=64, num_steps=64, later_starts=1.0, **changes), training_environment())
+        runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(1))
+        return jax.jit(lambda runner: collect(agent, runner))(runner)[1:]
+
+    (plain, plain_metrics), (transformed, metrics) = rollout(), rollout(points=2.0)
+    counted = np.asarray(transformed.reward - plain.reward, np.float64)
+    earned = 2.0 * float(metrics["reward/score_gain"]) / 0.5 * counted.size
+    np.testing.assert_allclose(counted, 2 * np.round(counted / 2), atol=1e-3)
+    assert 0 < counted[~transformed.done].sum() <= earned + 0.1
+    assert counted[transformed.done].min() < 0
+    assert metrics["reward/score_gain"] == plain_metrics["reward/score_gain"]
 
 
 def test_an_update_goes_over_every_environment_in_every_epoch():

@@ -9,6 +9,7 @@ EARLIER …` makes both from a run that was evaluated.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from flax import serialization
 _HERE = Path(__file__).parent
 AGENTS = {"pretrained": _HERE / "wins", "pretrained-points": _HERE / "points"}
 """Their names, and the folders that hold them."""
+
+
+def folder_of(path_or_name: str | os.PathLike) -> Path | None:
+    """The folder of the agent of this name; None for anything else. A `Path` is never a name."""
+    return AGENTS.get(path_or_name) if isinstance(path_or_name, str) else None
 
 
 def load(folder: Path = AGENTS["pretrained"]) -> tuple[Any, dict[str, Any]]:
