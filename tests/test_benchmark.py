@@ -92,24 +92,42 @@ def test_what_goes_wrong_in_a_measuring_process_is_told():
 
 
 MEASURING = """
-import sys, time
+import time
+from multiprocessing import resource_tracker, util
 from hackmatrix_core.benchmark.machine import in_own_process
-from hackmatrix_core.cli.interrupts import heard
+from hackmatrix_core.interrupts import heard
 
 def measure():
     print("measuring", flush=True)
     time.sleep(600)
 
+spawn = util.spawnv_passfds
+
+def spawn_slowly(*arguments):
+    child = spawn(*arguments)
+    print("spawned", flush=True)
+    time.sleep(0.5)  # the child waits to be told what to do
+    return child
+
 if __name__ == "__main__":
     with heard(for_good=True):
         print("started", flush=True)
+        resource_tracker.ensure_running()
+        util.spawnv_passfds = spawn_slowly
         in_own_process(measure)
 """
 
 
-@pytest.mark.parametrize("line", ["started", "measuring"])
-@pytest.mark.parametrize(("number", "code", "said"), [("SIGINT", 130, "hackmatrix: interrupted"), ("SIGKILL", -9, "")])
-def test_a_measuring_process_ends_with_its_parent(tmp_path, line, number, code, said):
+@pytest.mark.parametrize(
+    ("number", "line", "code", "said"),
+    [
+        ("SIGINT", "started", 130, "hackmatrix: interrupted"),
+        ("SIGINT", "spawned", 130, "hackmatrix: interrupted"),
+        ("SIGINT", "measuring", 130, "hackmatrix: interrupted"),
+        ("SIGKILL", "measuring", -9, ""),
+    ],
+)
+def test_a_measuring_process_ends_with_its_parent(tmp_path, number, line, code, said):
     (tmp_path / "measuring.py").write_text(MEASURING)
     process = subprocess.Popen(
         [sys.executable, tmp_path / "measuring.py"],

@@ -253,7 +253,7 @@ os._exit(0)
 
 SWALLOWED = """
 import signal, sys, time
-from hackmatrix_core.cli.interrupts import heard
+from hackmatrix_core.interrupts import heard
 
 class Finalizer:
     def __del__(self):

@@ -4,14 +4,14 @@ import contextlib
 import multiprocessing
 import os
 import resource
-import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import TypeVar
+
+from hackmatrix_core.interrupts import put_off
 
 Result = TypeVar("Result")
 
@@ -26,7 +26,7 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
     process = context.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
     try:
         with ours, theirs:
-            with _children_are_not_interrupted():
+            with put_off():
                 process.start()
             theirs.close()
             result, error = ours.recv()
@@ -54,17 +54,6 @@ def _end_with_parent(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         pipe.recv()  # nothing is sent: the other end closes, at the latest with its process
     os._exit(1)
-
-
-@contextlib.contextmanager
-def _children_are_not_interrupted() -> Iterator[None]:
-    """A terminal sends Ctrl-C to all processes of a command; those started within this do not get it."""
-    resource_tracker.ensure_running()  # it would be started with the first of them, and clear the mask
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def peak_memory() -> int:

@@ -11,9 +11,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from hackmatrix_core.cli.interrupts import heard
 from hackmatrix_core.cli.output import sturdy_output
 from hackmatrix_core.errors import UserError
+from hackmatrix_core.interrupts import heard
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,10 +11,10 @@ import jax
 
 from hackmatrix_core.cli.arguments import Commands, at_least_one, count, integer, path, positive, purpose
 from hackmatrix_core.cli.evaluate import evaluate_run
-from hackmatrix_core.cli.interrupts import let_finish
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
+from hackmatrix_core.interrupts import let_finish
 from hackmatrix_core.training.config import (
     GIB,
     PRESETS,

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.quick
 
 PACKAGE = ROOT / "hackmatrix_core"
 ORDER = [
-    "errors", "drawers", "game", "environment", "agent", "viewing", "training", "playing", "evaluation", "benchmark",
-    "notebook", "cli",
+    "errors", "interrupts", "drawers", "game", "environment", "agent", "viewing", "training", "playing", "evaluation",
+    "benchmark", "notebook", "cli",
 ]  # fmt: skip
 """Each imports itself and those before it."""
 

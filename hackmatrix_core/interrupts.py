@@ -10,9 +10,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 _finishes = threading.Event()
+_ending = threading.Lock()
 
 
 def let_finish(does: bool) -> None:
@@ -44,6 +46,21 @@ def heard(*, for_good: bool) -> Iterator[None]:
             os.close(telling)
 
 
+@contextlib.contextmanager
+def put_off() -> Iterator[None]:
+    """Ctrl-C waits until this is over, and processes that start within do not get it, though a terminal tells them too.
+
+    A process that is left half started would complain that nobody tells it what to do.
+    """
+    resource_tracker.ensure_running()  # it would be started with the first of them, and clear the mask
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _ending:
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
 def _leave_it(*_: object) -> None:
     """The handler of a signal that `_listen` deals with."""
 
@@ -60,8 +77,9 @@ def _listen(listening: int) -> None:
     while number := os.read(listening, 1):
         if number[0] != signal.SIGINT or _finishes.is_set():
             continue
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            print("\nhackmatrix: interrupted", file=sys.stderr, flush=True)
-        os._exit(130)
+        with _ending:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                print("\nhackmatrix: interrupted", file=sys.stderr, flush=True)
+            os._exit(130)
     os.close(listening)
