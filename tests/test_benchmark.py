@@ -48,7 +48,7 @@ def test_a_search_is_measured_against_its_floor(capsys):
     assert float(of_floor.removesuffix(" ×")) > 0
 
 
-def test_the_floor_is_what_the_network_computes_without_biases():
+def test_the_ceiling_is_what_the_network_computes_without_biases():
     agent = make_agent(TrainConfig(hidden_dim=32), training_environment())
     observations = jax.random.randint(jax.random.key(0), (4, OBSERVATION_SIZE), 0, 2, jnp.uint8)
     params = agent.init(jax.random.key(1), observations)
@@ -57,7 +57,7 @@ def test_the_floor_is_what_the_network_computes_without_biases():
     np.testing.assert_allclose(found, jnp.concatenate([logits, value[:, None]], axis=1), atol=1e-5)
 
 
-def test_the_floor_embeds_the_cells_of_the_board_once():
+def test_the_ceiling_embeds_the_cells_of_the_board_once():
     agent = make_agent(TrainConfig(hidden_dim=32, cell_dim=16), training_environment())
     params = agent.init(jax.random.key(1), jnp.zeros((4, OBSERVATION_SIZE), jnp.uint8))
     size = training._input_size(params)
@@ -65,11 +65,11 @@ def test_the_floor_embeds_the_cells_of_the_board_once():
     assert training._heads(params, jnp.zeros((4, size))).shape == (4, 29)
 
 
-def test_training_is_measured_against_its_floor():
+def test_training_is_measured_against_its_ceiling():
     config = TrainConfig.preset("cpu", num_envs=16)
     speed = training.measure(config, repeats=1)
     assert speed.num_devices >= 1
-    assert speed.of_floor == pytest.approx(speed.steps_per_second / speed.floor)
+    assert speed.of_ceiling == pytest.approx(speed.steps_per_second / speed.ceiling)
     assert min(speed.lowering, speed.compiling) > 0
     assert speed.peak_memory > 2**28  # Python with JAX alone takes as much
     (memory,) = training.measure_memory([dataclasses.replace(config, num_envs=32)])

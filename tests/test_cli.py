@@ -82,7 +82,11 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--minutes", "nan"], 2, "nan is not a positive number of minutes"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
         (["train", "--resume", "--run-dir", "DIR", "--from", "pretrained"], 2, "leave out --preset and --from"),
-        (["train", "--from", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
+        (
+            ["train", "--from", "DIR/nothing"],
+            1,
+            "DIR/nothing does not exist. Give the directory of a training run, or pretrained or",
+        ),
         (
             ["train", "--from", "pretrained", "--run-dir", "DIR/new", *TINY],
             1,
@@ -92,7 +96,11 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--simulations", "-1"], 2, "num_simulations is -1, expected an integer of at least 0"),
         (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave out --resume"),
         (["train", "--run-dir", "DIR/file/run"], 1, "cannot be written to"),
-        (["evaluate", "DIR/nothing"], 1, "DIR/nothing does not exist. Give the directory of a training run"),
+        (
+            ["evaluate", "DIR/nothing"],
+            1,
+            "DIR/nothing does not exist. Give the directory of a training run, or pretrained or",
+        ),
         (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 1"),
         (["evaluate", "DIR", "--seed", "4294967296"], 2, "4294967296 is above 4294967295"),
         (["watch", "greedy", "--seed", "-1"], 2, "-1 is below 0"),

@@ -1,6 +1,6 @@
-"""How fast this machine trains, against the least time that any PPO of this size could take.
+"""How fast this machine trains, against the most that any PPO of this size could do.
 
-That floor is the network's matrix products alone: forward for each step of the rollout, forward and backward for each
+That ceiling is the network's matrix products alone: forward for each step of the rollout, forward and backward for each
 minibatch of each epoch, on random numbers and on the same devices. Both are timed in turn in one process, because
 machines are noisy and a ratio is not.
 """
@@ -41,8 +41,8 @@ class TrainSpeed:
     num_devices: int
     platform: str  # as JAX names it: cpu, gpu, tpu
     steps_per_second: float
-    floor: float  # steps a second that the matrix products alone would allow
-    of_floor: float  # the first as a share of the second, median of the ratios
+    ceiling: float  # steps a second that the matrix products alone would allow
+    of_ceiling: float  # the first as a share of the second, median of the ratios
     lowering: float
     compiling: float
     peak_memory: int  # bytes, the most that the process has held on the host
@@ -58,7 +58,7 @@ class DeviceMemory:
 
 
 def measure(config: TrainConfig, repeats: int, *, one_device: bool = False) -> TrainSpeed:
-    """Time updates of training and their floor in turn, on all devices (cores, on a CPU) or on one."""
+    """Time updates of training and their ceiling in turn, on all devices (cores, on a CPU) or on one."""
     return machine.in_own_process(_measure, config, repeats, one_device)
 
 
@@ -97,31 +97,31 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
     return_free_memory()
     runner, _ = jax.block_until_ready(update(group.init()()))
     peak = machine.peak_memory()
-    floor, arguments = _floor(group)
+    ceiling, arguments = _ceiling(group)
 
-    speeds, floors = [], []
+    speeds, ceilings = [], []
     for _ in range(repeats):
         start = time.perf_counter()
         runner, _ = jax.block_until_ready(update(runner))
         middle = time.perf_counter()
-        jax.block_until_ready(floor(*arguments))
+        jax.block_until_ready(ceiling(*arguments))
         speeds.append(config.batch_size / (middle - start))
-        floors.append(config.batch_size / (time.perf_counter() - middle))
+        ceilings.append(config.batch_size / (time.perf_counter() - middle))
     return TrainSpeed(
         num_envs=config.num_envs,
         num_steps=config.num_steps,
         num_devices=len(group.devices),
         platform=group.devices[0].platform,
         steps_per_second=statistics.median(speeds),
-        floor=statistics.median(floors),
-        of_floor=statistics.median(speed / most for speed, most in zip(speeds, floors, strict=True)),
+        ceiling=statistics.median(ceilings),
+        of_ceiling=statistics.median(speed / most for speed, most in zip(speeds, ceilings, strict=True)),
         lowering=lowering,
         compiling=compiling,
         peak_memory=peak,
     )
 
 
-def _floor(group: DeviceGroup) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def _ceiling(group: DeviceGroup) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The compiled matrix products of one update, and what they are applied to."""
     config, count = group.agent.config, len(group.devices)
     envs = config.num_envs // count

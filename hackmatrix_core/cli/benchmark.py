@@ -96,8 +96,8 @@ def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
         for one_device in (False, True):
             row = training.measure(config, options.repeats, one_device=one_device)
             print(
-                f"{row.num_devices} × {row.platform}: {row.steps_per_second:,.0f} steps/s, {row.of_floor:.2f} of the "
-                f"{row.floor:,.0f} that the matrix products alone allow; lowering {row.lowering:.1f} s, compiling "
+                f"{row.num_devices} × {row.platform}: {row.steps_per_second:,.0f} steps/s, {row.of_ceiling:.2f} of the "
+                f"{row.ceiling:,.0f} that the matrix products alone allow; lowering {row.lowering:.1f} s, compiling "
                 f"{row.compiling:.1f} s, peak memory {row.peak_memory / 2**20:,.0f} MiB",
                 flush=True,
             )

@@ -120,6 +120,8 @@ def run(options: argparse.Namespace) -> int:
     if result.stopped_by in SIGNAL_CODES:
         print(f"stopped and saved. Continue with: hackmatrix train --resume --run-dir {run_dir}")
         return SIGNAL_CODES[result.stopped_by]
+    if result.stopped_by == "another run":
+        raise UserError(f"another run has taken over {trainer.run_dir}, so this one ended. It is kept in {run_dir}")
     if result.stopped_by == "time":
         print(f"time is up. Continue with: hackmatrix train --resume --run-dir {run_dir}")
     if options.evaluate_games:

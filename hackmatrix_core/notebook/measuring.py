@@ -61,7 +61,7 @@ def measure_training(configs: Mapping[str, TrainConfig], repeats: int) -> dict[s
         line.reached(0, len(configs))
         for name, config in configs.items():
             speed = speeds[name] = training.measure(config, repeats)
-            numbers = f"{speed.steps_per_second:,.0f}", f"{speed.floor:,.0f}", f"{speed.of_floor:.0%}"
+            numbers = f"{speed.steps_per_second:,.0f}", f"{speed.ceiling:,.0f}", f"{speed.of_ceiling:.0%}"
             costs = f"{speed.lowering:.1f} s", f"{speed.compiling:.1f} s", f"{speed.peak_memory / 2**20:,.0f} MiB"
             lines.append((name, *numbers, *costs))
             table.show(Table(lines))

@@ -23,6 +23,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from hackmatrix_core.agent.pretrained import AGENTS
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.keys import as_plain, from_plain
@@ -206,7 +207,8 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     if folder.is_file():
         raise CheckpointError(f"{folder} is a file. Give the directory of a training run")
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} does not exist. Give the directory of a training run")
+        names = " or ".join(AGENTS)
+        raise CheckpointError(f"{folder} does not exist. Give the directory of a training run, or {names}")
     manager = _open(folder)
     try:
         update = manager.latest_step() if update is None else update

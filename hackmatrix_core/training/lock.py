@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,19 @@ def check_free(run_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the directory, which no other run can use meanwhile; raises as `check_free`."""
+def locked(run_dir: Path, lost: Callable[[], None]) -> Iterator[None]:
+    """Hold the directory, which no other run can use meanwhile; raises as `check_free`.
+
+    After a long silence, as of a laptop that sleeps, another run may take this one for gone. Then `lost` is called,
+    once and in a thread of its own.
+    """
     path, me, ended = run_dir / _NAME, _me(), threading.Event()
     check_free(run_dir)
     _write(path, me)
     time.sleep(_SETTLING)
     if not _is_mine(path, me):  # several began at once, and another was the last to write
         check_free(run_dir)
-    beats = threading.Thread(target=_beat, args=(path, me, ended), daemon=True)
+    beats = threading.Thread(target=_beat, args=(path, me, ended, lost), daemon=True)
     beats.start()
     try:
         yield
@@ -62,10 +66,12 @@ def locked(run_dir: Path) -> Iterator[None]:
                 path.unlink(missing_ok=True)
 
 
-def _beat(path: Path, me: dict[str, Any], ended: threading.Event) -> None:
+def _beat(path: Path, me: dict[str, Any], ended: threading.Event, lost: Callable[[], None]) -> None:
     while not ended.wait(_BEAT):
-        if _is_mine(path, me):  # else another run took this one for gone, as after a laptop's sleep
-            _write(path, me)
+        if _read(path) is not None and not _is_mine(path, me):
+            lost()
+            return
+        _write(path, me)
 
 
 def _is_mine(path: Path, me: dict[str, Any]) -> bool:

@@ -38,6 +38,7 @@ class Storage:
         self.run_dir = self.place = run_dir
         self.checkpoints = Checkpoints(run_dir / "checkpoints")
         self._told: set[str] = set()
+        self._is_ours = True
         if self.checkpoints.updates and not resume:
             raise CheckpointError(f"{run_dir} already holds a run. Resume it, or choose another run directory")
 
@@ -48,9 +49,16 @@ class Storage:
         self._attempt("metrics.jsonl", self._metrics.write)
         return self._metrics.history
 
+    def give_way(self) -> None:
+        """Write nothing to the run's directory any more: another run has taken it over."""
+        self._is_ours = False
+
     def append(self, record: Record) -> None:
         """Add the metrics of one update."""
-        self._attempt("metrics.jsonl", lambda: self._metrics.append(record))
+        if self._is_ours:
+            self._attempt("metrics.jsonl", lambda: self._metrics.append(record))
+        else:
+            self._metrics.history.append(record)
 
     def save(self, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
         """Write a checkpoint and the curves; where the run's directory does not take them, on the local disk.
@@ -60,6 +68,8 @@ class Storage:
         """
         metrics: Mapping[str, Any] = history[-1] if history else {}
         try:
+            if not self._is_ours:
+                raise CheckpointError(f"another run has taken over {self.run_dir}")
             if not self.run_dir.is_dir():  # making it could hide the folder that is mounted there, and comes back
                 raise CheckpointError(f"{self.run_dir} is gone")
             if self.place != self.run_dir:
@@ -81,7 +91,8 @@ class Storage:
                 self.place = Path(tempfile.mkdtemp(prefix="hackmatrix-")) / self.run_dir.name
             except OSError as error:
                 raise CheckpointError(f"{why}; nor can a copy be kept: {error}") from error
-            self._warn(f"{why}. Training goes on, and the run is saved in {self.place} until that is possible again")
+            rest = "Training goes on, and the run is saved in {} until that is possible again"
+            self._warn(f"{why}. {(rest if self._is_ours else 'This one ends, and is saved in {}').format(self.place)}")
         copy = Checkpoints(self.place / "checkpoints")
         copy.save(runner, config, history[-1] if history else {})
         copy.close()

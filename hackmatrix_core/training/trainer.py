@@ -68,7 +68,7 @@ class TrainResult(NamedTuple):
     history: list[Record]
     """The metrics of all updates, including those before a resume."""
     stopped_by: str | None
-    """None if the run is complete; else `request`, `time`, or the name of the signal."""
+    """None if the run is complete; else `request`, `time`, `another run`, or the name of the signal."""
     saved_in: Path
     """The directory that holds it: that of the run, or a local copy where it could not be written to."""
 
@@ -78,8 +78,10 @@ class Trainer:
 
     `run()` compiles one update, repeats it, and after each one writes metrics and calls the callbacks. It saves every
     `save_every` seconds and at the end. Ctrl-C, SIGTERM, a closed terminal, `stop()` or the time limit end the run
-    after the update in progress; it then saves and returns what it has. A callback that fails, a picture or a log that
-    cannot be written, or a folder that disappears does not end it: this is told once, as a warning. In the directory:
+    after the update in progress; it then saves and returns what it has. So does another run that has taken over the
+    directory while this one was silent for minutes; this one is then saved elsewhere. A callback that fails, a picture
+    or a log that cannot be written, or a folder that disappears does not end it: this is told once, as a warning. In
+    the directory:
 
     | file | content |
     |---|---|
@@ -135,8 +137,15 @@ class Trainer:
     def run(self) -> TrainResult:
         """Train until the config's steps are done, or until stopped."""
         self._stopped_by = None
-        with lock.locked(self.run_dir) if self._storage else contextlib.nullcontext(), self._signals_stop():
+        held = lock.locked(self.run_dir, self._give_way) if self._storage else contextlib.nullcontext()
+        with held, self._signals_stop():
             return self._run()
+
+    def _give_way(self) -> None:
+        """End this run, whose directory another one has taken over."""
+        if self._storage:
+            self._storage.give_way()
+        self.stop("another run")
 
     def _run(self) -> TrainResult:
         started = time.monotonic()

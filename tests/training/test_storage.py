@@ -22,10 +22,21 @@ def holder(**changes):
     return lock._me() | {"seen": time.time()} | changes
 
 
+def locked(run_dir):
+    return lock.locked(run_dir, lost=lambda: None)
+
+
+def wait_until(holds):
+    limit = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
 @pytest.mark.quick
 def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
     with (
-        lock.locked(tmp_path),
+        locked(tmp_path),
         pytest.raises(CheckpointError, match=rf"in use: process {os.getpid()} on \S+ has been training"),
     ):
         lock.check_free(tmp_path)
@@ -52,10 +63,10 @@ def test_a_lock_that_nobody_holds_is_recognised(tmp_path, found, is_free):
     found = found() if callable(found) else found  # now: at collection it would be too long ago
     (tmp_path / lock._NAME).write_text(found if isinstance(found, str) else json.dumps(found))
     if is_free:
-        with lock.locked(tmp_path):
+        with locked(tmp_path):
             pass
         return
-    with pytest.raises(CheckpointError, match="Stop it first, or choose another run directory"), lock.locked(tmp_path):
+    with pytest.raises(CheckpointError, match="Stop it first, or choose another run directory"), locked(tmp_path):
         pass
 
 
@@ -221,10 +232,40 @@ def test_a_line_that_was_cut_off_is_written_anew(tmp_path):
 
 
 def test_a_run_that_was_taken_over_leaves_the_lock_alone(tmp_path):
-    with lock.locked(tmp_path):
+    with locked(tmp_path):
         other = holder(begun="later")
         (tmp_path / lock._NAME).write_text(json.dumps(other))
     assert json.loads((tmp_path / lock._NAME).read_text()) == other
+
+
+def test_a_run_that_was_taken_over_ends_and_is_saved_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_BEAT", 0.01)
+    run_dir, other = tmp_path / "run", holder(host="elsewhere")
+
+    def taken_over():
+        (run_dir / lock._NAME).write_text(json.dumps(other))  # again: a sign of life may have fallen between
+        return run._stopped_by is not None
+
+    def take_over(progress):
+        if progress.update == 2 and progress.phase == "training":
+            wait_until(taken_over)
+
+    run = trainer(config_of(UPDATES), run_dir, [take_over], save_every=0.0)
+    with pytest.warns(RuntimeWarning, match="another run has taken over .*/run. This one ends, and is saved in"):
+        result = run.run()
+    assert (result.stopped_by, len(result.history)) == ("another run", 2)
+    assert result.saved_in != run_dir
+    assert json.loads((run_dir / lock._NAME).read_text()) == other
+    assert sorted(path.name for path in (run_dir / "checkpoints").iterdir()) == ["1"]
+    assert len(read_metrics(run_dir / "metrics.jsonl")) == 2
+    assert trainer(config_of(2), result.saved_in, resume=True).run().history == result.history
+
+
+def test_a_lock_that_is_removed_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_BEAT", 0.01)
+    with locked(tmp_path):
+        (tmp_path / lock._NAME).unlink()
+        wait_until((tmp_path / lock._NAME).exists)
 
 
 def test_of_two_that_begin_at_once_one_holds_the_directory(tmp_path):
@@ -237,5 +278,5 @@ def test_of_two_that_begin_at_once_one_holds_the_directory(tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lock, "check_free", check)
-        with pytest.raises(CheckpointError, match=f"in use: process {os.getppid()}"), lock.locked(tmp_path):
+        with pytest.raises(CheckpointError, match=f"in use: process {os.getppid()}"), locked(tmp_path):
             pass
