@@ -70,7 +70,7 @@ output = "benchmark.json"  # @param {type: "string"}
 # - **envs**: games side by side. **steps/s**: of all of them together, the median of the repeats.
 # - **without obs**: the same without the observation: enough for a player that follows rules and has no network.
 # - **lowering** and **compiling**: what the first call costs, before it runs: JAX traces the Python code, and XLA
-#   makes a program of it. Only compiling is saved by the cache.
+#   compiles it. Only compiling is saved by the cache.
 # - **peak memory**: the most that the whole process held. **state**: one game, with its history for *undo*.
 
 # %% tags=["nbval-ignore-output"]

@@ -79,7 +79,7 @@ notebook.plot_channels(observation)
 # **mask** says which are valid. The network gives every action a number, its *logit*, from which the probabilities
 # follow. Without the mask, part of the probability would go to actions that the rules forbid (orange). The mask sets
 # these to 0 and shares the rest out again, so not one step is wasted on learning what the rules already say. Here for
-# the agent that comes with the package:
+# `pretrained`, which comes with the package:
 
 # %%
 mask = hm.get_valid_actions(state)
@@ -92,8 +92,8 @@ notebook.plot_mask(hm.load_policy("pretrained"), state)
 #
 # Each button is an action, with its price. The text below the board says what each does and, if a button is
 # disabled, why the action is not valid now. To attack, move towards an enemy in the same row or column. Click into the
-# game once, and the arrow keys move you as well. **hint** asks the agent that comes with the package. Programs get a
-# button when you own them.
+# game once, and the arrow keys move you as well. **hint** asks `pretrained`, an agent that comes with the package.
+# Programs get a button when you own them.
 
 # %% tags=["nbval-ignore-output"]
 hm.play(seed=0)

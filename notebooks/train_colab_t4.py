@@ -91,7 +91,7 @@ notebook.plot_channels(observation)
 # **mask** says which are valid. The network gives every action a number, its *logit*, from which the probabilities
 # follow. Without the mask, part of the probability would go to actions that the rules forbid (orange). The mask sets
 # these to 0 and shares the rest out again, so not one step is wasted on learning what the rules already say. Here for
-# the agent that comes with the package:
+# `pretrained`, which comes with the package:
 
 # %%
 mask = hm.get_valid_actions(state)

@@ -4,6 +4,9 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -118,18 +121,25 @@ def run(options: argparse.Namespace) -> int:
     if not is_first:
         return SIGNAL_CODES.get(result.stopped_by or "", 0)
     if result.stopped_by in SIGNAL_CODES:
-        print(f"stopped and saved. Continue with: hackmatrix train --resume --run-dir {run_dir}")
+        print(f"stopped and saved. {_how_to_continue(run_dir)}")
         return SIGNAL_CODES[result.stopped_by]
     if result.stopped_by == "another run":
         raise UserError(f"another run has taken over {trainer.run_dir}, so this one ended. It is kept in {run_dir}")
     if result.stopped_by == "time":
-        print(f"time is up. Continue with: hackmatrix train --resume --run-dir {run_dir}")
+        print(f"time is up. {_how_to_continue(run_dir)}")
     if options.evaluate_games:
         evaluate_run(run_dir, options.evaluate_games, config.seed)
         write_replay(run_dir, config.seed, str(run_dir / "replay.html"))
     for name in ("curves.png", "metrics.jsonl", "checkpoints"):
         print(f"{name.partition('.')[0]} {run_dir / name}")
     return 0
+
+
+def _how_to_continue(run_dir: Path) -> str:
+    installed = Path(sys.executable).with_name("hackmatrix")
+    is_found = shutil.which("hackmatrix") or not installed.exists()
+    command = "hackmatrix" if is_found else os.path.relpath(installed)
+    return f"Continue with: {command} train --resume --run-dir {run_dir}"
 
 
 def _new_run_dir() -> Path:

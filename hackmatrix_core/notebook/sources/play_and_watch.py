@@ -22,8 +22,8 @@ runs = notebook.start()
 #
 # Each button is an action, with its price. The text below the board says what each does and, if a button is
 # disabled, why the action is not valid now. To attack, move towards an enemy in the same row or column. Click into the
-# game once, and the arrow keys move you as well. **hint** asks the agent that comes with the package. Programs get a
-# button when you own them.
+# game once, and the arrow keys move you as well. **hint** asks `pretrained`, an agent that comes with the package.
+# Programs get a button when you own them.
 
 # %% tags=["nbval-ignore-output"]
 hm.play(seed=0)

@@ -59,7 +59,7 @@ evaluation.plot_stages(results)
 # %% [markdown]
 # ## One game, thought by thought
 #
-# The agent with most simulations plays a game, and everything that it thinks on the way is kept.
+# The agent with the most simulations plays a game, and everything that it thinks on the way is kept.
 
 # %% tags=["nbval-ignore-output"]
 episode = notebook.record(players[f"{many} simulations"], jax.random.key(0))
@@ -103,13 +103,13 @@ hm.replay(episode, f"{agent} with {many} simulations")
 # %% [markdown]
 # ## Try it yourself
 #
-# - Set `many` to 2. Does so little thought help?
+# - Set `few` to 2. Does so little thought help?
 # - Set `agent` to `pretrained-points`, a network that learned what points are worth: a win pays 100 for each. How many
 #   does it take, and what does it risk for them? Its games are longer, so give it ten minutes.
-# - Set `agent` to the folder of your own run. The search makes weak networks stronger, but it believes what they say of
-#   values: the better the network, the more it gains.
-# - **Learn from it.** `hackmatrix train --from pretrained --simulations 16 --shaping 0` lets the search play and the
-#   network learn what it found: *expert iteration*. The next search should then start from a better
+# - Set `agent` to the folder of your own run. The search makes weak networks stronger, but it relies on their values:
+#   where these are wrong, it is misled.
+# - **Learn from it.** `hackmatrix train --from pretrained --simulations 16 --shaping 0 --minutes 7` lets the search
+#   play and the network learn what it found: *expert iteration*. The next search should then start from a better
 #   network. So far it has not made the pretrained agent stronger:
 #   [learning.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/learning.md#expert-iteration) has the
 #   figures and the reasons.
