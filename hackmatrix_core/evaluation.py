@@ -19,6 +19,7 @@ from hackmatrix_core import game
 from hackmatrix_core.agent.policy import Policy, as_pytree
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, history
+from hackmatrix_core.game.arguments import check_key
 from hackmatrix_core.game.state import (
     ACTION_NAMES,
     DEFAULT_UNDO_DEPTH,
@@ -137,9 +138,11 @@ def compare(
 
     Raises:
         ValueError: no policy, less than one game, or an undo depth below 1.
+        TypeError: the key is none, or a policy cannot be called.
     """
     if not policies or num_games < 1:
         raise ValueError(f"{len(policies)} policies and {num_games} games given, expected at least one of each")
+    check_key(key, "hm.evaluate")
     players = tuple(map(as_pytree, policies.values()))
     count = len(players)
     static, options = ("count", "num_games", "undo_depth"), compiler_options()

@@ -5,11 +5,12 @@ callbacks, and becomes an `ImportError` in an extension module. So a thread list
 """
 
 import contextlib
+import functools
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -17,9 +18,14 @@ _finishes = threading.Event()
 _ending = threading.Lock()
 
 
-def let_finish(does: bool) -> None:
-    """Whether the command ends by itself when it is interrupted, however long that takes: training, which saves."""
-    (_finishes.set if does else _finishes.clear)()
+@contextlib.contextmanager
+def left_to_itself() -> Iterator[None]:
+    """Within this, what is interrupted ends by itself, however long that takes: training, which saves."""
+    _finishes.set()
+    try:
+        yield
+    finally:
+        _finishes.clear()
 
 
 @contextlib.contextmanager
@@ -35,7 +41,8 @@ def heard(*, for_good: bool) -> Iterator[None]:
     os.set_blocking(telling, False)
     threading.Thread(target=_listen, args=(listening,), daemon=True).start()
     earlier = signal.set_wakeup_fd(telling, warn_on_full_buffer=False), signal.signal(signal.SIGINT, _leave_it)
-    told, sys.unraisablehook = sys.unraisablehook, _tell_others
+    told = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_tell_others, told)
     try:
         yield
     finally:
@@ -65,10 +72,10 @@ def _leave_it(*_: object) -> None:
     """The handler of a signal that `_listen` deals with."""
 
 
-def _tell_others(event: Any) -> None:
+def _tell_others(tell: Callable[[Any], Any], event: Any) -> None:
     """A second Ctrl-C, which ends training without a save, may fall into code that cannot raise: training saves."""
     if not issubclass(event.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(event)
+        tell(event)
 
 
 def _listen(listening: int) -> None:

@@ -16,8 +16,9 @@ from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
 from hackmatrix_core.benchmark import training
 from hackmatrix_core.benchmark.machine import in_own_process
 from hackmatrix_core.cli import main
+from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.game.state import NUM_CELLS
-from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig
+from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
 
@@ -63,6 +64,15 @@ def test_the_ceiling_embeds_the_cells_of_the_board_once():
     size = training._input_size(params)
     assert size == NUM_CELLS * CELL_SCALE.size + FACT_SCALE.size + (VIEW**2 - NUM_CELLS) * 16
     assert training._heads(params, jnp.zeros((4, size))).shape == (4, 29)
+
+
+def _one_of_two() -> tuple[int, int]:
+    jax.config.update("jax_num_cpu_devices", 2)
+    return len(training._group(TrainConfig.preset("cpu"), one_device=True).devices), jax.device_count()
+
+
+def test_one_device_is_one_where_there_are_more():
+    assert in_own_process(_one_of_two) == (1, 2)
 
 
 def test_training_is_measured_against_its_ceiling():

@@ -9,10 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from hackmatrix_core.cli import main, make_parser, train
+from hackmatrix_core.cli import evaluate, main, make_parser, train
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.monitoring import read_metrics
 
@@ -210,6 +211,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert shutil.which(told[1]), told[1]  # a virtual environment need not be active
     saved = max(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir())
     assert saved == len(read_metrics(tmp_path / "metrics.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("run", "target"),
+    [
+        ("/runs/a", "/runs/a/evaluation.json"),
+        ("/runs/a/checkpoints", "/runs/a/evaluation.json"),
+        ("/runs/a/checkpoints/7", "/runs/a/evaluation-7.json"),
+        ("/", "/evaluation.json"),
+    ],
+)
+def test_an_evaluation_goes_into_the_directory_of_its_run(run, target):
+    assert str(evaluate._target(Path(run))) == target
 
 
 def test_no_command_line_ends_in_a_traceback(capsys):

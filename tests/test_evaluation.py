@@ -257,7 +257,8 @@ def test_policies_load_by_name_and_from_a_run(tmp_path, policies):
     best = int(np.where(mask, logits, -np.inf).argmax())
     assert int(policy(None, observation, mask, jax.random.key(0))) == best
     assert (np.asarray(distribution.probs)[~np.asarray(mask)] == 0).all()
-    with pytest.raises(CheckpointError, match=r"does not exist\. Give the directory of a training run"):
+    names = "pretrained, pretrained-points, random or greedy"
+    with pytest.raises(CheckpointError, match=rf"does not exist\. Give the directory of a training run, or {names}"):
         load_policy(tmp_path / "other")
 
 
@@ -266,3 +267,10 @@ def test_nothing_to_evaluate_is_refused():
         compare({}, jax.random.key(0), 10)
     with pytest.raises(ValueError, match="1 policies and 0 games"):
         compare({"random": baselines.random}, jax.random.key(0), 0)
+    for function in (hm.evaluate, hm.record):
+        with pytest.raises(
+            TypeError, match=r"policy is 'greedy', expected one as hm\.load_policy\('greedy'\) gives it"
+        ):
+            function("greedy", jax.random.key(0))
+        with pytest.raises(TypeError, match=rf"hm\.{function.__name__}: key is 0, expected a random key"):
+            function(baselines.greedy, 0)

@@ -11,6 +11,7 @@ A policy is a function of one game, `policy(state, observation, action_mask, key
 It has to work under `jax.jit` and `jax.vmap`. A policy with arrays of its own is a pytree.
 """
 
+import os
 from typing import Any, Protocol
 
 import distrax
@@ -63,7 +64,14 @@ class NetworkPolicy:
 
 
 def as_pytree(policy: Policy) -> Policy:
-    """The policy as an argument of compiled functions; a plain function, without arrays, is part of the program."""
+    """The policy as an argument of compiled functions; a plain function, without arrays, is part of the program.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if not callable(policy):
+        name = repr(policy) if isinstance(policy, str | os.PathLike) else "'greedy'"
+        raise TypeError(f"policy is {policy!r}, expected one as hm.load_policy({name}) gives it")
     return jax.tree_util.Partial(policy) if jax.tree_util.all_leaves([policy]) else policy
 
 

@@ -8,6 +8,7 @@ who knows the rules; each edge of the tree sees one outcome of it.
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -158,7 +159,8 @@ class SearchPolicy:
     num_simulations: int = flax.struct.field(pytree_node=False, default=32)
 
     def __post_init__(self) -> None:
-        if callable(self.policy) and not isinstance(self.policy, NetworkPolicy):
+        is_function = callable(self.policy) and not isinstance(self.policy, NetworkPolicy)
+        if is_function or isinstance(self.policy, str | os.PathLike):  # anything else may be JAX's, for a policy
             raise TypeError(
                 f"policy is {getattr(self.policy, '__name__', self.policy)!r}, expected one with a network, as "
                 "load_policy returns it: a search needs its probabilities and values"

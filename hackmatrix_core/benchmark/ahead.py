@@ -340,7 +340,8 @@ def kernels_of(program: str) -> tuple[int, tuple[int, ...]]:
                     open_loops.append(turn)
             elif operation == "conditional":
                 branches = re.search(r"branch_computations=\{([^}]*)\}", line)
-                names = branches[1].split(",") if branches else [called(line, "true_computation")]
+                called_ones = (called(line, "true_computation"), called(line, "false_computation"))
+                names = branches[1].split(",") if branches else called_ones
                 total += max(count(branch.strip().lstrip("%")) for branch in names)
             elif operation == "call":
                 total += count(called(line, "to_apply"))

@@ -21,9 +21,10 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from hackmatrix_core.benchmark import machine
+from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.game.state import NUM_CELLS
 from hackmatrix_core.game.vectorization.backend import compiler_options, devices_of_cores
-from hackmatrix_core.training.config import OBSERVATION_SIZE, TrainConfig, return_free_memory
+from hackmatrix_core.training.config import TrainConfig, return_free_memory
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
@@ -76,8 +77,9 @@ def measure_memory(configs: Iterable[TrainConfig]) -> Iterator[DeviceMemory]:
 
 
 def _group(config: TrainConfig, *, one_device: bool = False) -> DeviceGroup:
-    if not one_device:
-        devices_of_cores()
+    if one_device:
+        return DeviceGroup(make_agent(config, training_environment()), jax.devices()[:1])
+    devices_of_cores()
     return DeviceGroup.of(make_agent(config, training_environment()))
 
 

@@ -7,9 +7,10 @@ Everything that takes long to import is imported when it is needed, and Ctrl-C i
 """
 
 import argparse
+import contextlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hackmatrix_core.cli.output import sturdy_output
 from hackmatrix_core.errors import UserError
@@ -19,8 +20,7 @@ from hackmatrix_core.interrupts import heard
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process) and return its exit code."""
     try:
-        with heard(for_good=arguments is None), sturdy_output():
-            warnings.showwarning = _show_warning
+        with heard(for_good=arguments is None), sturdy_output(), _warnings_shown():
             return _run(arguments)
     except KeyboardInterrupt:  # before a command has begun
         return 130
@@ -55,6 +55,16 @@ def make_parser() -> argparse.ArgumentParser:
 def _fail(message: object, code: int) -> int:
     print(f"hackmatrix: {message}", file=sys.stderr)
     return code
+
+
+@contextlib.contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Within this, a warning is a sentence, without the place in the code."""
+    earlier, warnings.showwarning = warnings.showwarning, _show_warning
+    try:
+        yield
+    finally:
+        warnings.showwarning = earlier
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -56,12 +56,17 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     print(evaluation.table(results))
     print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
     if not folder_of(run):
-        target = Path(run) / "evaluation.json"
-        if target.parents[1].name == "checkpoints":  # a single one, whose folder goes with it
-            target = target.parents[2] / f"evaluation-{target.parent.name}.json"
+        target = _target(Path(run).absolute())
         try:
             target.write_text(evaluation.to_json(results))
         except OSError as error:
             warnings.warn(f"{target} cannot be written: {error.strerror}", RuntimeWarning, stacklevel=2)
         else:
             print(f"evaluation {target}")
+
+
+def _target(run: Path) -> Path:
+    """Where the evaluation goes: into the run's directory, also if its checkpoints or one of them was given."""
+    if run.parent.name == "checkpoints":  # a single one, whose folder goes with it
+        return run.parents[1] / f"evaluation-{run.name}.json"
+    return (run.parent if run.name == "checkpoints" else run) / "evaluation.json"

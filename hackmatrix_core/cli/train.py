@@ -5,9 +5,11 @@ import dataclasses
 import itertools
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import jax
@@ -17,7 +19,6 @@ from hackmatrix_core.cli.evaluate import evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.interrupts import let_finish
 from hackmatrix_core.training.config import (
     GIB,
     PRESETS,
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     """`hackmatrix train`: train, save, and evaluate against the baselines."""
     from hackmatrix_core.training.devices import broadcast_from_first
     from hackmatrix_core.training.loading import stored_params
-    from hackmatrix_core.training.monitoring import default_display
+    from hackmatrix_core.training.monitoring import Callback, default_display
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
 
@@ -103,8 +104,8 @@ def run(options: argparse.Namespace) -> int:
     chosen = _train_config(options).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
     start_from = stored_params(options.start_from)[0] if options.start_from and is_first else None
-    run_dir = Path(options.run_dir) if options.run_dir else _new_run_dir()
-    callbacks = [default_display(), lambda progress: let_finish(progress.phase == "training")]
+    run_dir = Path(options.run_dir or broadcast_from_first(str(_new_run_dir()) if is_first else ""))
+    callbacks: list[Callback] = [default_display()]
     if options.tensorboard and is_first:
         callbacks.append(TensorBoard(run_dir))
     if options.wandb and is_first:
@@ -129,7 +130,10 @@ def run(options: argparse.Namespace) -> int:
         print(f"time is up. {_how_to_continue(run_dir)}")
     if options.evaluate_games:
         evaluate_run(run_dir, options.evaluate_games, config.seed)
-        write_replay(run_dir, config.seed, str(run_dir / "replay.html"))
+        try:
+            write_replay(run_dir, config.seed, str(run_dir / "replay.html"))
+        except UsageError as error:
+            warnings.warn(str(error).removeprefix("--out "), RuntimeWarning, stacklevel=2)
     for name in ("curves.png", "metrics.jsonl", "checkpoints"):
         print(f"{name.partition('.')[0]} {run_dir / name}")
     return 0
@@ -139,7 +143,7 @@ def _how_to_continue(run_dir: Path) -> str:
     installed = Path(sys.executable).with_name("hackmatrix")
     is_found = shutil.which("hackmatrix") or not installed.exists()
     command = "hackmatrix" if is_found else os.path.relpath(installed)
-    return f"Continue with: {command} train --resume --run-dir {run_dir}"
+    return f"Continue with: {shlex.quote(command)} train --resume --run-dir {shlex.quote(str(run_dir))}"
 
 
 def _new_run_dir() -> Path:

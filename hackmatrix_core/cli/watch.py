@@ -47,9 +47,12 @@ def write_replay(run: str | Path, seed: int, out: str, *, argmax: bool = False, 
             policy = SearchPolicy(policy, simulations)
         except TypeError as error:
             raise UsageError(error) from error
-    with Waiting("playing a game") as line:
-        episode = recording.record(policy, jax.random.key(seed), progress=line.reached)
     try:
+        Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
+        with open(out, "a", encoding="utf-8"):  # before a game, which takes minutes with a search
+            pass
+        with Waiting("playing a game") as line:
+            episode = recording.record(policy, jax.random.key(seed), progress=line.reached)
         target = replay(episode, f"{run}, seed {seed}").save(out)
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error.strerror}") from error

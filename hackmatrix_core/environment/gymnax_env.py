@@ -174,10 +174,12 @@ class HackMatrixGymnax:
 
     def get_action_mask(self, state: EnvState) -> jax.Array:
         """The action mask of the state: bool (28,)."""
+        check_state(state, "env.get_action_mask", EnvState)
         return get_valid_actions(state.game)
 
     def get_obs(self, state: EnvState) -> jax.Array:
         """The observation of the state."""
+        check_state(state, "env.get_obs", EnvState)
         return compact_observation(state.game) if self.compact_observations else observe(state.game)
 
     def decode_observation(self, obs: jax.Array) -> jax.Array:

@@ -150,8 +150,8 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
         check_process()
         if self._states is None:
             raise gymnasium.error.ResetNeeded("step needs running games: call reset first")
-        self._time += 1
         numbers = self._checked(actions)
+        self._time += 1
         self._states, obs, mask, reward, info = self._step(
             self._keys, np.int32(self._time), self._states, numbers, self._params
         )

@@ -72,7 +72,7 @@ def measure_training(configs: Mapping[str, TrainConfig], repeats: int) -> dict[s
 def save_report(
     path: str | Path, speeds: Sequence[env.EnvSpeed], trained: Mapping[str, training.TrainSpeed], runs: Path
 ) -> None:
-    """Write all that was measured as JSON; into the folder `runs` if the path is a plain name."""
+    """Write all that was measured as JSON; a relative path lies in the folder `runs`."""
     report: dict[str, Any] = {
         "jax": jax.__version__,
         "device": str(get_device_config()),

@@ -165,8 +165,8 @@ class Session:
             path = Path(path).expanduser()
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(scenario.to_dict(self.state)) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise PlayError(f"{path} cannot be written: {error.strerror}") from error
+        except (OSError, RuntimeError) as error:  # the latter for a ~user that nobody is
+            raise PlayError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from error
 
     def load(self, path: str | Path) -> None:
         """Continue from a scenario file (R12, JSON), with the same seed. If that fails, the game stays as it was.
@@ -176,8 +176,8 @@ class Session:
         """
         try:
             state = scenario.from_dict(json.loads(Path(path).expanduser().read_text(encoding="utf-8")))
-        except OSError as error:
-            raise PlayError(f"{path} cannot be read: {error.strerror}") from error
+        except (OSError, RuntimeError) as error:
+            raise PlayError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
         except json.JSONDecodeError as error:
             raise PlayError(f"{path} is not JSON: {error}") from error
         except ValueError as error:  # a text that is not UTF-8, or what `from_dict` refuses

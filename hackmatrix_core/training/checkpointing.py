@@ -23,7 +23,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from hackmatrix_core.agent.pretrained import AGENTS
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.keys import as_plain, from_plain
@@ -50,7 +49,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | os.PathLike, keep: int = 3) -> None:
-        self.directory = Path(directory).expanduser().absolute()
+        self.directory = Path(os.path.expanduser(directory)).absolute()
         _check_writable(self.directory)
         policies = checkpoint_managers
         last_and_best = policies.AnyPreservationPolicy(
@@ -70,6 +69,10 @@ class Checkpoints:
     def updates(self) -> list[int]:
         """The update numbers of all complete checkpoints, in ascending order."""
         return sorted(self._manager.all_steps())
+
+    def reload(self) -> None:
+        """Look again at what the folder holds: others may have written to it."""
+        self._manager.reload()
 
     def check_space(self, runner: Any) -> None:
         """Raise a CheckpointError unless there is room for two checkpoints of this (abstract) runner."""
@@ -105,7 +108,7 @@ class Checkpoints:
             "episode_return": mean_return,
         }
         try:
-            self._manager.save(
+            is_written = self._manager.save(
                 update,
                 args=ocp.args.Composite(
                     policy=ocp.args.StandardSave(policy),
@@ -119,14 +122,21 @@ class Checkpoints:
             raise CheckpointError(
                 f"the checkpoint of update {update} could not be written to {self.directory}: {_reason(error)}"
             ) from error
+        if not is_written:  # orbax takes only what is newer than all that it has
+            raise CheckpointError(
+                f"{self.directory} has a checkpoint of update {self.updates[-1]}, and this run is at {update}: another "
+                "run has saved there"
+            )
 
     def stored_config(self) -> TrainConfig | None:
         """The config of the newest checkpoint whose description can be read, or None if there is none."""
         for update in reversed(self.updates):
             try:
-                return TrainConfig.from_dict(_read_about(self._manager, update)["config"])
+                about = _read_about(self._manager, update)
             except Exception as error:
                 _warn_damaged(update, error)
+                continue
+            return config_in(about, self.directory)
         return None
 
     def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
@@ -147,12 +157,11 @@ class Checkpoints:
         for update in reversed(updates):
             try:
                 about = _read_about(self._manager, update)
-                stored = TrainConfig.from_dict(about["config"])
             except Exception as error:
                 _warn_damaged(update, error)
                 damaged.append(update)
                 continue
-            _check_config(config, stored, self.directory)
+            _check_config(config, config_in(about, self.directory), self.directory)
             _check_shapes(template, about["shapes"], self.directory)
             try:
                 runner = self._restore(update, template, about["checksum"])
@@ -201,14 +210,13 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be read.
     """
-    path = Path(directory).expanduser().absolute()
+    path = Path(os.path.expanduser(directory)).absolute()
     path = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     folder, update = (path.parent, int(path.name)) if path.name.isdigit() else (path, None)
     if folder.is_file():
         raise CheckpointError(f"{folder} is a file. Give the directory of a training run")
     if not folder.is_dir():
-        names = " or ".join(AGENTS)
-        raise CheckpointError(f"{folder} does not exist. Give the directory of a training run, or {names}")
+        raise CheckpointError(f"{folder} does not exist. Give the directory of a training run")
     manager = _open(folder)
     try:
         update = manager.latest_step() if update is None else update
@@ -233,6 +241,20 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         ) from error
     finally:
         manager.close()
+
+
+def config_in(about: Mapping[str, Any], place: str | os.PathLike) -> TrainConfig:
+    """The config in the description of a checkpoint.
+
+    Raises:
+        CheckpointError: this version has no such config; names the place.
+    """
+    try:
+        return TrainConfig.from_dict(about["config"])
+    except ValueError as error:
+        raise CheckpointError(
+            f"{place} holds a run of another version of this package: {error}. Use that version, or another run"
+        ) from error
 
 
 def taken_over(fresh: Any, given: Any) -> Any:
@@ -264,6 +286,10 @@ def _quiet_if_it_fails() -> Iterator[None]:
         if not (isinstance(event.exc_value, RuntimeError) and str(event.exc_value) == "Event loop is closed"):
             told(event)
 
+    tell.is_quiet = True  # type: ignore[attr-defined]
+    if getattr(told, "is_quiet", False):  # an earlier read has failed
+        yield
+        return
     sys.unraisablehook = tell
     yield
     sys.unraisablehook = told  # not after a failure: the last reads may end late

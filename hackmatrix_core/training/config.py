@@ -18,10 +18,13 @@ from typing import Any, Self
 import jax
 import numpy as np
 
+from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
+from hackmatrix_core.game.observation import OBSERVATION_SIZE
+from hackmatrix_core.game.state import NUM_ACTIONS, NUM_CELLS
+
 GIB = 2**30
 MAX_SEED = 2**32 - 1
 """The largest seed of a game or a run."""
-OBSERVATION_SIZE, ACTION_COUNT = 1545, 28
 _JAX_CONFIG: Any = jax.config  # the types of some releases of JAX lack its options
 
 
@@ -252,11 +255,12 @@ def estimate_memory(config: TrainConfig) -> int:
     These are the rollout (observations at one byte per number), one minibatch with its observations as float32, its
     hidden activations and their gradients, the parameters with both moments of Adam, and the trees of a search.
     """
-    # With `cell_dim` the layers see a percept: 36 cells of 51 numbers and 237 facts; the view has 81 cells.
-    view = 81 * config.cell_dim
-    numbers, inputs = (2073, 237 + view) if config.cell_dim else (OBSERVATION_SIZE, OBSERVATION_SIZE)
-    rollout = config.batch_size * (numbers + ACTION_COUNT + 8 * 4)
-    activations = 4 * config.hidden_dim * config.num_layers + 6 * ACTION_COUNT + 4 * view
+    numbers = inputs = OBSERVATION_SIZE
+    view = VIEW**2 * config.cell_dim
+    if config.cell_dim:  # the layers see a percept
+        numbers, inputs = NUM_CELLS * CELL_SCALE.size + FACT_SCALE.size, FACT_SCALE.size + view
+    rollout = config.batch_size * (numbers + NUM_ACTIONS + 8 * 4)
+    activations = 4 * config.hidden_dim * config.num_layers + 6 * NUM_ACTIONS + 4 * view
     minibatch = config.batch_size // config.num_minibatches * (5 * numbers + 4 * activations)
     weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
     environments = config.num_envs * 48 * 1024

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from hackmatrix_core.agent import critic, search
+from hackmatrix_core.agent import search
 from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.agent.perception import Percept
 from hackmatrix_core.training import masked_ppo
@@ -109,19 +109,17 @@ def guided_loss(
     square = jnp.sum(before * jnp.square(guidance.advantages), axis=-1)
     advantages = guidance.advantages / (jnp.sqrt(mean_over_devices(square, axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
-    entropies = policy.entropy()
-    relative_entropies, has_choice = masked_ppo.relative_entropies_of(entropies, steps.action_mask)
-    means = masked_ppo.mean_metrics(
-        policy_loss=-jnp.sum(before * jnp.minimum(ratio * advantages, clipped * advantages), axis=-1),
-        value_loss=critic.loss(estimate, batch.targets),
-        entropy=entropies,
-        uniform_divergence=masked_ppo.divergence_from_uniform(policy, steps.action_mask),
-        relative_entropy=relative_entropies / (mean_over_devices(has_choice, axis) + 1e-8),
+    return masked_ppo.whole_loss(
+        -jnp.sum(before * jnp.minimum(ratio * advantages, clipped * advantages), axis=-1),
+        policy,
+        estimate,
+        batch,
+        config,
+        axis,
+        exploration,
         approx_kl=-jnp.sum(before * jnp.log(jnp.maximum(ratio, _TINY)), axis=-1, where=before > _TINY),
         clip_fraction=jnp.sum(jnp.where(jnp.abs(ratio - 1.0) > config.clip_eps, before, 0.0), axis=-1),
         search_kl=guidance.kl,
         search_agreement=guidance.agrees,
         value_error=jnp.abs(steps.value - batch.targets),
     )
-    explores = exploration * (config.ent_coef * means["entropy"] - config.uniform_coef * means["uniform_divergence"])
-    return means["policy_loss"] + config.vf_coef * means["value_loss"] - explores, jax.lax.stop_gradient(means)

@@ -1,13 +1,15 @@
 """Trained agents, and the baselines, as policies: by the directory of a run or by name."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hackmatrix_core.agent import pretrained
 from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
+from hackmatrix_core.agent.pretrained import AGENTS
 from hackmatrix_core.game.state import NUM_ACTIONS
-from hackmatrix_core.training.checkpointing import load_params
-from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.checkpointing import CheckpointError, config_in, load_params
 from hackmatrix_core.training.runner import make_network, objective_of
 
 
@@ -22,14 +24,27 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
     Raises:
         CheckpointError: no checkpoint there, or it cannot be read.
     """
-    if path_or_name in BASELINES:
+    if isinstance(path_or_name, str) and path_or_name in BASELINES:
         return BASELINES[path_or_name]
-    params, about = stored_params(path_or_name)
-    config = TrainConfig.from_dict(about["config"])
+    params, about = stored_params(path_or_name, names=(*AGENTS, *BASELINES))
+    config = config_in(about, path_or_name)
     return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config))
 
 
-def stored_params(path_or_name: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
-    """A network's parameters and their description: a pretrained agent's, or as `load_params` reads a run's."""
-    folder = pretrained.folder_of(path_or_name)
-    return pretrained.load(folder) if folder else load_params(path_or_name)
+def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(AGENTS)) -> tuple[Any, dict[str, Any]]:
+    """A network's parameters and their description: a pretrained agent's, or as `load_params` reads a run's.
+
+    Args:
+        path_or_name: as for `load_policy`, no baseline.
+        names: those that may be given instead of a path, for the message.
+    """
+    if folder := pretrained.folder_of(path_or_name):
+        return pretrained.load(folder)
+    if not os.path.exists(os.path.expanduser(path_or_name)):
+        place = Path(os.path.expanduser(path_or_name)).absolute()
+        raise CheckpointError(f"{place} does not exist. Give the directory of a training run, or {_listed(names)}")
+    return load_params(path_or_name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

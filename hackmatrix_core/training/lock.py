@@ -42,11 +42,11 @@ def check_free(run_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(run_dir: Path, lost: Callable[[], None]) -> Iterator[None]:
+def locked(run_dir: Path) -> Iterator[Callable[[], bool]]:
     """Hold the directory, which no other run can use meanwhile; raises as `check_free`.
 
-    After a long silence, as of a laptop that sleeps, another run may take this one for gone. Then `lost` is called,
-    once and in a thread of its own.
+    Gives a function that tells whether it still is held: after a long silence, as of a laptop that sleeps, another run
+    may take this one for gone.
     """
     path, me, ended = run_dir / _NAME, _me(), threading.Event()
     check_free(run_dir)
@@ -54,10 +54,10 @@ def locked(run_dir: Path, lost: Callable[[], None]) -> Iterator[None]:
     time.sleep(_SETTLING)
     if not _is_mine(path, me):  # several began at once, and another was the last to write
         check_free(run_dir)
-    beats = threading.Thread(target=_beat, args=(path, me, ended, lost), daemon=True)
+    beats = threading.Thread(target=_beat, args=(path, me, ended), daemon=True)
     beats.start()
     try:
-        yield
+        yield lambda: _is_mine(path, me, or_nobodys=True)
     finally:
         ended.set()
         beats.join()
@@ -66,16 +66,14 @@ def locked(run_dir: Path, lost: Callable[[], None]) -> Iterator[None]:
                 path.unlink(missing_ok=True)
 
 
-def _beat(path: Path, me: dict[str, Any], ended: threading.Event, lost: Callable[[], None]) -> None:
-    while not ended.wait(_BEAT):
-        if _read(path) is not None and not _is_mine(path, me):
-            lost()
-            return
+def _beat(path: Path, me: dict[str, Any], ended: threading.Event) -> None:
+    while not ended.wait(_BEAT) and _is_mine(path, me, or_nobodys=True):
         _write(path, me)
 
 
-def _is_mine(path: Path, me: dict[str, Any]) -> bool:
-    return (_read(path) or {}).items() >= me.items()
+def _is_mine(path: Path, me: dict[str, Any], *, or_nobodys: bool = False) -> bool:
+    holder = _read(path)
+    return or_nobodys if holder is None else holder.items() >= me.items()
 
 
 def _write(path: Path, me: dict[str, Any]) -> None:
@@ -98,7 +96,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _me() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
-        "boot": _text("/proc/sys/kernel/random/boot_id"),
+        "boot": f"{_text('/proc/sys/kernel/random/boot_id')} {_process_numbers()}".strip(),
         "process": os.getpid(),
         "begun": _begun(os.getpid()),
         "since": time.time(),
@@ -112,8 +110,8 @@ def _is_alive(holder: dict[str, Any], me: dict[str, Any]) -> bool:
         os.kill(holder["process"], 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
-        return True
+    except PermissionError:  # somebody else's
+        pass
     return _begun(holder["process"]) == holder["begun"]  # else the number belongs to another process by now
 
 
@@ -121,6 +119,14 @@ def _begun(process: int) -> str:
     """When a process of this machine began, in the system's own words; empty where it does not say."""
     fields = _text(f"/proc/{process}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 else ""
+
+
+def _process_numbers() -> str:
+    """What the numbers of processes are valid in: each container has its own."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _text(path: str) -> str:

@@ -206,35 +206,66 @@ def ppo_loss(
     advantages = advantages - mean_over_devices(advantages, axis)
     advantages = advantages / (jnp.sqrt(mean_over_devices(jnp.square(advantages), axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
-    entropies = policy.entropy()
-    relative_entropies, has_choice = relative_entropies_of(entropies, steps.action_mask)
-    means = mean_metrics(
-        policy_loss=-jnp.minimum(ratio * advantages, clipped * advantages),
-        value_loss=critic.loss(estimate, batch.targets),
-        entropy=entropies,
-        uniform_divergence=divergence_from_uniform(policy, steps.action_mask),
-        relative_entropy=relative_entropies / (mean_over_devices(has_choice, axis) + 1e-8),
+    return whole_loss(
+        -jnp.minimum(ratio * advantages, clipped * advantages),
+        policy,
+        estimate,
+        batch,
+        config,
+        axis,
+        exploration,
         approx_kl=ratio - 1.0 - log_ratio,
         clip_fraction=jnp.abs(ratio - 1.0) > config.clip_eps,
+    )
+
+
+def whole_loss(
+    policy_losses: jax.Array,
+    policy: distrax.Categorical,
+    estimate: jax.Array,
+    batch: Batch,
+    config: TrainConfig,
+    axis: str | None,
+    exploration: float | jax.Array,
+    **more: jax.Array,
+) -> tuple[jax.Array, Metrics]:
+    """What `ppo_loss` adds to the losses of the policy, and the metrics; those of `more` as well.
+
+    Args:
+        policy_losses: float32, and `more`: any dtype, one number for each transition of the batch.
+        policy: after learning, of the batch's states.
+        estimate: of the critic, as `critic.loss` takes it.
+        batch, config, axis, exploration: as for `ppo_loss`.
+        more: further metrics by name.
+    """
+    mask, entropies = batch.transitions.action_mask, policy.entropy()
+    relative_entropies, has_choice = _relative_entropies(entropies, mask)
+    means = _means(
+        policy_loss=policy_losses,
+        value_loss=critic.loss(estimate, batch.targets),
+        entropy=entropies,
+        uniform_divergence=_divergence_from_uniform(policy, mask),
+        relative_entropy=relative_entropies / (mean_over_devices(has_choice, axis) + 1e-8),
+        **more,
     )
     explores = exploration * (config.ent_coef * means["entropy"] - config.uniform_coef * means["uniform_divergence"])
     return means["policy_loss"] + config.vf_coef * means["value_loss"] - explores, lax.stop_gradient(means)
 
 
-def mean_metrics(**numbers: jax.Array) -> Metrics:
+def _means(**numbers: jax.Array) -> Metrics:
     """The mean of each array, all of one shape."""
     rows = jnp.stack([x.astype(jnp.float32).reshape(-1) for x in numbers.values()])
     return Metrics(tuple((name, None) for name in numbers), jnp.mean(rows, axis=1))
 
 
-def divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
+def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
     """KL(uniform over the valid actions ‖ policy): bool (…, A) to float32 (…); 0 where none is valid."""
     num_valid = jnp.maximum(jnp.sum(mask, axis=-1, dtype=jnp.float32), 1.0)
     log_probs = jnp.sum(jnp.where(mask, policy.logits, 0.0), axis=-1)
     return jnp.where(jnp.any(mask, axis=-1), -log_probs / num_valid - jnp.log(num_valid), 0.0)
 
 
-def relative_entropies_of(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _relative_entropies(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Entropy / log(number of valid actions) where there are at least two of them, else 0; and 1 for those states."""
     num_valid = jnp.sum(mask, axis=-1, dtype=jnp.float32)
     has_choice = num_valid > 1.0

@@ -45,7 +45,7 @@ class Progress:
     batch_size: int
     """Environment steps of one update."""
     seconds: float
-    """Seconds of this phase so far."""
+    """Seconds that training has taken, without the first update; before it, those that compiling has taken."""
     seconds_left: float
     """Estimate for the rest of the run; NaN before the first update, infinite while it is unknown after that."""
     history: Sequence[Record]
@@ -152,7 +152,8 @@ class MetricsFile:
 
     Args:
         path: of the file. Its lines for updates after `last_update` (of a run that was killed after its last
-            checkpoint) are dropped. Lines that hold no metrics are set aside, in a file beside it, and told.
+            checkpoint) are dropped. If the run goes on from there, lines that hold no metrics are set aside, in a file
+            beside it, and told.
         last_update: the update that the run continues from.
     """
 

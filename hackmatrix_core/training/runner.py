@@ -24,8 +24,9 @@ class Environment(Protocol):
     `info` of a step holds `terminated`, `truncated`, `won` (bool), `stage` (int), `final_observation` (the
     observation before the auto-reset), `episode_return`, `episode_length` (of the episode that the step belongs to),
     `returned_episode` (bool: it ended here) and `reward_parts` (a dict). It may hold `full_game` (bool): the metrics of
-    episodes leave out those where it is False. An environment may give observations in a
-    compact dtype; it then has `decode_observation`, which makes float32 of them, on any leading batch shape.
+    episodes leave out those where it is False. An environment may give observations in a compact dtype; it then has
+    `decode_observation`, which makes float32 of them, on any leading batch shape. For a search (`num_simulations`) it
+    has `step_env`, a step without the auto-reset, and may have `for_search`, which makes a state smaller.
     """
 
     @property

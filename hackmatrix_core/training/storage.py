@@ -4,11 +4,12 @@ What is kept there never ends a run. A file that cannot be written is told once,
 again.
 """
 
+import contextlib
 import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Storage:
 
     Attributes:
         place: the directory that holds the newest checkpoint: `run_dir`, or the local copy.
+        is_ours: False once another run has taken `run_dir` over; nothing is written there any more.
 
     Raises:
         CheckpointError: the directory cannot be made or written to, is in use, or holds a run that is not resumed.
@@ -37,10 +39,22 @@ class Storage:
         lock.check_free(run_dir)
         self.run_dir = self.place = run_dir
         self.checkpoints = Checkpoints(run_dir / "checkpoints")
+        self.is_ours: Callable[[], bool] = lambda: True
+        self._resumes = resume
         self._told: set[str] = set()
-        self._is_ours = True
-        if self.checkpoints.updates and not resume:
-            raise CheckpointError(f"{run_dir} already holds a run. Resume it, or choose another run directory")
+        self._check_runs()
+
+    def _check_runs(self) -> None:
+        if self.checkpoints.updates and not self._resumes:
+            raise CheckpointError(f"{self.run_dir} already holds a run. Resume it, or choose another run directory")
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other runs out of the directory; raises as the class does, for what others have done there since."""
+        with lock.locked(self.run_dir) as self.is_ours:
+            self.checkpoints.reload()
+            self._check_runs()
+            yield
 
     def begin(self, config: TrainConfig, update: int) -> list[Record]:
         """Write the config, and give the metrics of the updates so far."""
@@ -49,13 +63,9 @@ class Storage:
         self._attempt("metrics.jsonl", self._metrics.write)
         return self._metrics.history
 
-    def give_way(self) -> None:
-        """Write nothing to the run's directory any more: another run has taken it over."""
-        self._is_ours = False
-
     def append(self, record: Record) -> None:
         """Add the metrics of one update."""
-        if self._is_ours:
+        if self.is_ours():
             self._attempt("metrics.jsonl", lambda: self._metrics.append(record))
         else:
             self._metrics.history.append(record)
@@ -68,14 +78,15 @@ class Storage:
         """
         metrics: Mapping[str, Any] = history[-1] if history else {}
         try:
-            if not self._is_ours:
+            if not self.is_ours():
                 raise CheckpointError(f"another run has taken over {self.run_dir}")
-            if not self.run_dir.is_dir():  # making it could hide the folder that is mounted there, and comes back
+            if not os.path.isdir(self.run_dir):  # making it could hide the folder that is mounted there, and comes back
                 raise CheckpointError(f"{self.run_dir} is gone")
             if self.place != self.run_dir:
+                self.checkpoints.close()
                 self.checkpoints = Checkpoints(self.run_dir / "checkpoints")
             self.checkpoints.save(runner, config, metrics)
-        except CheckpointError as error:
+        except (CheckpointError, OSError) as error:
             self._save_copy(error, runner, config, history)
             return
         if self.place != self.run_dir:
@@ -92,7 +103,7 @@ class Storage:
             except OSError as error:
                 raise CheckpointError(f"{why}; nor can a copy be kept: {error}") from error
             rest = "Training goes on, and the run is saved in {} until that is possible again"
-            self._warn(f"{why}. {(rest if self._is_ours else 'This one ends, and is saved in {}').format(self.place)}")
+            self._warn(f"{why}. {(rest if self.is_ours() else 'This one ends, and is saved in {}').format(self.place)}")
         copy = Checkpoints(self.place / "checkpoints")
         copy.save(runner, config, history[-1] if history else {})
         copy.close()
@@ -100,6 +111,7 @@ class Storage:
         metrics = MetricsFile(self.place / "metrics.jsonl")
         metrics.history = list(history)
         self._attempt(str(metrics.path), metrics.write)
+        self._attempt(str(self.place / "curves.png"), lambda: save_curves(history, self.place / "curves.png"))
 
     def _attempt(self, name: str, write: Callable[[], None]) -> None:
         """Write a file, or say once that this is not possible."""

@@ -12,10 +12,11 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import lax
 
 from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
-from hackmatrix_core.training import lock
+from hackmatrix_core.interrupts import left_to_itself
 from hackmatrix_core.training.checkpointing import CheckpointError, taken_over
 from hackmatrix_core.training.config import TrainConfig, return_free_memory
 from hackmatrix_core.training.devices import DeviceGroup
@@ -104,6 +105,7 @@ class Trainer:
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
+        ValueError: `minutes` or `save_every` is not a number of this kind.
     """
 
     def __init__(
@@ -119,12 +121,12 @@ class Trainer:
         start_from: Any = None,
     ) -> None:
         self.config = config
-        self.run_dir = Path(run_dir).expanduser().absolute()
+        self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
         self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
         shown = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
-        self._limit = float("inf") if minutes is None else 60 * minutes
-        self._save_every = save_every
+        self._limit = float("inf") if minutes is None else 60 * _checked(minutes, "minutes", above=True)
+        self._save_every = _checked(save_every, "save_every")
         self._start_from = start_from
         self._stopped_by: str | None = None
         self._is_saving = False
@@ -135,17 +137,12 @@ class Trainer:
         self._stopped_by = self._stopped_by or reason
 
     def run(self) -> TrainResult:
-        """Train until the config's steps are done, or until stopped."""
-        self._stopped_by = None
-        held = lock.locked(self.run_dir, self._give_way) if self._storage else contextlib.nullcontext()
-        with held, self._signals_stop():
-            return self._run()
-
-    def _give_way(self) -> None:
-        """End this run, whose directory another one has taken over."""
-        if self._storage:
-            self._storage.give_way()
-        self.stop("another run")
+        """Train until the config's steps are done, or until stopped, also if that was before it began."""
+        try:
+            with self._storage.held() if self._storage else contextlib.nullcontext(), self._signals_stop():
+                return self._run()
+        finally:
+            self._stopped_by = None
 
     def _run(self) -> TrainResult:
         started = time.monotonic()
@@ -157,16 +154,23 @@ class Trainer:
         update = 0 if runner is None else int(runner.update)
         self._check_length(update)
         history = self._storage.begin(self.config, update) if self._storage else []
+        if runner is not None and update == self.config.num_updates:
+            self._tell("done", update, 0.0, 0.0, history)
+            return self._result(runner, history, None)
 
         self._tell("compiling", update, 0.0, float("nan"), history)
         compiled = self._group.update(template).compile()
         return_free_memory()
         runner = self._started(init(), template) if runner is None else runner
+        self._tell("training", update, time.monotonic() - started, float("nan"), history)
+        with left_to_itself():
+            return self._train(compiled, runner, update, history)
+
+    def _train(self, compiled: Any, runner: RunnerState, update: int, history: list[Record]) -> TrainResult:
+        """Go on from a runner after `update` updates, by the compiled update, until the run ends or is stopped."""
         now = saved = training_since = time.monotonic()
         first = update + 1  # takes some times as long as the others: its time tells nothing
-
         try:
-            self._tell("training", update, now - started, float("nan"), history)
             while update < self.config.num_updates and not self._stops():
                 before = time.monotonic()
                 runner, metrics = compiled(runner)
@@ -193,13 +197,16 @@ class Trainer:
             raise
 
         self._save(runner, history, is_last=True)
-        if update == self.config.num_updates:
-            self._stopped_by = None
         self._tell("done", update, time.monotonic() - training_since, 0.0, history)
-        return TrainResult(runner, history, self._stopped_by, self._storage.place if self._storage else self.run_dir)
+        return self._result(runner, history, self._stopped_by if update < self.config.num_updates else None)
+
+    def _result(self, runner: RunnerState, history: list[Record], stopped_by: str | None) -> TrainResult:
+        return TrainResult(runner, history, stopped_by, self._storage.place if self._storage else self.run_dir)
 
     def _stops(self) -> bool:
-        """Whether any process was asked to stop."""
+        """Whether any process was asked to stop, or another run has taken over the directory."""
+        if self._storage and not self._storage.is_ours():
+            self.stop("another run")
         stops = self._group.agree(self._stopped_by is not None)
         if stops:
             self.stop()
@@ -285,3 +292,11 @@ class Trainer:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
+
+
+def _checked(value: float, name: str, *, above: bool = False) -> float:
+    """A number of 0 or more, or above 0."""
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not is_number or not value >= 0 or (above and value == 0):
+        raise ValueError(f"{name} is {value!r}, expected a number {'above 0' if above else 'of at least 0'}")
+    return float(value)

@@ -12,6 +12,7 @@ from hackmatrix_core.agent.policy import Policy, as_pytree
 from hackmatrix_core.agent.search import Thoughts
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, Outcome
+from hackmatrix_core.game.arguments import check_key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +67,11 @@ def record(
 
     Raises:
         ValueError: `max_actions` is below 1.
+        TypeError: the key is none, or the policy cannot be called.
     """
     if max_actions < 1:
         raise ValueError(f"max_actions is {max_actions}, expected at least 1")
+    check_key(key, "hm.record")
     player = as_pytree(policy)
     start_key, play_key = jax.random.split(key)
     state = _reset(start_key)

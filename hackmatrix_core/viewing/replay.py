@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import os
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ class Replay:
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file that any browser opens, and return its path. Missing folders are created."""
-        path = Path(path)
+        path = Path(os.path.expanduser(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.page, encoding="utf-8")
         return path

@@ -157,6 +157,8 @@ def test_the_newest_snapshots_are_kept():
 def test_what_cannot_search_is_named():
     with pytest.raises(TypeError, match=r"greedy.*expected one with a network"):
         hm.SearchPolicy(hm.baselines.greedy)
+    with pytest.raises(TypeError, match=r"'pretrained', expected one with a network, as load_policy returns it"):
+        hm.SearchPolicy("pretrained")
 
 
 @pytest.mark.parametrize("count", [0, -3, 2.5, True])

@@ -105,6 +105,7 @@ def test_mistakes_are_named(played):
     ]:
         with pytest.raises(kind, match=sentence):
             envs.step(actions)
+    assert envs._time == 0  # what was refused changes nothing of what comes
     *_, terminated, _, _ = envs.step(np.full(N, 2**32 + 1))
     assert terminated.all()
     with pytest.raises(ValueError, match="seed has 1 entries, expected one for each of 8 games"):

@@ -124,6 +124,9 @@ def test_scenario_files(tmp_path):
             session.load(bad)
     with pytest.raises(PlayError, match=re.escape(f"{tmp_path} cannot be written: Is a directory")):
         session.save(tmp_path)
+    for ask, wrong in [(session.save, "written"), (session.load, "read")]:
+        with pytest.raises(PlayError, match=f"~nobody-here/game.json cannot be {wrong}"):
+            ask("~nobody-here/game.json")
     assert session.state is before
     assert session.can_take_back
 

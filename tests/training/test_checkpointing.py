@@ -132,6 +132,19 @@ def test_if_all_are_damaged_it_says_so(checkpoints, runner):
         restore(checkpoints, runner)
 
 
+def test_a_run_of_another_version_is_not_called_damaged(checkpoints, runner, monkeypatch):
+    save(checkpoints, runner, 1)
+    save(checkpoints, runner, 2)
+    known = TrainConfig.from_dict
+    monkeypatch.setattr(TrainConfig, "from_dict", lambda values: known(values | {"novelty": 1}))
+    sentence = "holds a run of another version of this package: unknown config field novelty"
+    with pytest.raises(CheckpointError, match=sentence):
+        restore(checkpoints, runner)
+    with pytest.raises(CheckpointError, match=sentence):
+        checkpoints.stored_config()
+    assert checkpoints.updates == [1, 2]
+
+
 def test_a_file_in_the_way_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"file/checkpoints cannot be written to .*Choose another run directory"):

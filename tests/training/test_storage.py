@@ -22,10 +22,6 @@ def holder(**changes):
     return lock._me() | {"seen": time.time()} | changes
 
 
-def locked(run_dir):
-    return lock.locked(run_dir, lost=lambda: None)
-
-
 def wait_until(holds):
     limit = time.monotonic() + 30
     while not holds():
@@ -36,7 +32,7 @@ def wait_until(holds):
 @pytest.mark.quick
 def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
     with (
-        locked(tmp_path),
+        lock.locked(tmp_path),
         pytest.raises(CheckpointError, match=rf"in use: process {os.getpid()} on \S+ has been training"),
     ):
         lock.check_free(tmp_path)
@@ -63,10 +59,10 @@ def test_a_lock_that_nobody_holds_is_recognised(tmp_path, found, is_free):
     found = found() if callable(found) else found  # now: at collection it would be too long ago
     (tmp_path / lock._NAME).write_text(found if isinstance(found, str) else json.dumps(found))
     if is_free:
-        with locked(tmp_path):
+        with lock.locked(tmp_path):
             pass
         return
-    with pytest.raises(CheckpointError, match="Stop it first, or choose another run directory"), locked(tmp_path):
+    with pytest.raises(CheckpointError, match="Stop it first, or choose another run directory"), lock.locked(tmp_path):
         pass
 
 
@@ -232,23 +228,18 @@ def test_a_line_that_was_cut_off_is_written_anew(tmp_path):
 
 
 def test_a_run_that_was_taken_over_leaves_the_lock_alone(tmp_path):
-    with locked(tmp_path):
+    with lock.locked(tmp_path):
         other = holder(begun="later")
         (tmp_path / lock._NAME).write_text(json.dumps(other))
     assert json.loads((tmp_path / lock._NAME).read_text()) == other
 
 
-def test_a_run_that_was_taken_over_ends_and_is_saved_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "_BEAT", 0.01)
+def test_a_run_that_was_taken_over_ends_and_is_saved_elsewhere(tmp_path):
     run_dir, other = tmp_path / "run", holder(host="elsewhere")
-
-    def taken_over():
-        (run_dir / lock._NAME).write_text(json.dumps(other))  # again: a sign of life may have fallen between
-        return run._stopped_by is not None
 
     def take_over(progress):
         if progress.update == 2 and progress.phase == "training":
-            wait_until(taken_over)
+            (run_dir / lock._NAME).write_text(json.dumps(other))
 
     run = trainer(config_of(UPDATES), run_dir, [take_over], save_every=0.0)
     with pytest.warns(RuntimeWarning, match="another run has taken over .*/run. This one ends, and is saved in"):
@@ -261,9 +252,71 @@ def test_a_run_that_was_taken_over_ends_and_is_saved_elsewhere(tmp_path, monkeyp
     assert trainer(config_of(2), result.saved_in, resume=True).run().history == result.history
 
 
+def test_what_others_have_done_between_making_a_trainer_and_running_it_counts(tmp_path):
+    early, fresh = (trainer(config_of(UPDATES), tmp_path, resume=resume) for resume in (True, False))
+    trainer(config_of(2), tmp_path).run()
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        fresh.run()
+    assert [record["update"] for record in early.run().history] == [1, 2, 3, 4]
+
+
+def test_a_checkpoint_that_is_not_newer_than_another_runs_is_kept_elsewhere(tmp_path):
+    def save_there(progress):
+        if progress.update == 1:
+            last = f"checkpoints/{UPDATES}"
+            shutil.copytree(tmp_path / "other" / last, tmp_path / "run" / last)
+            run._storage.checkpoints.reload()
+
+    trainer(config_of(UPDATES), tmp_path / "other").run()
+    run = trainer(config_of(2), tmp_path / "run", [save_there])
+    with pytest.warns(RuntimeWarning, match="has a checkpoint of update 4, and this run is at 2: another run has"):
+        result = run.run()
+    assert result.saved_in != tmp_path / "run"
+    assert (result.saved_in / "curves.png").stat().st_size > 0
+    load_params(result.saved_in)
+
+
+def test_a_mount_that_has_died_is_as_good_as_gone(tmp_path, monkeypatch):
+    stat, is_dead = os.stat, []
+
+    def dead(path, *arguments, **options):
+        if is_dead and os.fspath(path) == str(tmp_path / "run"):
+            raise OSError(107, "Transport endpoint is not connected")
+        return stat(path, *arguments, **options)
+
+    run = trainer(config_of(2), tmp_path / "run", [lambda progress: is_dead.append(progress.update == 1)])
+    monkeypatch.setattr(os, "stat", dead)
+    with pytest.warns(RuntimeWarning, match="/run is gone. Training goes on"):
+        result = run.run()
+    monkeypatch.undo()
+    assert result.saved_in != tmp_path / "run"
+    load_params(result.saved_in)
+
+
+@pytest.mark.quick
+def test_a_number_that_belongs_to_somebody_elses_process_by_now_holds_nothing(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refused)
+    (tmp_path / lock._NAME).write_text(json.dumps(holder(begun="1")))
+    lock.check_free(tmp_path)
+    (tmp_path / lock._NAME).write_text(json.dumps(holder()))
+    with pytest.raises(CheckpointError, match="is in use"):
+        lock.check_free(tmp_path)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("changes", [{"minutes": float("nan")}, {"minutes": "3"}, {"minutes": 0}, {"save_every": -1}])
+def test_times_are_numbers(tmp_path, changes):
+    (name,) = changes
+    with pytest.raises(ValueError, match=f"{name} is .*, expected a number"):
+        trainer(config_of(2), tmp_path, **changes)
+
+
 def test_a_lock_that_is_removed_comes_back(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "_BEAT", 0.01)
-    with locked(tmp_path):
+    with lock.locked(tmp_path):
         (tmp_path / lock._NAME).unlink()
         wait_until((tmp_path / lock._NAME).exists)
 
@@ -278,5 +331,5 @@ def test_of_two_that_begin_at_once_one_holds_the_directory(tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lock, "check_free", check)
-        with pytest.raises(CheckpointError, match=f"in use: process {os.getppid()}"), locked(tmp_path):
+        with pytest.raises(CheckpointError, match=f"in use: process {os.getppid()}"), lock.locked(tmp_path):
             pass

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hackmatrix_core import interrupts
 from hackmatrix_core.training.checkpointing import CheckpointError, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.monitoring import read_metrics
@@ -75,9 +76,18 @@ def test_five_and_five_updates_equal_ten(tmp_path):
 
 def test_resume_of_a_complete_run_does_nothing_and_of_no_run_starts_one(tmp_path):
     first = trainer(config_of(2), tmp_path, resume=True).run()
-    again = trainer(config_of(2), tmp_path, resume=True).run()
+    phases = []
+    again = trainer(config_of(2), tmp_path, [lambda progress: phases.append(progress.phase)], resume=True).run()
     assert bits(first.runner) == bits(again.runner)
+    assert phases == ["done"]  # nothing is compiled
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
+
+
+def test_ctrl_c_is_left_to_it_from_the_first_update_on(tmp_path):
+    heard = {}
+    trainer(config_of(2), tmp_path, [lambda now: heard.update({now.update: interrupts._finishes.is_set()})]).run()
+    assert heard == {0: False, 1: True, 2: True}
+    assert not interrupts._finishes.is_set()
 
 
 def test_stop_ends_after_the_update_in_progress_and_saves(tmp_path):
