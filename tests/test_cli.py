@@ -102,7 +102,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (
             ["evaluate", "DIR/nothing"],
             1,
-            "DIR/nothing does not exist. Give the directory of a training run, or pretrained or",
+            "DIR/nothing does not exist. Give the directory of a training run, or pretrained, pretrained-points",
         ),
         (["evaluate", "DIR", "--games", "-1"], 2, "-1 is below 1"),
         (["evaluate", "DIR", "--seed", "4294967296"], 2, "4294967296 is above 4294967295"),
@@ -211,6 +211,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert shutil.which(told[1]), told[1]  # a virtual environment need not be active
     saved = max(int(folder.name) for folder in (tmp_path / "checkpoints").iterdir())
     assert saved == len(read_metrics(tmp_path / "metrics.jsonl"))
+
+
+def test_a_network_to_start_from_brings_its_sizes():
+    about = {"config": TrainConfig.preset("plan", hidden_dim=96, num_layers=3, gamma=0.5).to_dict()}
+    given = make_parser().parse_args(["train", "--from", "DIR", "--preset", "cpu", "--num-layers", "1"])
+    expected = TrainConfig.preset("cpu", hidden_dim=96, num_layers=1, cell_dim=0)
+    assert train._train_config(given, about) == expected
 
 
 @pytest.mark.parametrize(

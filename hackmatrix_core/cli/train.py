@@ -10,7 +10,9 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -28,6 +30,8 @@ from hackmatrix_core.training.config import (
     preset_for_device,
 )
 
+NETWORK = ("hidden_dim", "num_layers", "cell_dim", "value_bins")
+"""The fields of a config that decide the shape of the network."""
 SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 
@@ -47,7 +51,7 @@ def add(commands: Commands) -> None:
         dest="start_from",
         type=path,
         metavar="RUN",
-        help="start with the network of this run, of pretrained or of pretrained-points",
+        help="start with the network of this run, of pretrained or of pretrained-points; its sizes are the default",
     )
     command.add_argument("--minutes", type=positive, metavar="M", help="stop after training this long")
     command.add_argument(
@@ -101,9 +105,9 @@ def run(options: argparse.Namespace) -> int:
     devices_of_cores()
     is_first = jax.process_index() == 0
     # Only the first process has the run that may be resumed, and it chooses for its device.
-    chosen = _train_config(options).to_dict() if is_first else {}
+    start_from, about = stored_params(options.start_from) if options.start_from and is_first else (None, {})
+    chosen = _train_config(options, about).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
-    start_from = stored_params(options.start_from)[0] if options.start_from and is_first else None
     run_dir = Path(options.run_dir or broadcast_from_first(str(_new_run_dir()) if is_first else ""))
     callbacks: list[Callback] = [default_display()]
     if options.tensorboard and is_first:
@@ -161,9 +165,15 @@ def _new_run_dir() -> Path:
     raise AssertionError
 
 
-def _train_config(options: argparse.Namespace) -> TrainConfig:
-    """The config of the stored run when it is resumed, else of the preset; with the given fields changed."""
-    changes = {
+def _train_config(options: argparse.Namespace, about: Mapping[str, Any]) -> TrainConfig:
+    """The config of the stored run when it is resumed, else of the preset; with the given fields changed.
+
+    Args:
+        options: of the command line.
+        about: the description of the network to start from, whose sizes are then the default; empty for none.
+    """
+    changes = {name: about["config"][name] for name in NETWORK if name in about.get("config", {})}
+    changes |= {
         f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
     }
     try:
