@@ -71,7 +71,8 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def reload(self) -> None:
-        """Look again at what the folder holds: others may have written to it."""
+        """Look again at what the folder holds, which others may have changed; raises as the class does."""
+        _check_writable(self.directory)
         self._manager.reload()
 
     def check_space(self, runner: Any) -> None:

@@ -258,6 +258,10 @@ def test_what_others_have_done_between_making_a_trainer_and_running_it_counts(tm
     with pytest.raises(CheckpointError, match="already holds a run"):
         fresh.run()
     assert [record["update"] for record in early.run().history] == [1, 2, 3, 4]
+    late = trainer(config_of(1), tmp_path / "late")
+    shutil.rmtree(tmp_path / "late")
+    assert late.run().saved_in == tmp_path / "late"
+    load_params(tmp_path / "late")
 
 
 def test_a_checkpoint_that_is_not_newer_than_another_runs_is_kept_elsewhere(tmp_path):
