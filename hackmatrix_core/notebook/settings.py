@@ -1,6 +1,7 @@
 """Before training: JAX, the config that suits the device, the folder of the run, and whether the two fit together."""
 
 import importlib
+import itertools
 import json
 import os
 import shutil
@@ -95,7 +96,8 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
     Args:
         config: of the run.
         name: of the folder. If it is empty, the settings name it, as in `cpu-seed=1`: the preset, and what differs from
-            it. So other settings are another run, and the same settings find theirs again.
+            it. So other settings are another run, and the same settings find theirs again. Where an older version of
+            the package gave that name to other settings, a number is added.
         runs: as `start` gives it.
     """
     if name.strip():
@@ -111,7 +113,22 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
                 f"Your run {other}{end} stays as it is: it began on another device ({device}), and goes on as soon as "
                 f"you have one again. Here {preset}{end} begins."
             )
-    return runs / f"{preset}{end}"
+    return _first_that_fits(runs / f"{preset}{end}", config)
+
+
+def _first_that_fits(run_dir: Path, config: TrainConfig) -> Path:
+    """The folder, or one with a number at its end, that holds no run with other settings."""
+    fitting = run_dir
+    for number in itertools.count(2):
+        stored = _stored_config(fitting) if _updates_of(fitting) is not None else None
+        if stored is None or not _changes(config, stored):
+            break
+        fitting = run_dir.with_name(f"{run_dir.name}-{number}")
+    if fitting != run_dir:
+        print(
+            f"Your run {run_dir.name} stays as it is: another version of this package began it. Here is {fitting.name}."
+        )
+    return fitting
 
 
 def doctor(config: TrainConfig, run_dir: Path) -> None:
@@ -142,11 +159,8 @@ def doctor(config: TrainConfig, run_dir: Path) -> None:
 
 def _check(config: TrainConfig, run_dir: Path) -> None:
     """Stop with a sentence if the run began with other settings."""
-    try:
-        stored = TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # of another version, or lost: training itself has the last word
-        return
-    changes = _changes(config, stored)
+    stored = _stored_config(run_dir)
+    changes = _changes(config, stored) if stored else {}  # else training itself has the last word
     if not changes:
         return
     named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
@@ -157,6 +171,14 @@ def _check(config: TrainConfig, run_dir: Path) -> None:
             f"get the device back (on Colab: Runtime → Change runtime type), or the sizes."
         )
     raise NotebookStop(f"{run_dir.name} began with {named}. {choice}; or set them back, and it goes on.")
+
+
+def _stored_config(run_dir: Path) -> TrainConfig | None:
+    """The config that a run began with; None if it is lost, or this version has no such config."""
+    try:
+        return TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def _changes(config: TrainConfig, other: TrainConfig) -> dict[str, tuple[int | float, int | float]]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import queue
+import shutil
 import sys
 import types
 
@@ -99,6 +100,20 @@ def test_settings_name_the_folder_of_their_run(whole, monkeypatch, tmp_path, cap
     # A longer run is the same run.
     assert folder(dataclasses.replace(other, total_timesteps=10**9), "", tmp_path) == folder(other, "", tmp_path)
     assert capsys.readouterr().out == ""
+
+    # What an older version called by this name, with another preset.
+    save(tmp_path / "cpu", dataclasses.replace(config, hidden_dim=256), 5)
+    assert folder(config, "", tmp_path) == tmp_path / "cpu-2"
+    assert (
+        "Your run cpu stays as it is: another version of this package began it. Here is cpu-2."
+        in capsys.readouterr().out
+    )
+    save(tmp_path / "cpu-2", config, 5)
+    assert folder(config, "", tmp_path) == tmp_path / "cpu-2"
+    save(tmp_path / "cpu", config, 6)
+    assert folder(config, "", tmp_path) == tmp_path / "cpu"
+    shutil.rmtree(tmp_path / "cpu")
+    capsys.readouterr()
 
     save(tmp_path / "t4", TrainConfig.preset("t4"), 5)
     assert folder(config, "", tmp_path) == tmp_path / "cpu"
