@@ -54,6 +54,7 @@ class Storage:
         with lock.locked(self.run_dir) as self.is_ours:
             self.checkpoints.reload()
             self._check_runs()
+            self._resumes = True  # what is there from now on is this run
             yield
 
     def begin(self, config: TrainConfig, update: int) -> list[Record]:

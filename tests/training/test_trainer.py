@@ -103,6 +103,13 @@ def test_stop_ends_after_the_update_in_progress_and_saves(tmp_path):
     assert told[-1].update == 10
 
 
+def test_a_trainer_goes_on_where_it_was_stopped(tmp_path):
+    told = []
+    run = trainer(config_of(4), tmp_path, [lambda progress: told or progress.update and told.append(progress.stop())])
+    assert (run.run().stopped_by, run.run().stopped_by) == ("request", None)
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_and_save(tmp_path, number):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
