@@ -104,8 +104,13 @@ def test_stop_ends_after_the_update_in_progress_and_saves(tmp_path):
 
 
 def test_a_trainer_goes_on_where_it_was_stopped(tmp_path):
-    told = []
-    run = trainer(config_of(4), tmp_path, [lambda progress: told or progress.update and told.append(progress.stop())])
+    stops = []
+
+    def stop_once(progress):
+        if progress.update == 1 and not stops:
+            stops.append(progress.stop())
+
+    run = trainer(config_of(4), tmp_path, [stop_once])
     assert (run.run().stopped_by, run.run().stopped_by) == ("request", None)
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 4
 
