@@ -213,7 +213,14 @@ main() {
                 say "Ready. Next: bash colab_setup.sh train, or bash colab_setup.sh lab"
             fi
             ;;
-        train) "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@" ;;
+        train)
+            # Learning rate and exploration fall over the steps of the run: on a CPU, over what three minutes are enough for.
+            case "$platform $*" in
+                *--minutes* | *--total-timesteps* | *--resume*) ;;
+                cpu* | mac* | mps*) set -- --total-timesteps 5000000 "$@" ;;
+            esac
+            "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@"
+            ;;
         test) HACKMATRIX_SMOKE=1 "$interpreter" -m pytest --numprocesses=2 --dist=loadfile --nbval --nbval-current-env tests notebooks "$@" ;;
         lab) "$interpreter" -m jupyterlab notebooks "$@" ;;
     esac

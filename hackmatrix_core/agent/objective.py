@@ -14,6 +14,12 @@ from hackmatrix_core.game.rewards import REWARD_PARTS, SCORE_GAIN
 REPEATABLE = ("data_siphon", "kills", "distance_shaping")
 """Reward parts (R10) that UNDO does not take back: who picks up a data siphon, undoes two moves and picks it up again,
 earns each time."""
+_IS_REPEATABLE = np.isin(REWARD_PARTS, REPEATABLE).astype(np.float32)
+
+
+def weights_of_parts(shaping: Any) -> Any:
+    """The weights of the reward parts, for `EnvParams`: from () float32, that of the `REPEATABLE` ones, to (15,)."""
+    return 1 - _IS_REPEATABLE * (1 - shaping)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Objective:
     @property
     def reward_weights(self) -> np.ndarray:
         """The weights of the reward parts, for `EnvParams`: float32 (15,)."""
-        return np.array([self.shaping if part in REPEATABLE else 1.0 for part in REWARD_PARTS], np.float32)
+        return weights_of_parts(np.float32(self.shaping))
 
     def __str__(self) -> str:
         rewards = "rewards r counted as sign(r) × log(1 + |r|)" if self.symlog_rewards else "rewards"

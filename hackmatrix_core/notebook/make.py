@@ -79,7 +79,7 @@ NOTEBOOKS = {
         "minutes": _minutes(15),
         "intro": _words(_ON_COLAB.format(title="a free Colab T4", device="T4 GPU", runtime="T4 GPU")),
         "start": _DRIVE,
-        "fewer": "1024",
+        "fewer": "2048",
     },
     "train_colab_tpu": {
         "source": "train",

@@ -290,7 +290,7 @@ def update_step(
         The runner after the update, and the metrics of `rollout_metrics` and `ppo_loss` (the latter as means over all
         minibatches) with `explained_variance`, the share of the targets' variance that the values predicted.
     """
-    config = agent.config
+    config, agent = agent.config, agent.at(runner.update)
     runner, transitions, metrics = collect(agent, runner, choose)
     _, last_value = agent.apply(runner.params, agent.network_input(runner.obs))
     advantages, targets = compute_gae(transitions, last_value, config.gamma, config.gae_lambda)

@@ -5,7 +5,7 @@ is random in an environment depends on its number in the whole run, so the numbe
 computed, except for rounding.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import optax
 from jax import lax
 
 from hackmatrix_core.agent.network import ActorCritic
-from hackmatrix_core.agent.objective import Objective
+from hackmatrix_core.agent.objective import Objective, weights_of_parts
 from hackmatrix_core.agent.perception import Percept, perceive
 from hackmatrix_core.training.config import TrainConfig
 
@@ -74,6 +74,14 @@ class Agent(NamedTuple):
     axis: str | None = None
     """Name of the axis of devices that the environments are spread over; None on one device."""
 
+    def at(self, update: jax.Array) -> Self:
+        """The agent as it plays in an update, () int32: its environment's parameters may change over the run."""
+        if not self.config.shaping_fades:
+            return self
+        share = update.astype(jnp.float32) / (self.config.num_updates * self.config.shaping_fades)
+        weights = weights_of_parts(self.config.shaping * jnp.maximum(1 - share, 0))
+        return self._replace(env_params=self.env_params.replace(reward_weights=weights))
+
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of network inputs."""
         return self._outputs(params, inputs, "__call__")
@@ -113,8 +121,9 @@ def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
 
 
 def objective_of(config: TrainConfig) -> Objective:
-    """What a config's value counts."""
-    return Objective(config.gamma, bool(config.symlog_rewards), config.shaping, config.points)
+    """What a config's value counts; at the end of the run, where shaping fades."""
+    shaping = 0.0 if config.shaping_fades else config.shaping
+    return Objective(config.gamma, bool(config.symlog_rewards), shaping, config.points)
 
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
@@ -128,9 +137,11 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
         if not hasattr(env_params, "later_starts"):
             raise ValueError(f"later_starts is {config.later_starts}, but {name} has no later starts. Set it to 0")
         env_params = env_params.replace(later_starts=config.later_starts)
-    if config.shaping != 1:
+    if config.shaping != 1 or config.shaping_fades:
         if not hasattr(env_params, "reward_weights"):
-            raise ValueError(f"shaping is {config.shaping}, but {name} has no reward weights. Set it to 1")
+            field, plain = ("shaping", 1) if config.shaping != 1 else ("shaping_fades", 0)
+            value = getattr(config, field)
+            raise ValueError(f"{field} is {value}, but {name} has no reward weights. Set it to {plain}")
         env_params = env_params.replace(reward_weights=objective_of(config).reward_weights)
     if config.points and not hasattr(env_params, "reward_weights"):
         raise ValueError(f"points is {config.points}, but {name} has no reward weights, and so no points. Set it to 0")

@@ -83,9 +83,17 @@ def test_a_game_lost_by_an_invalid_action_takes_them_back():
     assert float(Objective(points=2.0).learned(outcome.reward, info)) == -10.0
 
 
-def test_an_environment_without_a_score_says_so():
-    with pytest.raises(ValueError, match=r"points is 2.0, but ConstantReward has no reward weights, and so no points"):
-        make_agent(TrainConfig(points=2.0), probes.ConstantReward())
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"points": 2.0}, r"points is 2\.0, but ConstantReward has no reward weights, and so no points\. Set it to 0"),
+        ({"shaping": 0.5}, r"shaping is 0\.5, but ConstantReward has no reward weights\. Set it to 1"),
+        ({"shaping_fades": 0.5}, r"shaping_fades is 0\.5, but ConstantReward has no reward weights\. Set it to 0"),
+    ],
+)
+def test_an_environment_without_reward_weights_says_so(setting, message):
+    with pytest.raises(ValueError, match=message):
+        make_agent(TrainConfig(**setting), probes.ConstantReward())
 
 
 def test_it_says_what_a_value_counts():

@@ -46,6 +46,7 @@ def test_defaults_are_the_plan():
         "num_simulations": 0,
         "symlog_rewards": 0,
         "shaping": 1.0,
+        "shaping_fades": 0.0,
         "points": 0.0,
         "later_starts": 0.0,
         "seed": 0,
@@ -141,8 +142,9 @@ def test_device_of_this_machine():
 )
 def test_tuning_fits_the_device(device, preset, capsys):
     assert device.preset == preset
-    tuned = auto_tune_for_device(TrainConfig(), device)
-    assert tuned == TrainConfig(num_envs=TrainConfig.preset(preset).num_envs)
+    config = TrainConfig(num_steps=32)
+    tuned = auto_tune_for_device(config, device)
+    assert tuned == dataclasses.replace(config, num_envs=TrainConfig.preset(preset).num_envs)
     assert estimate_memory(tuned) <= device.memory // 2
     assert f"{tuned.num_envs} environments" in capsys.readouterr().out
 

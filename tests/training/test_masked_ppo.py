@@ -1,6 +1,7 @@
 """The loss, one update, and probe environments that only a right PPO solves."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.masked_ppo import Batch, Transition, collect, compute_gae, ppo_loss, update_step
-from hackmatrix_core.training.runner import init_runner, make_agent
+from hackmatrix_core.training.runner import init_runner, make_agent, objective_of
 from hackmatrix_core.training.trainer import make_train, training_environment
 from tests.training import probe_environments as probes
 
@@ -199,6 +200,23 @@ def test_exploration_is_annealed():
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), at_the_end, without)
     differs = jax.tree.map(lambda x, y: not np.allclose(x, y, atol=1e-3), learnt(0, **exploring), without)
     assert any(jax.tree.leaves(differs))
+
+
+def test_shaping_fades_over_its_share_of_the_run():
+    """The first of 8 updates learns from all of it, the third from half, and from the fifth on there is none."""
+    env, fading = training_environment(), small_config(updates=8, shaping_fades=0.5)
+    start = init_runner(make_agent(fading, env), jax.random.key(0))
+
+    def learned(config, update):
+        agent = make_agent(config, env)
+        runner, _ = jax.jit(lambda runner: update_step(agent, runner))(start._replace(update=jnp.int32(update)))
+        return jax.flatten_util.ravel_pytree(runner.params)[0]
+
+    for update, shaping in ((0, 1.0), (2, 0.5), (4, 0.0), (7, 0.0)):
+        same = learned(small_config(updates=8, shaping=shaping), update)
+        np.testing.assert_allclose(learned(fading, update), same, rtol=0, atol=1e-7)
+    assert np.abs(learned(fading, 0) - learned(fading, 4)).max() > 1e-3
+    assert objective_of(fading).shaping == 0  # what the value counts in the end
 
 
 def test_constant_reward_gives_its_value():
