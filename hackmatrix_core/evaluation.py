@@ -31,7 +31,7 @@ from hackmatrix_core.game.state import (
     SIPHON,
     UP,
 )
-from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.game.vectorization.backend import compiler_options, platform
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _LANES = {"cpu": 128}
 _MANY_LANES = 1024
-"""Games that a policy plays at a time, by backend. More would wait for the longest, of up to 2,000 actions, when most
+"""Games that a policy plays at a time, by platform. More would wait for the longest, of up to 2,000 actions, when most
 have 100; but anything other than a CPU steps many games in the time of a few."""
 _ACTIONS_AT_A_TIME = 8
 """After so many actions of all games in progress the host hears how many have ended."""
@@ -146,13 +146,13 @@ def compare(
     players = tuple(map(as_pytree, policies.values()))
     count = len(players)
     static, options = ("count", "num_games", "undo_depth"), compiler_options()
-    games, table = jax.jit(_begin, static_argnames=static, compiler_options=options)(
+    games, table = jax.jit(begin, static_argnames=static, compiler_options=options)(
         key, count=count, num_games=num_games, undo_depth=undo_depth
     )
-    play = jax.jit(_play, static_argnames="num_games", donate_argnums=2, compiler_options=options)
+    go_on = jax.jit(play, static_argnames="num_games", donate_argnums=2, compiler_options=options)
     ended = 0
     while ended < count * num_games:
-        table, ended = play(players, games, table, num_games=num_games)
+        table, ended = go_on(players, games, table, num_games=num_games)
         if progress:
             progress(int(ended), count * num_games)
     tallies = jax.tree.map(lambda x: x.reshape(count, num_games, *x.shape[1:]), jax.device_get(table.tallies))
@@ -251,9 +251,9 @@ class _Table(NamedTuple):
     tallies: dict[str, jax.Array]  # leading axis number of policies × G
 
 
-def _begin(key: jax.Array, count: int, num_games: int, undo_depth: int) -> tuple[_Games, _Table]:
+def begin(key: jax.Array, count: int, num_games: int, undo_depth: int) -> tuple[_Games, _Table]:
     """The games, and a table at which none of the `count` policies has acted yet."""
-    width = min(num_games, _LANES.get(jax.default_backend(), _MANY_LANES))
+    width = min(num_games, _LANES.get(platform(), _MANY_LANES))
     start_key, play_key = jax.random.split(key)
     starts = jax.vmap(lambda key: history.set_aside(game.reset(key)))(jax.random.split(start_key, num_games))
     number = jnp.tile(jnp.arange(width, dtype=jnp.int32), count)
@@ -271,7 +271,7 @@ def _begin(key: jax.Array, count: int, num_games: int, undo_depth: int) -> tuple
     return games, _Table(lanes, jnp.full(count, width, jnp.int32), tallies)
 
 
-def _play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int) -> tuple[_Table, jax.Array]:
+def play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int) -> tuple[_Table, jax.Array]:
     """The table some actions later, and how many games have ended: () int32."""
     count = len(policies)
     width = table.lanes.number.shape[0] // count

@@ -203,7 +203,7 @@ notebook.compare_runs(runs)
 #
 # - **Memory runs out**: sizes are chosen so that at least half of the device's memory stays free. If another notebook
 #   holds the device, end its session; else use fewer games. Double-click the settings to see their code (in
-#   JupyterLab it is there already), and write `notebook.config_for("t4", num_envs=1024, …)`.
+#   JupyterLab it is there already), and write `notebook.config_for("t4", num_envs=2048, …)`.
 # - **Entropy collapses** (the curve hits the dashed line in the first half, the agent walks back and forth): stop,
 #   double `uniform_coef`, and run the cells from *Settings* on.
 # - **"… began with …"**: a run continues with the settings it began with, on the same kind of device. Set them back, or

@@ -5,6 +5,7 @@ device's memory bandwidth and the start of each kernel set.
 """
 
 import dataclasses
+import functools
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,11 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hackmatrix_core import game
+from hackmatrix_core import evaluation, game
 from hackmatrix_core.agent.search import SearchPolicy
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.errors import UserError
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 from hackmatrix_core.game.vectorization.backend import compiling_for
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
@@ -130,8 +132,9 @@ TARGETS = {
     "v5e": Target("tpu", "tpu", 819e9, topology="v5e:1x1x1"),
     "v5e-4": Target("tpu", "tpu", 819e9, 4, topology="v5e:2x2x1"),
 }
-PROGRAMS = ("step", "training", "search")
-"""One step of all environments with mask and observation; one update of training; one move by a search in 128 games."""
+PROGRAMS = ("step", "training", "evaluation", "search")
+"""One step of all environments with mask and observation; one update of training; up to eight actions of the games of
+an evaluation, which has 1,000; one move by a search in 128 games."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +240,8 @@ def _measure(name: str, program: str) -> Compiled:
     config = TrainConfig.preset(target.preset)
     with compiling_for("gpu" if target.gpu else target.platform):
         start = time.perf_counter()
-        lowered = {"step": _step, "training": _training, "search": _search}[program](devices, config, target.platform)
+        lower = {"step": _step, "training": _training, "evaluation": _evaluation, "search": _search}[program]
+        lowered = lower(devices, config, target.platform)
         middle = time.perf_counter()
         compiled = lowered.compile()
         compiling = time.perf_counter() - middle
@@ -246,7 +250,7 @@ def _measure(name: str, program: str) -> Compiled:
     return Compiled(
         target=name,
         program=program,
-        num_envs=_SEARCHED if program == "search" else config.num_envs,
+        num_envs={"evaluation": _EVALUATED, "search": _SEARCHED}.get(program, config.num_envs),
         lowering=middle - start,
         compiling=compiling,
         host_memory=machine.peak_memory(),
@@ -285,7 +289,15 @@ def _training(devices: list[Any], config: TrainConfig, platform: str) -> Any:
     return group.update(group.described(jax.eval_shape(group.init())), (platform,))
 
 
-_SEARCHED = 128
+_EVALUATED, _SEARCHED = 1000, 128
+
+
+def _evaluation(devices: list[Any], config: TrainConfig, platform: str) -> Any:
+    del config
+    begin = functools.partial(evaluation.begin, count=1, num_games=_EVALUATED, undo_depth=DEFAULT_UNDO_DEPTH)
+    games, table = jax.eval_shape(begin, jax.eval_shape(lambda: jax.random.key(0)))
+    play = functools.partial(evaluation.play, (load_policy("pretrained"),), num_games=_EVALUATED)
+    return _lower(play, (games, table), devices, platform)
 
 
 def _search(devices: list[Any], config: TrainConfig, platform: str) -> Any:
