@@ -203,7 +203,7 @@ class Checkpoints:
 
 
 def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
-    """The network's parameters of the newest checkpoint in a folder, and its description (`about`).
+    """The network's parameters of the newest checkpoint in a folder, and its description (`about`) with its `update`.
 
     Args:
         directory: a run directory, its folder `checkpoints`, or one checkpoint in it.
@@ -232,7 +232,7 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
             raise ValueError("the network's parameters do not match their checksum")
         if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(policy)):
             raise ValueError("the network's parameters are not all finite")
-        return jax.tree.map(jnp.asarray, policy), about
+        return jax.tree.map(jnp.asarray, policy), about | {"update": update}
     except CheckpointError:
         raise
     except Exception as error:  # what damage does to the readers of orbax is not one kind of error

@@ -78,8 +78,7 @@ class Agent(NamedTuple):
         """The agent as it plays in an update, () int32: its environment's parameters may change over the run."""
         if not self.config.shaping_fades:
             return self
-        share = update.astype(jnp.float32) / (self.config.num_updates * self.config.shaping_fades)
-        weights = weights_of_parts(self.config.shaping * jnp.maximum(1 - share, 0))
+        weights = weights_of_parts(_shaping_in(self.config, update.astype(jnp.float32)))
         return self._replace(env_params=self.env_params.replace(reward_weights=weights))
 
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
@@ -120,10 +119,18 @@ def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
     return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim, config.value_bins)
 
 
-def objective_of(config: TrainConfig) -> Objective:
-    """What a config's value counts; at the end of the run, where shaping fades."""
-    shaping = 0.0 if config.shaping_fades else config.shaping
+def objective_of(config: TrainConfig, update: int | None = None) -> Objective:
+    """What a config's value counts after so many updates; None: at the end of the run."""
+    shaping = _shaping_in(config, config.num_updates if update is None else update)
     return Objective(config.gamma, bool(config.symlog_rewards), shaping, config.points)
+
+
+def _shaping_in(config: TrainConfig, update: float | jax.Array) -> Any:
+    """The weight of the `REPEATABLE` reward parts in an update: a number, or () float32 where that is traced."""
+    if not config.shaping_fades:
+        return config.shaping
+    left = 1 - update / (config.num_updates * config.shaping_fades)
+    return config.shaping * (jnp.maximum(left, 0) if isinstance(left, jax.Array) else max(left, 0.0))
 
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:

@@ -1,5 +1,6 @@
 """Checkpoints: what is kept, what is damaged, what is reported."""
 
+import dataclasses
 import os
 import shutil
 
@@ -10,6 +11,7 @@ import pytest
 
 from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints, load_params
 from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import init_runner, make_agent
 from tests.training import probe_environments as probes
 
@@ -63,6 +65,14 @@ def test_everything_comes_back(checkpoints, runner):
     save(checkpoints, runner, 1)
     assert_same(restore(checkpoints, runner), at_update(runner, 1))
     assert checkpoints.stored_config() == CONFIG
+
+
+def test_a_value_counts_what_was_learned_by_then(checkpoints, runner, tmp_path):
+    config = dataclasses.replace(CONFIG, total_timesteps=8 * CONFIG.batch_size, shaping_fades=0.5)
+    for update in (1, 4):
+        checkpoints.save(at_update(runner, update), config, {"episode_return": 0.0})
+    objectives = [load_policy(tmp_path / "run" / "checkpoints" / str(update)).objective for update in (1, 4)]
+    assert [objective.shaping for objective in objectives] == [0.75, 0.0]
 
 
 def test_nothing_to_restore(checkpoints, runner):
