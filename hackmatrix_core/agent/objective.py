@@ -11,15 +11,16 @@ import numpy as np
 from hackmatrix_core.agent.critic import symlog
 from hackmatrix_core.game.rewards import REWARD_PARTS, SCORE_GAIN
 
-REPEATABLE = ("data_siphon", "kills", "distance_shaping")
-"""Reward parts (R10) that UNDO does not take back: who picks up a data siphon, undoes two moves and picks it up again,
-earns each time."""
-_IS_REPEATABLE = np.isin(REWARD_PARTS, REPEATABLE).astype(np.float32)
+GUIDES = ("data_siphon", "kills", "distance_shaping", "score_gain")
+"""Reward parts (R10) that show a beginner the way. Who plays well can earn them again and again: UNDO does not take back
+the first three, and of the score it takes back in one piece, under symlog for less, what was earned in many."""
+_IS_GUIDE = np.isin(REWARD_PARTS, GUIDES).astype(np.float32)
+_TAKEN_BACK = ("damage_penalty", "hp_recovery", "resource_gain")
 
 
 def weights_of_parts(shaping: Any) -> Any:
-    """The weights of the reward parts, for `EnvParams`: from () float32, that of the `REPEATABLE` ones, to (15,)."""
-    return 1 - _IS_REPEATABLE * (1 - shaping)
+    """The weights of the reward parts, for `EnvParams`: from () float32, that of the `GUIDES`, to (15,)."""
+    return 1 - _IS_GUIDE * (1 - shaping)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Objective:
 
     Attributes:
         gamma: discount of a reward one step later, 0–1.
-        symlog_rewards: whether symlog(reward) is learned instead of the reward.
-        shaping: weight of the `REPEATABLE` reward parts, 0–1. They show a beginner the way; who can look ahead finds
-            out that they pay more than the game.
+        symlog_rewards: whether symlog(reward) is learned instead of the reward. Hit points, credits and energy count as
+            they are: what is gained and undone, in whatever pieces, has to add up to nothing.
+        shaping: weight of the `GUIDES`, 0–1. Who can look ahead finds out that they pay more than the game.
         points: what a point of the score counts when it is earned, in units of learned rewards, on top of the rewards;
             taken back where the game is lost. A win pays 100 for each, but the observation (R11) does not show the
             score, and a point would be forgotten by then.
@@ -46,10 +47,14 @@ class Objective:
 
         Args:
             reward: of the step; `reward_weights` are in it already.
-            info: of the step, arrays of the same shape. For `points`, `reward_parts`,
-                `score`, `terminated` and `won` are needed.
+            info: of the step, arrays of the same shape. For `symlog_rewards`, `reward_parts` is needed; for `points`,
+                also `score`, `terminated` and `won`.
         """
-        learned = symlog(reward) if self.symlog_rewards else reward
+        learned = reward
+        if self.symlog_rewards:
+            parts = info["reward_parts"]
+            taken_back = sum((parts[name] for name in _TAKEN_BACK if name in parts), jnp.zeros_like(reward))
+            learned = symlog(reward - taken_back) + taken_back
         if not self.points:
             return learned
         earned = info["reward_parts"]["score_gain"] / SCORE_GAIN
@@ -63,6 +68,6 @@ class Objective:
 
     def __str__(self) -> str:
         rewards = "rewards r counted as sign(r) × log(1 + |r|)" if self.symlog_rewards else "rewards"
-        shaping = "" if self.shaping == 1 else f" ({', '.join(REPEATABLE)} times {self.shaping:g})"
+        shaping = "" if self.shaping == 1 else f" ({', '.join(GUIDES)} times {self.shaping:g})"
         points = f", plus {self.points:g} for each point, taken back in a lost game" if self.points else ""
         return f"the expected sum of all {rewards}{shaping}{points}, each action later worth {1 - self.gamma:.1%} less"

@@ -52,6 +52,12 @@ class TrainConfig:
     total_timesteps: int = _option(10_000_000, "steps of all environments together, over the whole run", low=1)
     learning_rate: float = _option(2.5e-4, "step size of Adam", low=0.0, above=True)
     gamma: float = _option(0.99, "discount of a reward one step later", low=0.0, high=1.0)
+    gamma_to: float = _option(
+        0.0,
+        "gamma at the end of the run; 1 - gamma is multiplied by the same factor in each update; with 0 it stays",
+        low=0.0,
+        high=1.0,
+    )
     gae_lambda: float = _option(0.95, "weight of long returns in the advantage estimate", low=0.0, high=1.0)
     num_minibatches: int = _option(4, "parts of one pass over the collected steps; divides num_envs", low=1)
     update_epochs: int = _option(4, "passes over the collected steps in one update", low=1)
@@ -86,7 +92,8 @@ class TrainConfig:
     symlog_rewards: int = _option(0, "1: learn from sign(r) × log(1 + |r|) instead of the reward r", low=0, high=1)
     shaping: float = _option(
         1.0,
-        "weight of the reward parts that can be earned again after each undo: data_siphon, kills, distance_shaping",
+        "weight of the reward parts that show a beginner the way and that UNDO lets an expert earn again and again: "
+        "data_siphon, kills, distance_shaping, score_gain",
         low=0.0,
         high=1.0,
     )
@@ -109,6 +116,11 @@ class TrainConfig:
         if self.value_bins == 1:
             raise ValueError(
                 "value_bins is 1, and one bin says nothing. Set it to 0 for a plain critic, or to 2 or more"
+            )
+        if self.gamma_to and 1 in (self.gamma, self.gamma_to):
+            raise ValueError(
+                f"gamma is {self.gamma} and gamma_to {self.gamma_to}, and no factor leads from or to a gamma of 1. Set "
+                "both below 1, or gamma_to to 0"
             )
         if self.num_envs % self.num_minibatches:
             envs, parts = self.num_envs, self.num_minibatches

@@ -24,7 +24,7 @@ from hackmatrix_core.training import masked_ppo
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.masked_ppo import Batch, Choice
 from hackmatrix_core.training.metrics import Metrics
-from hackmatrix_core.training.runner import Agent, RunnerState, mean_over_devices, objective_of
+from hackmatrix_core.training.runner import Agent, RunnerState, mean_over_devices
 
 
 class Guidance(NamedTuple):
@@ -55,7 +55,7 @@ def search_actions(
     """Actions as a search samples them from its improved policy: a `masked_ppo.Choose`."""
     del inputs
     config, env = agent.config, cast(Any, agent.env)  # PPO alone does without the functions of a `search.Model`
-    look_ahead = search.Search(env, objective_of(config), config.num_simulations, noise=1.0)
+    look_ahead = search.Search(env, agent.objective, config.num_simulations, noise=1.0)
 
     def think(state: Any, obs: jax.Array, mask: jax.Array, key: jax.Array) -> search.Thoughts:
         root = env.for_search(state, search.UNDO_DEPTH) if hasattr(env, "for_search") else state

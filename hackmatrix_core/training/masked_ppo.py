@@ -28,7 +28,6 @@ from hackmatrix_core.training.runner import (
     RunnerState,
     mean_over_devices,
     numbers_of,
-    objective_of,
     over_devices,
 )
 
@@ -120,7 +119,7 @@ def collect(
         transition = Transition(
             inputs,
             choice.action,
-            objective_of(config).learned(reward, info),
+            agent.objective.learned(reward, info),
             done,
             truncated,
             final_value,
@@ -141,7 +140,7 @@ def collect(
 
 
 def compute_gae(
-    transitions: Transition, last_value: jax.Array, gamma: float, gae_lambda: float
+    transitions: Transition, last_value: jax.Array, gamma: float | jax.Array, gae_lambda: float
 ) -> tuple[jax.Array, jax.Array]:
     """Generalised advantage estimates and value targets.
 
@@ -151,7 +150,7 @@ def compute_gae(
     Args:
         transitions: of a rollout, leading axes (T, N).
         last_value: float32 (N,), value of the observations after the last step.
-        gamma: discount.
+        gamma: discount, () float32 where it changes over the run.
         gae_lambda: weight of long returns.
 
     Returns:
@@ -293,7 +292,7 @@ def update_step(
     config, agent = agent.config, agent.at(runner.update)
     runner, transitions, metrics = collect(agent, runner, choose)
     _, last_value = agent.apply(runner.params, agent.network_input(runner.obs))
-    advantages, targets = compute_gae(transitions, last_value, config.gamma, config.gae_lambda)
+    advantages, targets = compute_gae(transitions, last_value, agent.objective.gamma, config.gae_lambda)
     rollout = Batch(transitions, advantages, targets)
     exploration = 1.0 - (1.0 - config.anneal_to) * runner.update.astype(jnp.float32) / config.num_updates
 

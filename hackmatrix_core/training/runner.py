@@ -64,22 +64,24 @@ class RunnerState(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """The fixed parts of a training run: nothing in here changes while it runs."""
+    """The parts of a training run that are not state: what changes over the run follows from the update (`at`)."""
 
     config: TrainConfig
     env: Environment
     env_params: Any
     network: ActorCritic
     optimizer: optax.GradientTransformation
+    objective: Objective
     axis: str | None = None
     """Name of the axis of devices that the environments are spread over; None on one device."""
 
     def at(self, update: jax.Array) -> Self:
-        """The agent as it plays in an update, () int32: its environment's parameters may change over the run."""
+        """The agent as it plays and learns in an update, () int32: what counts may change over the run."""
+        objective = objective_of(self.config, update.astype(jnp.float32))
+        agent = self._replace(objective=objective)
         if not self.config.shaping_fades:
-            return self
-        weights = weights_of_parts(_shaping_in(self.config, update.astype(jnp.float32)))
-        return self._replace(env_params=self.env_params.replace(reward_weights=weights))
+            return agent
+        return agent._replace(env_params=self.env_params.replace(reward_weights=weights_of_parts(objective.shaping)))
 
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of network inputs."""
@@ -119,18 +121,16 @@ def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
     return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim, config.value_bins)
 
 
-def objective_of(config: TrainConfig, update: int | None = None) -> Objective:
-    """What a config's value counts after so many updates; None: at the end of the run."""
-    shaping = _shaping_in(config, config.num_updates if update is None else update)
-    return Objective(config.gamma, bool(config.symlog_rewards), shaping, config.points)
-
-
-def _shaping_in(config: TrainConfig, update: float | jax.Array) -> Any:
-    """The weight of the `REPEATABLE` reward parts in an update: a number, or () float32 where that is traced."""
-    if not config.shaping_fades:
-        return config.shaping
-    left = 1 - update / (config.num_updates * config.shaping_fades)
-    return config.shaping * (jnp.maximum(left, 0) if isinstance(left, jax.Array) else max(left, 0.0))
+def objective_of(config: TrainConfig, update: Any = None) -> Objective:
+    """What a config's value counts after so many updates, a number or () float32; None: at the end of the run."""
+    done = (config.num_updates if update is None else update) / config.num_updates
+    gamma, shaping = config.gamma, config.shaping
+    if config.gamma_to:
+        gamma = 1 - (1 - gamma) * ((1 - config.gamma_to) / (1 - gamma)) ** done
+    if config.shaping_fades:
+        left = 1 - done / config.shaping_fades
+        shaping = shaping * (jnp.maximum(left, 0) if isinstance(left, jax.Array) else max(left, 0.0))
+    return Objective(gamma, bool(config.symlog_rewards), shaping, config.points)
 
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
@@ -158,7 +158,7 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     steps = config.num_updates * config.update_epochs * config.num_minibatches
     rate = optax.linear_schedule(config.learning_rate, config.learning_rate * config.anneal_to, steps)
     optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
-    return Agent(config, env, env_params, network, optimizer)
+    return Agent(config, env, env_params, network, optimizer, objective_of(config))
 
 
 def numbers_of(count: int, axis: str | None) -> jax.Array:

@@ -7,7 +7,7 @@ import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.agent.objective import Objective
-from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
+from hackmatrix_core.environment.gymnax_env import EnvState, HackMatrixGymnax
 from hackmatrix_core.game.scenario import blank, from_dict
 from hackmatrix_core.game.state import ACTION_NAMES
 from hackmatrix_core.training.config import TrainConfig
@@ -72,6 +72,51 @@ def test_undo_takes_points_back():
         scores.append(int(state.score))
         assert counted == pytest.approx(2 * scores[-1], abs=1e-5)
     assert (scores[2], scores[-1]) == (3, 0)
+
+
+def test_an_agent_that_undoes_earns_nothing_but_what_it_keeps():
+    """Under symlog too, where one undo takes back several gains at once: those of three programs in a turn, say."""
+    env, objective = HackMatrixGymnax(compact_observations=True), Objective(symlog_rewards=True, shaping=0.0)
+    block = {"block": {"kind": "data", "points": 5, "spawn": 2}}
+    start = from_dict(
+        blank(
+            player=(2, 2),
+            exit=(5, 5),
+            credits=20,
+            energy=20,
+            data_siphons=4,
+            programs=["undo", "score", "siph+", "exch", "step"],
+            cells={(2, 1): block, (1, 2): block, (3, 2): {"data_siphon": True}},
+        )
+    )
+
+    def kept(state):
+        return state.hp.astype(jnp.float32) + 0.05 * (state.credits + state.energy).astype(jnp.float32)
+
+    def play(shaping):
+        params = env.default_params.replace(reward_weights=Objective(shaping=shaping).reward_weights)
+
+        def act(carry, key):
+            state, over = carry
+            choice, undoes, chance = jax.random.split(key, 3)
+            mask = env.get_action_mask(state)
+            action = jax.random.categorical(choice, jnp.where(mask, 0.0, -1e9)).astype(jnp.int32)
+            action = jnp.where(mask[UNDO] & jax.random.bernoulli(undoes, 0.3), UNDO, action)
+            _, after, reward, done, info = env.step_env(chance, state, action, params)
+            over |= done | (after.game.stage > state.game.stage)
+            return (jax.tree.map(lambda new, old: jnp.where(over, old, new), after, state), over), jnp.where(over, 0.0, objective.learned(reward, info))
+
+        def game(key):
+            begun = EnvState(start, jnp.float32(0), jnp.int32(0))
+            (end, _), learned = jax.lax.scan(act, (begun, jnp.bool_(False)), jax.random.split(key, STEPS))
+            return jnp.sum(learned), kept(end.game) - kept(start)
+
+        return jax.jit(jax.vmap(game))(jax.random.split(jax.random.key(0), GAMES))
+
+    learned, change = play(0.0)
+    assert (learned <= change + 1e-4).all()
+    learned, change = play(1.0)
+    assert (learned > change + 1).mean() > 0.5  # so there was something to earn again and again
 
 
 def test_a_game_lost_by_an_invalid_action_takes_them_back():

@@ -222,6 +222,24 @@ def test_shaping_fades_over_its_share_of_the_run():
     assert objective_of(fading).shaping == 0
 
 
+def test_gamma_goes_to_its_last_value_over_the_run():
+    """From 0.5 to 0.875: half-way the distance to 1 has shrunk to the geometric mean of both, a quarter."""
+    rising, env = small_config(updates=8, gamma=0.5, gamma_to=0.875), probes.TwoStepCredit()
+    start = init_runner(make_agent(rising, env), jax.random.key(0))
+
+    def learned(config, update):
+        agent = make_agent(config, env)
+        step = jax.jit(lambda runner: update_step(agent, runner)[0].params)
+        return jax.flatten_util.ravel_pytree(step(start._replace(update=jnp.int32(update))))[0]
+
+    for update, gamma in ((0, 0.5), (4, 0.75), (8, 0.875)):
+        constant = small_config(updates=8, gamma=gamma)
+        np.testing.assert_allclose(learned(rising, update), learned(constant, update), rtol=0, atol=1e-6)
+        assert objective_of(rising, update).gamma == pytest.approx(gamma)  # what the value counts by then
+    assert np.abs(learned(small_config(updates=8, gamma=0.875), 4) - learned(rising, 4)).max() > 1e-3
+    assert objective_of(rising).gamma == pytest.approx(0.875)
+
+
 def test_constant_reward_gives_its_value():
     apply, metrics = train(probes.ConstantReward(), small_config())
     assert apply([[1.0]])[1][0] == pytest.approx(1.0, abs=0.05)
