@@ -67,7 +67,9 @@ class Objective:
         return weights_of_parts(np.float32(self.shaping))
 
     def __str__(self) -> str:
-        rewards = "rewards r counted as sign(r) × log(1 + |r|)" if self.symlog_rewards else "rewards"
+        rewards = "rewards"
+        if self.symlog_rewards:
+            rewards += " r counted as sign(r) × log(1 + |r|), hit points, credits and energy as they are"
         shaping = "" if self.shaping == 1 else f" ({', '.join(GUIDES)} times {self.shaping:g})"
         points = f", plus {self.points:g} for each point, taken back in a lost game" if self.points else ""
         return f"the expected sum of all {rewards}{shaping}{points}, each action later worth {1 - self.gamma:.1%} less"

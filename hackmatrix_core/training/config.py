@@ -89,7 +89,12 @@ class TrainConfig:
     num_simulations: int = _option(
         0, "states that a search looks at before each action, for expert iteration; 0 for PPO", low=0
     )
-    symlog_rewards: int = _option(0, "1: learn from sign(r) × log(1 + |r|) instead of the reward r", low=0, high=1)
+    symlog_rewards: int = _option(
+        0,
+        "1: learn from sign(r) × log(1 + |r|) instead of the reward r; hit points, credits and energy count as they are",
+        low=0,
+        high=1,
+    )
     shaping: float = _option(
         1.0,
         "weight of the reward parts that show a beginner the way and that UNDO lets an expert earn again and again: "
