@@ -12,8 +12,8 @@ from hackmatrix_core.agent.critic import symlog
 from hackmatrix_core.game.rewards import REWARD_PARTS, SCORE_GAIN
 
 GUIDES = ("data_siphon", "kills", "distance_shaping", "score_gain")
-"""Reward parts (R10) that show a beginner the way. Who plays well can earn them again and again: UNDO does not take back
-the first three, and of the score it takes back in one piece, under symlog for less, what was earned in many."""
+"""Reward parts (R10) that show a beginner the way. Who plays well can earn them again and again: UNDO does not take
+back the first three, and of the score it takes back in one piece, under symlog for less, what was earned in many."""
 _IS_GUIDE = np.isin(REWARD_PARTS, GUIDES).astype(np.float32)
 _TAKEN_BACK = ("damage_penalty", "hp_recovery", "resource_gain")
 

@@ -91,7 +91,7 @@ class TrainConfig:
     )
     symlog_rewards: int = _option(
         0,
-        "1: learn from sign(r) × log(1 + |r|) instead of the reward r; hit points, credits and energy count as they are",
+        "1: learn from sign(r) × log(1 + |r|) instead of the reward r; hit points, credits, energy count as they are",
         low=0,
         high=1,
     )

@@ -104,7 +104,8 @@ def test_an_agent_that_undoes_earns_nothing_but_what_it_keeps():
             action = jnp.where(mask[UNDO] & jax.random.bernoulli(undoes, 0.3), UNDO, action)
             _, after, reward, done, info = env.step_env(chance, state, action, params)
             over |= done | (after.game.stage > state.game.stage)
-            return (jax.tree.map(lambda new, old: jnp.where(over, old, new), after, state), over), jnp.where(over, 0.0, objective.learned(reward, info))
+            state = jax.tree.map(lambda new, old: jnp.where(over, old, new), after, state)
+            return (state, over), jnp.where(over, 0.0, objective.learned(reward, info))
 
         def game(key):
             begun = EnvState(start, jnp.float32(0), jnp.int32(0))

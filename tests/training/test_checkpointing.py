@@ -68,7 +68,9 @@ def test_everything_comes_back(checkpoints, runner):
 
 
 def test_a_value_counts_what_was_learned_by_then(checkpoints, runner, tmp_path):
-    config = dataclasses.replace(CONFIG, total_timesteps=8 * CONFIG.batch_size, shaping_fades=0.5, gamma=0.9, gamma_to=0.975)
+    config = dataclasses.replace(
+        CONFIG, total_timesteps=8 * CONFIG.batch_size, shaping_fades=0.5, gamma=0.9, gamma_to=0.975
+    )
     for update in (1, 4):
         checkpoints.save(at_update(runner, update), config, {"episode_return": 0.0})
     objectives = [load_policy(tmp_path / "run" / "checkpoints" / str(update)).objective for update in (1, 4)]
