@@ -124,7 +124,8 @@ def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
 def objective_of(config: TrainConfig, update: Any = None) -> Objective:
     """What a config's value counts after so many updates, a number or () float32; None: at the end of the run."""
     done = (config.num_updates if update is None else update) / config.num_updates
-    gamma, shaping = config.gamma, config.shaping
+    gamma: Any = config.gamma
+    shaping: Any = config.shaping
     if config.gamma_to:
         gamma = 1 - (1 - gamma) * ((1 - config.gamma_to) / (1 - gamma)) ** done
     if config.shaping_fades:
