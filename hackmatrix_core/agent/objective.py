@@ -16,16 +16,14 @@ GUIDES = ("data_siphon", "kills", "distance_shaping", "score_gain")
 back the first three, and of the score it takes back in one piece, under symlog for less, what was earned in many."""
 _IS_GUIDE = np.isin(REWARD_PARTS, GUIDES).astype(np.float32)
 _TAKEN_BACK = ("damage_penalty", "hp_recovery", "resource_gain")
-
-
-def weights_of_parts(shaping: Any) -> Any:
-    """The weights of the reward parts, for `EnvParams`: from () float32, that of the `GUIDES`, to (15,)."""
-    return 1 - _IS_GUIDE * (1 - shaping)
+"""The other parts that UNDO takes back."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """The return that is learned.
+
+    In an update of a run, `gamma` and `shaping` may be traced: () float32.
 
     Attributes:
         gamma: discount of a reward one step later, 0–1.
@@ -37,9 +35,9 @@ class Objective:
             score, and a point would be forgotten by then.
     """
 
-    gamma: float = 0.99
+    gamma: Any = 0.99
     symlog_rewards: bool = False
-    shaping: float = 1.0
+    shaping: Any = 1.0
     points: float = 0.0
 
     def learned(self, reward: jax.Array, info: Mapping[str, Any]) -> jax.Array:
@@ -62,9 +60,9 @@ class Objective:
         return learned + self.points * (earned - lost)
 
     @property
-    def reward_weights(self) -> np.ndarray:
+    def reward_weights(self) -> Any:
         """The weights of the reward parts, for `EnvParams`: float32 (15,)."""
-        return weights_of_parts(np.float32(self.shaping))
+        return 1 - _IS_GUIDE * (1 - self.shaping)
 
     def __str__(self) -> str:
         rewards = "rewards"

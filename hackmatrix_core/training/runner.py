@@ -13,7 +13,7 @@ import optax
 from jax import lax
 
 from hackmatrix_core.agent.network import ActorCritic
-from hackmatrix_core.agent.objective import Objective, weights_of_parts
+from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.perception import Percept, perceive
 from hackmatrix_core.training.config import TrainConfig
 
@@ -77,11 +77,10 @@ class Agent(NamedTuple):
 
     def at(self, update: jax.Array) -> Self:
         """The agent as it plays and learns in an update, () int32: what counts may change over the run."""
-        objective = objective_of(self.config, update.astype(jnp.float32))
-        agent = self._replace(objective=objective)
+        agent = self._replace(objective=objective_of(self.config, update.astype(jnp.float32)))
         if not self.config.shaping_fades:
             return agent
-        return agent._replace(env_params=self.env_params.replace(reward_weights=weights_of_parts(objective.shaping)))
+        return agent._replace(env_params=self.env_params.replace(reward_weights=agent.objective.reward_weights))
 
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of network inputs."""
