@@ -13,7 +13,7 @@ usage: bash colab_setup.sh [train | test | lab | help] [arguments]
   test        set up, run all tests and all notebooks
   lab         set up, open the notebooks in JupyterLab
 
-Arguments are passed on to `hackmatrix train` (--minutes 60 --total-timesteps 40000000 trains longer, --help lists all), `pytest` or `jupyter lab`.
+Arguments are passed on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
 Two variables override what is detected: PYTHON (an interpreter, 3.11 or later) and HACKMATRIX_PLATFORM (cpu, cuda12,
 cuda13, tpu, mac, mps or colab; mps is the GPU of a Mac through jax-mps, used only if you ask for it).
 TEXT
@@ -214,11 +214,6 @@ main() {
             fi
             ;;
         train)
-            # Learning rate and exploration fall over the steps of the run: on a CPU, over what three minutes are enough for.
-            case "$platform $*" in
-                *--minutes* | *--total-timesteps* | *--resume*) ;;
-                cpu* | mac* | mps*) set -- --total-timesteps 5000000 "$@" ;;
-            esac
             "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@"
             ;;
         test) HACKMATRIX_SMOKE=1 "$interpreter" -m pytest --numprocesses=2 --dist=loadfile --nbval --nbval-current-env tests notebooks "$@" ;;

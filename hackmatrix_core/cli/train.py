@@ -53,7 +53,12 @@ def add(commands: Commands) -> None:
         metavar="RUN",
         help="start with the network of this run, of pretrained or of pretrained-points; its sizes are the default",
     )
-    command.add_argument("--minutes", type=positive, metavar="M", help="stop after training this long")
+    command.add_argument(
+        "--minutes",
+        type=positive,
+        metavar="M",
+        help="train this long: without --total-timesteps as many steps as fit, else at most so many",
+    )
     command.add_argument(
         "--evaluate-games",
         type=count,
@@ -115,7 +120,13 @@ def run(options: argparse.Namespace) -> int:
     if options.wandb and is_first:
         callbacks.append(WeightsAndBiases(run_dir, config))
     trainer = Trainer(
-        config, run_dir, callbacks=callbacks, resume=options.resume, minutes=options.minutes, start_from=start_from
+        config,
+        run_dir,
+        callbacks=callbacks,
+        resume=options.resume,
+        minutes=options.minutes,
+        fit=options.minutes is not None and options.total_timesteps is None,
+        start_from=start_from,
     )
     if is_first:
         print(f"run directory {run_dir}")

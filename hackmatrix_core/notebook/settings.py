@@ -142,8 +142,7 @@ def doctor(config: TrainConfig, run_dir: Path) -> None:
         standing = "is new"
     else:
         _check(config, run_dir)
-        rest = f"continues after update {done} of {config.num_updates}"
-        standing = rest if done < config.num_updates else "is complete"
+        standing = f"continues after update {done}"
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     rows = [
         ("", "found here, and chosen for it"),

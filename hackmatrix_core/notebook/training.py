@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hackmatrix_core.errors import UserError
-from hackmatrix_core.notebook.settings import NotebookStop
+from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.monitoring import LiveDisplay, neighbours_mean, read_metrics
 from hackmatrix_core.training.trainer import Trainer, TrainResult
@@ -27,16 +27,16 @@ _CURVES = {
 async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: float | None = None) -> TrainResult:
     """Train, or go on training: `result = await notebook.train(config, run_dir, minutes=3)`.
 
-    It is `hm.Trainer(config, run_dir, resume=True, minutes=minutes).run()` in a thread, so that the notebook stays
-    responsive. The stop button and the cell's interrupt (■) both end it after the update in progress; the run is saved,
-    and the cells below go on.
+    It is `hm.Trainer(config, run_dir, resume=True, minutes=minutes, fit=True).run()` in a thread, so that the notebook
+    stays responsive; without minutes, or at small size, the config decides how long. The stop button and the cell's
+    interrupt (■) both end it after the update in progress; the run is saved, and the cells below go on.
 
     Raises:
         NotebookStop: the folder cannot be used.
     """
-    live = LiveDisplay()
+    live, fit = LiveDisplay(), minutes is not None and not SMOKE
     try:
-        trainer = Trainer(config, run_dir, callbacks=[live], resume=True, minutes=minutes)
+        trainer = Trainer(config, run_dir, callbacks=[live], resume=True, minutes=minutes, fit=fit)
         run = asyncio.ensure_future(asyncio.to_thread(trainer.run))
         while not run.done():
             try:

@@ -74,15 +74,18 @@ class DeviceGroup:
     def update(self, template: RunnerState, platforms: tuple[str, ...] | None = None) -> Lowered:
         """`expert_iteration.update_step` on all devices, to be compiled; the metrics are those of all environments.
 
-        The compiled function takes over the buffers of the runner that it is given.
+        The compiled function takes a runner, whose buffers it takes over, and the share of the run that is done,
+        () float32.
 
         Args:
             template: shapes and dtypes of the runner.
             platforms: what to lower for, where the devices are only described (see `described`).
         """
-        update = self._mapped(functools.partial(update_step, self._agent_on_device), (_SPECS,), (_SPECS, _SHARED))
+        specs = (_SPECS, _SHARED)  # a runner, and what is the same everywhere
+        update = self._mapped(functools.partial(update_step, self._agent_on_device), specs, specs)
         update = jax.jit(update, donate_argnums=0, compiler_options=compiler_options())
-        return update.trace(template).lower(lowering_platforms=platforms)
+        done = jax.ShapeDtypeStruct((), jnp.float32)
+        return update.trace(template, done).lower(lowering_platforms=platforms)
 
     def described(self, template: RunnerState) -> RunnerState:
         """The template with where each array lies: enough to compile for devices that are not there."""
@@ -119,6 +122,12 @@ class DeviceGroup:
     def agree(self, flag: bool) -> bool:
         """Whether the flag is set in any process. All processes must call it."""
         return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+    def of_first(self, value: float) -> float:
+        """The value of the first process. All processes must call it."""
+        if jax.process_count() == 1:
+            return value
+        return float(multihost_utils.broadcast_one_to_all(np.array(value, np.float64)))
 
     @property
     def _agent_on_device(self) -> Agent:

@@ -36,11 +36,11 @@ class Guidance(NamedTuple):
     agrees: jax.Array  # (…) bool: both policies have the same likeliest action
 
 
-def update_step(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Metrics]:
+def update_step(agent: Agent, runner: RunnerState, done: jax.Array | None = None) -> tuple[RunnerState, Metrics]:
     """One update of a run: expert iteration with `num_simulations` above 0, else PPO. See `masked_ppo.update_step`."""
     if not agent.config.num_simulations:
-        return masked_ppo.update_step(agent, runner)
-    return masked_ppo.update_step(agent, runner, search_actions, guided_loss)
+        return masked_ppo.update_step(agent, runner, done)
+    return masked_ppo.update_step(agent, runner, done, search_actions, guided_loss)
 
 
 def search_actions(

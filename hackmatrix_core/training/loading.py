@@ -28,7 +28,8 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
         return BASELINES[path_or_name]
     params, about = stored_params(path_or_name, names=(*AGENTS, *BASELINES))
     config = config_in(about, path_or_name)
-    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config, about.get("update")))
+    done = about.get("update", config.num_updates) / config.num_updates
+    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config, done))
 
 
 def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(AGENTS)) -> tuple[Any, dict[str, Any]]:

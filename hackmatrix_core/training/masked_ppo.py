@@ -277,7 +277,11 @@ Loss = Callable[..., tuple[jax.Array, Metrics]]
 
 
 def update_step(
-    agent: Agent, runner: RunnerState, choose: Choose = sample_actions, loss: Loss = ppo_loss
+    agent: Agent,
+    runner: RunnerState,
+    done: jax.Array | None = None,
+    choose: Choose = sample_actions,
+    loss: Loss = ppo_loss,
 ) -> tuple[RunnerState, Metrics]:
     """One update: collect, estimate advantages, and go over the rollout `update_epochs` times.
 
@@ -285,22 +289,30 @@ def update_step(
     the memory traffic of a shuffle of single steps. Each takes one of every `num_minibatches` neighbours, so that no
     environment has to leave its device.
 
+    Args:
+        agent: the run's fixed parts.
+        runner: the state before the update.
+        done: () float32, the share of the run that is done, which decides what is annealed; None: by the number of
+            updates and `total_timesteps`.
+        choose: plays.
+        loss: what is made smaller.
+
     Returns:
         The runner after the update, and the metrics of `rollout_metrics` and `ppo_loss` (the latter as means over all
         minibatches) with `explained_variance`, the share of the targets' variance that the values predicted.
     """
-    config, agent = agent.config, agent.at(runner.update)
+    config = agent.config
+    agent = agent.at(runner.update.astype(jnp.float32) / config.num_updates if done is None else done)
     runner, transitions, metrics = collect(agent, runner, choose)
     _, last_value = agent.apply(runner.params, agent.network_input(runner.obs))
     advantages, targets = compute_gae(transitions, last_value, agent.objective.gamma, config.gae_lambda)
     rollout = Batch(transitions, advantages, targets)
-    exploration = 1.0 - (1.0 - config.anneal_to) * runner.update.astype(jnp.float32) / config.num_updates
 
     def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
         gradients, loss_metrics = jax.grad(loss, has_aux=True)(
-            params, agent.estimates, batch, config, agent.axis, exploration
+            params, agent.estimates, batch, config, agent.axis, agent.annealing
         )
         gradients, loss_metrics = over_devices((gradients, loss_metrics), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count

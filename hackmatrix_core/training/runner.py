@@ -64,7 +64,10 @@ class RunnerState(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """The parts of a training run that are not state: what changes over the run follows from the update (`at`)."""
+    """The parts of a training run that are not state.
+
+    As `make_agent` gives it, the agent is at the beginning of the run; `at` gives it later in the run.
+    """
 
     config: TrainConfig
     env: Environment
@@ -72,15 +75,21 @@ class Agent(NamedTuple):
     network: ActorCritic
     optimizer: optax.GradientTransformation
     objective: Objective
+    annealing: float | jax.Array = 1.0
+    """() float32, the fraction of learning rate, ent_coef and uniform_coef that is left (`TrainConfig.anneal_to`)."""
     axis: str | None = None
     """Name of the axis of devices that the environments are spread over; None on one device."""
 
-    def at(self, update: jax.Array) -> Self:
-        """The agent as it plays and learns in an update, () int32: what counts may change over the run."""
-        agent = self._replace(objective=objective_of(self.config, update.astype(jnp.float32)))
-        if not self.config.shaping_fades:
+    def at(self, done: jax.Array) -> Self:
+        """The agent as it plays and learns when this share of the run is done, () float32 from 0 to 1."""
+        config, objective = self.config, objective_of(self.config, done)
+        annealing = 1.0 - (1.0 - config.anneal_to) * jnp.minimum(done, 1.0)
+        agent = self._replace(
+            objective=objective, annealing=annealing, optimizer=_optimizer(config, config.learning_rate * annealing)
+        )
+        if not config.shaping_fades:
             return agent
-        return agent._replace(env_params=self.env_params.replace(reward_weights=agent.objective.reward_weights))
+        return agent._replace(env_params=self.env_params.replace(reward_weights=objective.reward_weights))
 
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of network inputs."""
@@ -120,9 +129,8 @@ def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
     return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim, config.value_bins)
 
 
-def objective_of(config: TrainConfig, update: Any = None) -> Objective:
-    """What a config's value counts after so many updates, a number or () float32; None: at the end of the run."""
-    done = (config.num_updates if update is None else update) / config.num_updates
+def objective_of(config: TrainConfig, done: float | jax.Array = 1.0) -> Objective:
+    """What a config's value counts when this share of the run is done, a number or () float32."""
     gamma: Any = config.gamma
     shaping: Any = config.shaping
     if config.gamma_to:
@@ -155,10 +163,12 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     if config.num_simulations and not hasattr(env, "step_env"):
         raise ValueError(f"num_simulations is {config.num_simulations}, but {name} has no step_env. Set it to 0")
     network = make_network(config, env.num_actions)
-    steps = config.num_updates * config.update_epochs * config.num_minibatches
-    rate = optax.linear_schedule(config.learning_rate, config.learning_rate * config.anneal_to, steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
-    return Agent(config, env, env_params, network, optimizer, objective_of(config))
+    return Agent(config, env, env_params, network, _optimizer(config, config.learning_rate), objective_of(config, 0.0))
+
+
+def _optimizer(config: TrainConfig, rate: float | jax.Array) -> optax.GradientTransformation:
+    """Adam with a learning rate; a schedule, as far as its state is concerned, whatever the rate."""
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(lambda _: rate, eps=1e-5))
 
 
 def numbers_of(count: int, axis: str | None) -> jax.Array:

@@ -94,7 +94,7 @@ class Storage:
             self._warn(f"{self.run_dir} can be written to again: the run is saved there, as before")
             self.place = self.run_dir
             self._told.clear()
-            self._attempt("config.json", lambda: _write_config(self.run_dir, config))
+        self._attempt("config.json", lambda: _write_config(self.run_dir, config))  # its length may have changed
         self._attempt("curves.png", lambda: save_curves(history, self.run_dir / "curves.png"))
 
     def _save_copy(self, why: Exception, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:

@@ -1,6 +1,7 @@
 """Training from start to end: as one pure function, and as a run that shows its progress, stops, saves and resumes."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import threading
@@ -98,6 +99,9 @@ class Trainer:
         callbacks: called with each `Progress`; default is a display that suits a notebook or a console.
         resume: continue from the newest intact checkpoint in `run_dir`, if there is one.
         minutes: time limit of training, counted from the end of the first update: compiling and warming up are not.
+        fit: make the run as long as fits into `minutes`, whatever the config's `total_timesteps`: what is annealed then
+            follows the clock, so the result depends on the machine's speed. The config that is saved has the length.
+            A resumed run goes on for that long.
         save_every: seconds between checkpoints.
         start_from: parameters of a network to start with, as `load_params` gives them; those of the first process
             count. Where the critic's shape is another (`value_bins`), the critic starts afresh.
@@ -105,7 +109,7 @@ class Trainer:
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
-        ValueError: `minutes` or `save_every` is not a number of this kind.
+        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class Trainer:
         *,
         resume: bool = False,
         minutes: float | None = None,
+        fit: bool = False,
         save_every: float = 60.0,
         start_from: Any = None,
     ) -> None:
@@ -126,6 +131,9 @@ class Trainer:
         shown = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
         self._limit = float("inf") if minutes is None else 60 * _checked(minutes, "minutes", above=True)
+        if fit and minutes is None:
+            raise ValueError("fit is True, and minutes is None. Say into how many minutes the run has to fit")
+        self._fit = fit
         self._save_every = _checked(save_every, "save_every")
         self._start_from = start_from
         self._stopped_by: str | None = None
@@ -152,9 +160,10 @@ class Trainer:
         if runner is None and self._start_from is not None:
             taken_over(template.params, self._start_from)  # what does not fit shows before minutes of compiling
         update = 0 if runner is None else int(runner.update)
-        self._check_length(update)
+        if not self._fit:
+            self._check_length(update)
         history = self._storage.begin(self.config, update) if self._storage else []
-        if runner is not None and update == self.config.num_updates:
+        if runner is not None and update == self.config.num_updates and not self._fit:
             self._tell("done", update, 0.0, 0.0, history)
             return self._result(runner, history, None)
 
@@ -170,10 +179,12 @@ class Trainer:
         """Go on from a runner after `update` updates, by the compiled update, until the run ends or is stopped."""
         now = saved = training_since = time.monotonic()
         first = update + 1  # takes some times as long as the others: its time tells nothing
+        if self._fit:
+            self._set_length(max(self.config.num_updates, first + 1))
         try:
             while update < self.config.num_updates and not self._stops():
                 before = time.monotonic()
-                runner, metrics = compiled(runner)
+                runner, metrics = compiled(runner, np.float32(update / self.config.num_updates))
                 metrics = jax.device_get(metrics)
                 now = time.monotonic()
                 update += 1
@@ -184,9 +195,12 @@ class Trainer:
 
                 training_since = training_since if update > first else now
                 spent = now - training_since
-                left = spent / (update - first) * (self.config.num_updates - update) if update > first else float("inf")
+                each = spent / (update - first) if update > first else float("inf")
+                if self._fit and update > first:
+                    self._set_length(update + int(self._group.of_first(max(0.0, self._limit - spent) / each)))
+                left = each * (self.config.num_updates - update) if update > first else float("inf")
                 self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
-                if spent >= self._limit:
+                if spent >= self._limit and not self._fit:
                     self.stop("time")
                 if self._group.agree(now - saved >= self._save_every):
                     self._save(runner, history)
@@ -199,6 +213,9 @@ class Trainer:
         self._save(runner, history, is_last=True)
         self._tell("done", update, time.monotonic() - training_since, 0.0, history)
         return self._result(runner, history, self._stopped_by if update < self.config.num_updates else None)
+
+    def _set_length(self, updates: int) -> None:
+        self.config = dataclasses.replace(self.config, total_timesteps=updates * self.config.batch_size)
 
     def _result(self, runner: RunnerState, history: list[Record], stopped_by: str | None) -> TrainResult:
         return TrainResult(runner, history, stopped_by, self._storage.place if self._storage else self.run_dir)

@@ -139,9 +139,7 @@ def test_doctor_tells_device_sizes_and_whether_a_run_goes_on(whole, shown, tmp_p
     for update in (8, 12):
         save(run_dir, config, update)
     (run_dir / "checkpoints/13.orbax-checkpoint-tmp").mkdir()
-    assert told()["run"].endswith(f"mine continues after update 12 of {config.num_updates}")
-    (run_dir / "checkpoints" / str(config.num_updates)).mkdir()
-    assert told()["run"].endswith("mine is complete")
+    assert told()["run"].endswith("mine continues after update 12")
 
 
 def test_settings_that_do_not_fit_the_run_stop_with_a_sentence(whole, shown, tmp_path):

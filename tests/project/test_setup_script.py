@@ -182,10 +182,7 @@ def test_second_set_up_installs_nothing(machine):
     assert machine.command("train", "--seed", "3").returncode == 0
     assert len(pip_calls()) == 1
     assert pip_calls()[0].endswith("--editable .")
-    assert log.read_text().splitlines()[-1].endswith(" train --minutes 3 --total-timesteps 5000000 --seed 3")
-    for longer in ("--minutes 60", "--total-timesteps 40000000", "--resume --run-dir runs/mine"):
-        assert machine.command("train", *longer.split()).returncode == 0
-        assert log.read_text().splitlines()[-1].endswith(f" train --minutes 3 {longer}")
+    assert log.read_text().splitlines()[-1].endswith(" train --minutes 3 --seed 3")
     machine.command("train")
     assert len(pip_calls()) == 1
     machine.command("lab")  # needs more than `train` did
@@ -210,7 +207,7 @@ def test_the_gpu_of_a_mac_is_tried_on_request_only(machine, works):
     assert "-m pip install --quiet --disable-pip-version-check jax-mps" in log.read_text()
     assert ("the CPU is used instead" in result.stdout) != works
     assert ("pip uninstall --quiet --yes jax-mps" in log.read_text()) != works
-    assert log.read_text().splitlines()[-1].endswith(" train --minutes 3 --total-timesteps 5000000")
+    assert log.read_text().splitlines()[-1].endswith(" train --minutes 3")
 
 
 def test_failed_installation_is_reported_and_tried_again(machine):

@@ -181,12 +181,22 @@ def test_the_learning_rate_is_annealed(done, left):
     config = small_config(10, anneal_to=0.1, max_grad_norm=1e9)
     agent = make_agent(config, probes.CuedAction())
     gradients = {"x": jnp.full((3,), 5.0, jnp.float32)}
-    clip, (adam, schedule) = agent.optimizer.init(gradients)
-    count = round(done * 10 * config.update_epochs * config.num_minibatches)
-    state = (clip, (adam, schedule._replace(count=jnp.int32(count))))
+    state = agent.optimizer.init(gradients)
     with jax.numpy_dtype_promotion("standard"):
-        step, _ = agent.optimizer.update(gradients, state, gradients)
+        step, _ = agent.at(jnp.float32(done)).optimizer.update(gradients, state, gradients)
     np.testing.assert_allclose(step["x"], -left * config.learning_rate, rtol=1e-4)
+
+
+def test_what_is_annealed_follows_the_updates_unless_the_share_is_given():
+    env = training_environment()
+    agent = make_agent(small_config(10, anneal_to=0.1, gamma=0.5, gamma_to=0.9, shaping_fades=0.5), env)
+    runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(4))
+    by_updates = jax.jit(lambda runner: update_step(agent, runner))
+    by_share = jax.jit(lambda runner, done: update_step(agent, runner, done))
+    third = runner._replace(update=jnp.int32(3))
+    same, other = (by_share(third, jnp.float32(done))[0].params for done in (0.3, 0.7))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), by_updates(third)[0].params, same)
+    assert any(jax.tree.leaves(jax.tree.map(lambda x, y: not np.allclose(x, y, atol=1e-4), same, other)))
 
 
 def test_exploration_is_annealed():
@@ -216,7 +226,7 @@ def test_shaping_fades_over_its_share_of_the_run():
     for update, shaping in ((0, 1.0), (2, 0.5), (4, 0.0)):
         same = learning(small_config(updates=8, shaping=shaping))(update)
         np.testing.assert_allclose(learned(update), same, rtol=0, atol=1e-7)
-        assert objective_of(fading, update).shaping == shaping  # what the value counts by then
+        assert objective_of(fading, update / 8).shaping == shaping  # what the value counts by then
     np.testing.assert_array_equal(learned(7), learned(4))
     assert np.abs(learned(0) - learned(4)).max() > 1e-3
     assert objective_of(fading).shaping == 0
@@ -235,7 +245,7 @@ def test_gamma_goes_to_its_last_value_over_the_run():
     for update, gamma in ((0, 0.5), (4, 0.75), (8, 0.875)):
         constant = small_config(updates=8, gamma=gamma)
         np.testing.assert_allclose(learned(rising, update), learned(constant, update), rtol=0, atol=1e-6)
-        assert objective_of(rising, update).gamma == pytest.approx(gamma)  # what the value counts by then
+        assert objective_of(rising, update / 8).gamma == pytest.approx(gamma)  # what the value counts by then
     assert np.abs(learned(small_config(updates=8, gamma=0.875), 4) - learned(rising, 4)).max() > 1e-3
     assert objective_of(rising).gamma == pytest.approx(0.875)
 

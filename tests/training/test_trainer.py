@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import pytest
 from hackmatrix_core import interrupts
 from hackmatrix_core.training.checkpointing import CheckpointError, load_params
 from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.monitoring import read_metrics
 from hackmatrix_core.training.trainer import Trainer
 from tests.training import probe_environments as probes
@@ -134,6 +136,56 @@ def test_time_limit(tmp_path):
     # The first update warms up: the time counts from its end, and it tells no speed.
     assert (result.stopped_by, int(result.runner.update)) == ("time", 2)
     assert [record["steps_per_second"] is None for record in result.history] == [True, False]
+
+
+@pytest.fixture
+def shares(monkeypatch):
+    """The share of the run that was done at each update, as the update was told."""
+    told, update = [], DeviceGroup.update
+
+    class Listening(NamedTuple):
+        lowered: Any
+
+        def compile(self):
+            compiled = self.lowered.compile()
+            return lambda runner, done: (told.append(float(done)), compiled(runner, done))[1]
+
+    monkeypatch.setattr(DeviceGroup, "update", lambda group, template: Listening(update(group, template)))
+    return told
+
+
+def test_a_run_fits_into_its_minutes(tmp_path, shares):
+    """Its length follows from the speed, what is annealed from the clock, and what is saved has the length."""
+    told = []
+    result = trainer(config_of(10**6), tmp_path, [told.append], minutes=0.02, fit=True).run()
+    updates = int(result.runner.update)
+    assert result.stopped_by is None
+    assert 10 < updates < 10**6
+    assert told[-1].seconds == pytest.approx(1.2, abs=0.4)
+    assert told[-1].total_updates == updates
+    assert shares[0] == 0
+    assert min(shares[-3:]) > 0.9
+    assert shares[len(shares) // 2] == pytest.approx(0.5, abs=0.3)
+    whole = config_of(updates).to_dict()
+    assert json.loads((tmp_path / "config.json").read_text()) == whole
+    assert load_params(tmp_path)[1]["config"] == whole
+    assert trainer(config_of(updates), tmp_path, resume=True).run().stopped_by is None
+
+
+def test_a_run_needs_minutes_to_fit_into(tmp_path):
+    with pytest.raises(ValueError, match="Say into how many minutes"):
+        trainer(config_of(1), tmp_path, fit=True)
+
+
+def test_a_run_that_fits_goes_on_for_as_long_again(tmp_path, shares):
+    first = trainer(config_of(1000), tmp_path, minutes=0.01, fit=True).run()
+    shares.clear()
+    done = int(first.runner.update)
+    again = trainer(config_of(1), tmp_path, resume=True, minutes=0.01, fit=True).run()
+    assert again.stopped_by is None
+    assert int(again.runner.update) > done + 5
+    assert 0 < min(shares[2:]) < 0.9  # it goes back to where the longer run has been before
+    assert min(shares[-3:]) > 0.9
 
 
 def test_a_used_directory_is_refused_without_resume(tmp_path):
