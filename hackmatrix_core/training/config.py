@@ -194,6 +194,7 @@ class TrainConfig:
 _RECIPE = {
     "learning_rate": 2e-3,
     "gamma": 0.992,
+    "gamma_to": 0.997,
     "gae_lambda": 0.85,
     "update_epochs": 1,
     "vf_coef": 0.35,
