@@ -126,7 +126,10 @@ class ConsoleProgress:
 
 
 class EntropyWatch:
-    """Warns once, with what to change, if the relative entropy falls below a threshold in the first half of a run."""
+    """Warns once, with what to change, if the relative entropy falls below a threshold in the first half of a run.
+
+    A run that starts from a trained network may begin below it.
+    """
 
     def __init__(self, threshold: float = ENTROPY_THRESHOLD) -> None:
         self.threshold = threshold
@@ -136,7 +139,8 @@ class EntropyWatch:
         """Look at the last update."""
         entropy = progress.latest("relative_entropy")
         is_early = 2 * progress.update < progress.total_updates
-        if progress.phase == "training" and entropy < self.threshold and is_early and not self._warned:
+        fell = entropy < self.threshold <= (progress.history[0]["relative_entropy"] or 0.0)
+        if progress.phase == "training" and fell and is_early and not self._warned:
             self._warned = True
             warnings.warn(
                 f"relative entropy is {entropy:.2f} after {progress.update} of {progress.total_updates} updates: the "

@@ -96,9 +96,10 @@ def test_entropy_watch_warns_once_and_early_only():
     watch = EntropyWatch(threshold=0.2)
     watch(progress(history=[record(1, entropy=0.21)]))
     with pytest.warns(RuntimeWarning, match=r"relative entropy is 0\.19 after 2 of 10 updates.*Raise uniform_coef"):
-        watch(progress(history=[record(1, entropy=0.19)]))
-    watch(progress(history=[record(1, entropy=0.1)]))
-    EntropyWatch()(progress(update=5, history=[record(5, entropy=0.01)]))
+        watch(progress(history=[record(1, entropy=0.21), record(2, entropy=0.19)]))
+    watch(progress(history=[record(1), record(2, entropy=0.1)]))
+    EntropyWatch()(progress(update=5, history=[record(1), record(5, entropy=0.01)]))
+    EntropyWatch()(progress(history=[record(1, entropy=0.14), record(2, entropy=0.1)]))  # a trained network
     EntropyWatch()(progress(history=[]))
 
 
