@@ -102,7 +102,8 @@ notebook.plot_mask(hm.load_policy("pretrained"), state)
 # %% [markdown]
 # ## Settings
 #
-# - `minutes` of training; each "Run all" adds that many again.
+# - `minutes` of training. Learning rate and exploration fall over this time. Each "Run all" adds as many minutes again;
+#   both then go back up to their values in the longer run.
 # - `uniform_coef`: the force that keeps every valid action alive, so that siphon and programs are tried again when
 #   their time has come. More explores longer, less settles earlier. `ent_coef`: the usual entropy bonus, in addition.
 # - `seed` for all randomness.
@@ -208,9 +209,7 @@ notebook.compare_runs(runs)
 #   double `uniform_coef`, and run the cells from *Settings* on.
 # - **"… began with …"**: a run continues with the settings it began with, on the same kind of device. Set them back, or
 #   leave `run_name` empty.
-# - **Training ends at once**: the run is complete. A larger `notebook.config_for(…, total_timesteps=…)` continues it;
-#   learning rate and exploration then go back up to their values in the longer run.
 #
 # The folder of the run holds checkpoints, `metrics.jsonl` with all metrics of all updates, and `curves.png`.
 # `hm.load_policy(run_dir)` loads the agent, in a notebook or a script. In a script,
-# `hm.Trainer(config, run_dir, resume=True).run()` does what the cell *Train* does here.
+# `hm.Trainer(config, run_dir, resume=True, minutes=3, fit=True).run()` does what the cell *Train* does here.
