@@ -147,7 +147,7 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     Raises:
         ValueError: the config asks for what the environment does not have (later starts, reward weights, `step_env`).
     """
-    env_params, name = env.default_params, type(env).__name__
+    env_params, name, objective = env.default_params, type(env).__name__, objective_of(config, done=0.0)
     if config.later_starts:
         if not hasattr(env_params, "later_starts"):
             raise ValueError(f"later_starts is {config.later_starts}, but {name} has no later starts. Set it to 0")
@@ -157,13 +157,13 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
             field, plain = ("shaping", 1) if config.shaping != 1 else ("shaping_fades", 0)
             value = getattr(config, field)
             raise ValueError(f"{field} is {value}, but {name} has no reward weights. Set it to {plain}")
-        env_params = env_params.replace(reward_weights=objective_of(config).reward_weights)
+        env_params = env_params.replace(reward_weights=objective.reward_weights)
     if config.points and not hasattr(env_params, "reward_weights"):
         raise ValueError(f"points is {config.points}, but {name} has no reward weights, and so no points. Set it to 0")
     if config.num_simulations and not hasattr(env, "step_env"):
         raise ValueError(f"num_simulations is {config.num_simulations}, but {name} has no step_env. Set it to 0")
     network = make_network(config, env.num_actions)
-    return Agent(config, env, env_params, network, _optimizer(config, config.learning_rate), objective_of(config, 0.0))
+    return Agent(config, env, env_params, network, _optimizer(config, config.learning_rate), objective)
 
 
 def _optimizer(config: TrainConfig, rate: float | jax.Array) -> optax.GradientTransformation:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from hackmatrix_core import interrupts
+from hackmatrix_core.training import trainer as trainer_module
 from hackmatrix_core.training.checkpointing import CheckpointError, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
@@ -140,52 +142,58 @@ def test_time_limit(tmp_path):
 
 @pytest.fixture
 def shares(monkeypatch):
-    """The share of the run that was done at each update, as the update was told."""
-    told, update = [], DeviceGroup.update
+    """The share of the run that was done at each update, as the update was told; an update takes a second, then two."""
+    told, update, now = [], DeviceGroup.update, [0.0]
 
     class Listening(NamedTuple):
         lowered: Any
 
         def compile(self):
             compiled = self.lowered.compile()
-            return lambda runner, done: (told.append(float(done)), compiled(runner, done))[1]
+
+            def timed(runner, done):
+                told.append(float(done))
+                now[0] += 1.0 if len(told) <= 21 else 2.0
+                return compiled(runner, done)
+
+            return timed
 
     monkeypatch.setattr(DeviceGroup, "update", lambda group, template: Listening(update(group, template)))
+    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return told
 
 
 def test_a_run_fits_into_its_minutes(tmp_path, shares):
     """Its length follows from the speed, what is annealed from the clock, and what is saved has the length."""
     told = []
-    result = trainer(config_of(10**6), tmp_path, [told.append], minutes=0.02, fit=True).run()
-    updates = int(result.runner.update)
+    result = trainer(config_of(10**6), tmp_path, [told.append], minutes=1, fit=True).run()
     assert result.stopped_by is None
-    assert 10 < updates < 10**6
-    assert told[-1].seconds == pytest.approx(1.2, abs=0.4)
-    assert told[-1].total_updates == updates
-    assert shares[0] == 0
-    assert min(shares[-3:]) > 0.9
-    assert shares[len(shares) // 2] == pytest.approx(0.5, abs=0.3)
-    whole = config_of(updates).to_dict()
+    # The first warms up, twenty take a second each, and twenty of two seconds fill the minute.
+    assert int(result.runner.update) == 41
+    assert told[-1].seconds == 60
+    assert [progress.total_updates for progress in told if progress.update in (2, 21, 41)] == [61, 61, 41, 41]
+    np.testing.assert_allclose(shares[2:21], np.arange(2, 21) / 61, rtol=1e-6)
+    assert shares[:2] == pytest.approx([0, 0], abs=1e-5)
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.95
+    whole = config_of(41).to_dict()
     assert json.loads((tmp_path / "config.json").read_text()) == whole
     assert load_params(tmp_path)[1]["config"] == whole
-    assert trainer(config_of(updates), tmp_path, resume=True).run().stopped_by is None
+    assert int(trainer(config_of(41), tmp_path, resume=True).run().runner.update) == 41
+
+
+def test_a_run_that_fits_goes_on_for_as_long_again(tmp_path, shares):
+    trainer(config_of(1000), tmp_path, minutes=0.25, fit=True).run()
+    shares.clear()
+    again = trainer(config_of(16), tmp_path, resume=True, minutes=0.25, fit=True).run()
+    assert again.stopped_by is None
+    assert int(again.runner.update) == 32
+    np.testing.assert_allclose(shares[2:], np.arange(18, 32) / 32, rtol=1e-6)  # back to where the longer run was then
 
 
 def test_a_run_needs_minutes_to_fit_into(tmp_path):
     with pytest.raises(ValueError, match="Say into how many minutes"):
         trainer(config_of(1), tmp_path, fit=True)
-
-
-def test_a_run_that_fits_goes_on_for_as_long_again(tmp_path, shares):
-    first = trainer(config_of(1000), tmp_path, minutes=0.01, fit=True).run()
-    shares.clear()
-    done = int(first.runner.update)
-    again = trainer(config_of(1), tmp_path, resume=True, minutes=0.01, fit=True).run()
-    assert again.stopped_by is None
-    assert int(again.runner.update) > done + 5
-    assert 0 < min(shares[2:]) < 0.9  # it goes back to where the longer run has been before
-    assert min(shares[-3:]) > 0.9
 
 
 def test_a_used_directory_is_refused_without_resume(tmp_path):
