@@ -220,7 +220,7 @@ PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
         "tpu": _LONG,
     }
 )
-"""What each preset changes in the defaults, which are `plan`. `cpu` takes about 15 minutes on two cores."""
+"""What each preset changes in the defaults, which are `plan`. `cpu` takes 5 to 15 minutes on two cores."""
 
 
 @dataclasses.dataclass(frozen=True)
