@@ -197,7 +197,8 @@ class Trainer:
                 spent = now - training_since
                 each = spent / (update - first) if update > first else float("inf")
                 if self._fit and update > first:
-                    self._set_length(update + int(self._group.of_first(max(0.0, self._limit - spent) / each)))
+                    fitting = max(0.0, self._limit - spent) / max(each, 1e-6)  # coarse clocks may show no time at all
+                    self._set_length(update + int(self._group.of_first(fitting)))
                 left = each * (self.config.num_updates - update) if update > first else float("inf")
                 self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
                 if spent >= self._limit and not self._fit:
