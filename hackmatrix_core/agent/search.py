@@ -67,14 +67,11 @@ class Search:
         model: the environment.
         objective: what the network's values count.
         num_simulations: states that are looked at, at least 1.
-        noise: scale of the Gumbel noise that chooses actions at the root: 1 samples from the improved policy, 0 takes
-            the best action.
     """
 
     model: Model
     objective: Objective
     num_simulations: int
-    noise: float = 0.0
 
     def __call__(
         self, evaluate: Evaluate, params: Any, state: Any, observation: jax.Array, mask: jax.Array, key: jax.Array
@@ -87,7 +84,7 @@ class Search:
             state: of the environment.
             observation: (D,), of the state.
             mask: bool (A,), the valid actions of the state.
-            key: decides all chance in the tree, and the noise.
+            key: decides all chance in the tree.
         """
 
         def step(_: None, unused_key: jax.Array, action: jax.Array, node: Any) -> tuple[mctx.RecurrentFnOutput, Any]:
@@ -107,19 +104,19 @@ class Search:
 
         logits, value = evaluate(observation[None])
         prior = masked_categorical(logits, mask[None])
-        noise_key, chance_key = jax.random.split(key)
+        search_key, chance_key = jax.random.split(key)
         root = jax.tree.map(lambda x: x[None], (state, chance_key))
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # mctx needs both
             output = mctx.gumbel_muzero_policy(
                 None,
-                noise_key,
+                search_key,
                 mctx.RootFnOutput(prior_logits=prior.logits, value=value, embedding=root),
                 step,
                 self.num_simulations,
                 # Where no action is valid, all of them are equal (R4.1).
                 invalid_actions=~mask[None] & jnp.any(mask),
                 max_num_considered_actions=MAX_CONSIDERED,
-                gumbel_scale=self.noise,
+                gumbel_scale=0.0,  # the best action, not a sampled one
                 # By default mctx stretches the values of a state's actions to the range from 0 to 1, and with them
                 # the noise where all are alike. Under symlog, a difference means the same in every state.
                 qtransform=functools.partial(

@@ -24,7 +24,8 @@ from hackmatrix_core.benchmark import machine
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.game.state import NUM_CELLS
 from hackmatrix_core.game.vectorization.backend import compiler_options, devices_of_cores
-from hackmatrix_core.training.config import TrainConfig, return_free_memory
+from hackmatrix_core.training.compilation import return_free_memory
+from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment

@@ -11,7 +11,8 @@ from IPython.display import display
 
 from hackmatrix_core.benchmark import env, training
 from hackmatrix_core.notebook import settings
-from hackmatrix_core.training.config import TrainConfig, get_device_config
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.tuning import get_device_config
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
 from hackmatrix_core.viewing.waiting import Waiting

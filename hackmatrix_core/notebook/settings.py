@@ -13,15 +13,9 @@ import jax
 from IPython.display import display
 
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import (
-    GIB,
-    PRESETS,
-    TrainConfig,
-    estimate_memory,
-    get_device_config,
-    keep_compiled_programs,
-    preset_for_device,
-)
+from hackmatrix_core.training.compilation import keep_compiled_programs
+from hackmatrix_core.training.config import PRESETS, TrainConfig
+from hackmatrix_core.training.tuning import GIB, estimate_memory, get_device_config, preset_for_device
 from hackmatrix_core.viewing.tables import Table
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"

@@ -19,8 +19,8 @@ from jax.stages import Lowered
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import compiler_options
-from hackmatrix_core.training.expert_iteration import update_step
 from hackmatrix_core.training.keys import as_plain, from_plain
+from hackmatrix_core.training.ppo import update_step
 from hackmatrix_core.training.runner import Agent, RunnerState, init_runner
 
 _AXIS = "device"
@@ -72,7 +72,7 @@ class DeviceGroup:
         return jax.jit(init, compiler_options=compiler_options())
 
     def update(self, template: RunnerState, platforms: tuple[str, ...] | None = None) -> Lowered:
-        """`expert_iteration.update_step` on all devices, to be compiled; the metrics are those of all environments.
+        """`ppo.update_step` on all devices, to be compiled; the metrics are those of all environments.
 
         The compiled function takes a runner, whose buffers it takes over, and the share of the run that is done,
         () float32.
@@ -95,35 +95,34 @@ class DeviceGroup:
         ]
         return RunnerState(*placed)
 
-    def place(self, runner: RunnerState | None, template: RunnerState) -> RunnerState:
-        """The runner that the first process has read, spread over the devices, in new buffers.
+    def place(self, plain: RunnerState | None, template: RunnerState) -> RunnerState:
+        """The runner of the first process, spread over the devices, in new buffers. All processes must call it.
 
         Args:
-            runner: in the first process; None in the others.
-            template: its shapes and dtypes.
+            plain: with plain keys (see `keys.as_plain`); None in the other processes.
+            template: shapes and dtypes of the runner.
         """
-        if runner is None:
-            words = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
-        else:
-            words = jax.device_get(as_plain(runner))
+        if plain is None:
+            plain = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
+        plain = jax.device_get(plain)
         if jax.process_count() > 1:
-            words = multihost_utils.broadcast_one_to_all(words)
+            plain = multihost_utils.broadcast_one_to_all(plain)
         shardings = RunnerState._make(map(self._sharding, _SPECS))
-        copied = jax.jit(lambda words: jax.tree.map(jnp.copy, from_plain(words, template)), out_shardings=shardings)
-        return copied(words)
+        copied = jax.jit(lambda plain: jax.tree.map(jnp.copy, from_plain(plain, template)), out_shardings=shardings)
+        return copied(plain)
 
     def gather(self, runner: RunnerState) -> RunnerState:
-        """The whole runner on a device of this process. All processes must call it."""
+        """The whole runner, with plain keys, on this process. All processes must call it."""
         if jax.process_count() == 1:
-            return runner
+            return as_plain(runner)
         replicated = jax.jit(as_plain, out_shardings=self._sharding(_SHARED))(runner)
-        return from_plain(jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated), runner)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated)
 
-    def agree(self, flag: bool) -> bool:
+    def any_process(self, flag: bool) -> bool:
         """Whether the flag is set in any process. All processes must call it."""
         return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
-    def of_first(self, value: float) -> float:
+    def from_first_process(self, value: float) -> float:
         """The value of the first process. All processes must call it."""
         if jax.process_count() == 1:
             return value

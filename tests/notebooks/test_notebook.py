@@ -16,7 +16,8 @@ import hackmatrix_core as hm
 from hackmatrix_core import notebook
 from hackmatrix_core.notebook import settings, training
 from hackmatrix_core.notebook.settings import NotebookStop
-from hackmatrix_core.training.config import DeviceConfig, TrainConfig
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.tuning import DeviceConfig
 from hackmatrix_core.viewing import waiting
 from hackmatrix_core.viewing.tables import Table
 
