@@ -11,7 +11,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
-from hackmatrix_core.interrupts import put_off
+from hackmatrix_core.interrupts import postponed
 
 Result = TypeVar("Result")
 
@@ -26,7 +26,7 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
     process = context.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
     try:
         with ours, theirs:
-            with put_off():
+            with postponed():
                 process.start()
             theirs.close()
             result, error = ours.recv()
