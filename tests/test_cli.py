@@ -15,7 +15,7 @@ import pytest
 
 from hackmatrix_core.cli import evaluate, main, make_parser, train
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.history import read_metrics
 
 TINY = ["--num-envs", "8", "--num-steps", "4", "--num-minibatches", "2", "--update-epochs", "1", "--hidden-dim", "8"]
 

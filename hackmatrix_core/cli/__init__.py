@@ -46,8 +46,11 @@ def make_parser() -> argparse.ArgumentParser:
         prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, evaluate, watch, play, benchmark, doctor):
-        command.add(commands)
+    for module in (train, evaluate, watch, play, benchmark, doctor):
+        name, text = module.__name__.rpartition(".")[2], (module.run.__doc__ or "").rstrip(".")
+        command = commands.add_parser(name, help=f"{text[:1].lower()}{text[1:]}", description=f"{text}.")
+        command.set_defaults(command=module.run)
+        module.add_arguments(command)
     return parser
 
 

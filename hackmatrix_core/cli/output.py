@@ -1,4 +1,4 @@
-"""Output that cannot end a command: on a full disk, to a reader that has gone, in an encoding that lacks a character."""
+"""Output that cannot end a command: the disk is full, the reader has gone, the encoding lacks a character."""
 
 import io
 import os
@@ -16,7 +16,7 @@ class _Lossy(io.FileIO):
 
 
 def make_output_sturdy() -> None:
-    """From now on, what cannot be written to the process's output is dropped, and `?` stands for what cannot be encoded."""
+    """From now on the process's output drops what cannot be written, and has `?` for what cannot be encoded."""
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)  # None where it was closed before Python started
         raw = _Lossy(number, "w", closefd=False) if stream else _Lossy(os.devnull, "w")

@@ -63,8 +63,7 @@ def measure_training(configs: Mapping[str, TrainConfig], repeats: int) -> dict[s
         for name, config in configs.items():
             speed = speeds[name] = training.measure(config, repeats)
             numbers = f"{speed.steps_per_second:,.0f}", f"{speed.ceiling:,.0f}", f"{speed.of_ceiling:.0%}"
-            costs = f"{speed.lowering:.1f} s", f"{speed.compiling:.1f} s", f"{speed.peak_memory / 2**20:,.0f} MiB"
-            lines.append((name, *numbers, *costs))
+            lines.append((name, *numbers, *speed.costs()))
             table.show(Table(lines))
             line.reached(len(speeds), len(configs))
     return speeds

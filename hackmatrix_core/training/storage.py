@@ -106,9 +106,7 @@ class Storage:
         except OSError as error:
             raise CheckpointError(f"{why}; nor can a copy be kept: {error}") from error
         if self.holds_lock():
-            self._warn(
-                f"{why}. Training goes on, and the run is saved in {self.place} until that is possible again"
-            )
+            self._warn(f"{why}. Training goes on, and the run is saved in {self.place} until that is possible again")
         else:
             self._warn(f"{why}. This one ends, and is saved in {self.place}")
 

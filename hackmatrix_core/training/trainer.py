@@ -24,8 +24,8 @@ from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.history import Record, make_record
 from hackmatrix_core.training.metrics import Metrics
-from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, default_display
 from hackmatrix_core.training.ppo import update_step
+from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, default_display
 from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, make_agent
 from hackmatrix_core.training.storage import Storage
 

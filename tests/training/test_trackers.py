@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from hackmatrix_core.cli import main
-from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.history import read_metrics
 from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
 from tests.training.test_trainer import config_of, trainer
 
