@@ -7,6 +7,7 @@ run that is killed leaves only complete ones. The checksums of all files are add
 
 import json
 import logging
+import operator
 import os
 import shutil
 import warnings
@@ -228,17 +229,15 @@ def check_network(expected: Any, given: Any) -> None:
 def _opened(directory: Path) -> ocp.CheckpointManager:
     """The folder as orbax sees it, to be used with `with`."""
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every step; its errors are raised as well
+    mean_return = operator.itemgetter(_BEST)
     latest = checkpoint_managers.LatestN(_KEPT)
-    best = checkpoint_managers.BestN(
-        # Where no episode ended there is no metric, and so no best one.
-        get_metric_fn=lambda metrics: metrics[_BEST],
-        n=1,
-        keep_checkpoints_without_metrics=False,
-    )
+    # Where no episode ended there is no metric, and so no best one.
+    best = checkpoint_managers.BestN(get_metric_fn=mean_return, n=1, keep_checkpoints_without_metrics=False)
     return ocp.CheckpointManager(
         directory,
         options=ocp.CheckpointManagerOptions(
             create=False,
+            best_fn=mean_return,  # else orbax keeps no metrics, and the next time does not know which is the best
             enable_async_checkpointing=False,
             preservation_policy=checkpoint_managers.AnyPreservationPolicy([latest, best]),
             # Of several processes only the first one has the files.

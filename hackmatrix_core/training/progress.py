@@ -89,8 +89,9 @@ class ConsoleProgress:
     """Progress in a terminal: one line that renews itself, or one every `interval` seconds if the output is a file."""
 
     def __init__(self, console: Console | None = None, interval: float = 10.0) -> None:
-        self._console = console or Console()
-        self._interval = 0.2 if self._console.is_terminal else interval
+        self._console = console or Console(highlight=False)
+        self._renews = self._console.file.isatty() and not self._console.is_dumb_terminal
+        self._interval = 0.2 if self._renews else interval
         self._printed = -math.inf
 
     def __call__(self, progress: Progress) -> None:
@@ -107,12 +108,12 @@ class ConsoleProgress:
             self._printed = time.monotonic()
 
     def _print(self, text: str, *, stays: bool = False) -> None:
-        if not self._console.is_terminal:
-            self._console.print(text, soft_wrap=True, highlight=False)
-            return
-        self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 0)))
-        width = self._console.width - 1
-        self._console.print(text, end="\n" if stays else "", width=width, no_wrap=True, overflow="ellipsis")
+        if self._renews:
+            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 0)))
+            width, end = self._console.width - 1, "\n" if stays else ""
+            self._console.print(text, end=end, width=width, no_wrap=True, overflow="ellipsis")
+        else:
+            self._console.print(text, soft_wrap=True)
 
 
 class LiveDisplay:

@@ -88,6 +88,8 @@ def test_the_last_three_and_the_best_are_kept(checkpoints, runner):
     for update in range(6, 12):
         checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": None})
     assert checkpoints.updates == [1, 9, 10, 11]
+    Checkpoints(checkpoints.directory).save(at_update(runner, 12), CONFIG, {"episode_return": 8.0})  # a resumed run
+    assert checkpoints.updates == [1, 10, 11, 12]
 
 
 def test_a_policy_is_not_loaded_with_a_flipped_bit(checkpoints, runner):

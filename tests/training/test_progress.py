@@ -56,7 +56,7 @@ def test_an_update_without_finished_episode_shows_the_last_known_return():
 
 def test_console_in_a_file_tells_compiling_and_training_apart():
     stream = io.StringIO()
-    show = ConsoleProgress(Console(file=stream), interval=0.0)
+    show = ConsoleProgress(Console(file=stream, highlight=False), interval=0.0)
     for phase, update in [("compiling", 0), ("training", 0), ("training", 1), ("done", 2)]:
         show(progress(phase, update))
     lines = stream.getvalue().splitlines()
@@ -66,7 +66,7 @@ def test_console_in_a_file_tells_compiling_and_training_apart():
 
 def test_console_in_a_file_is_quiet_in_between():
     stream = io.StringIO()
-    show = ConsoleProgress(Console(file=stream), interval=1000.0)
+    show = ConsoleProgress(Console(file=stream, highlight=False), interval=1000.0)
     for update in range(50):
         show(progress("training", update))
     assert len(stream.getvalue().splitlines()) == 1
@@ -75,7 +75,7 @@ def test_console_in_a_file_is_quiet_in_between():
 def test_console_in_a_terminal_renews_its_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     stream = Terminal()
-    show = ConsoleProgress(Console(file=stream))
+    show = ConsoleProgress(Console(file=stream, highlight=False))
     for phase in ["compiling", "training", "done"]:
         show(progress(phase))
     text = stream.getvalue()

@@ -225,8 +225,8 @@ def test_a_line_that_was_cut_off_is_written_anew(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # as if the disk filled up in the middle of a line
     resource.setrlimit(resource.RLIMIT_FSIZE, (file.path.stat().st_size + 9, limits[1]))
     try:
+        file.history.append(records[2])
         with pytest.raises(OSError, match="File too large"):
-            file.history.append(records[2])
             file.write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
