@@ -29,8 +29,8 @@ class Waiting:
 
     def reached(self, done: int, total: int = 0) -> None:
         """Tell how far it is; 0 for a total that is not known."""
-        said = {"description": self._what} if done else {}
-        self._line.update(self._task, completed=done, total=total or None, **said)
+        what = self._what if done else None
+        self._line.update(self._task, completed=done, total=total or None, description=what)
 
     def text(self) -> str:
         """The line as it is now, without colours."""
