@@ -64,7 +64,8 @@ class Checkpoints:
     @property
     def updates(self) -> list[int]:
         """The update numbers of all complete checkpoints, in ascending order."""
-        return sorted(int(path.name) for path in self.directory.iterdir() if path.name.isdigit())
+        with _opened(self.directory) as manager:
+            return sorted(manager.all_steps())
 
     def check_space(self, runner: Any) -> None:
         """Raise a CheckpointError unless there is room for two checkpoints of this (abstract) runner."""
@@ -122,7 +123,7 @@ class Checkpoints:
     def stored_config(self) -> TrainConfig | None:
         """The config of the newest checkpoint that is intact, or None if there is none."""
         with _opened(self.directory) as manager:
-            for update in reversed(self.updates):
+            for update in sorted(manager.all_steps(), reverse=True):
                 try:
                     about = _read_about(manager, update)
                 except Exception as error:  # what damage does to the readers of orbax is not one kind of error
@@ -146,7 +147,7 @@ class Checkpoints:
         """
         runner, damaged = None, []
         with _opened(self.directory) as manager:
-            for update in reversed(self.updates):
+            for update in sorted(manager.all_steps(), reverse=True):
                 try:
                     about = _read_about(manager, update)
                     _check_config(config, config_in(about, self.directory), self.directory)

@@ -79,13 +79,13 @@ def _machine() -> str:
 
 
 def _has_ended(holder: dict[str, Any]) -> bool:
-    if holder["machine"] == _machine():
-        try:
+    try:
+        if holder["machine"] == _machine():
             os.kill(holder["process"], 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:  # another user's
-            pass
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's
+        pass
     return abs(time.time() - holder["seen"]) > _SILENCE
 
 
@@ -98,9 +98,7 @@ def _write(path: Path, me: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """The holder, None where there is none, or nothing that can be read."""
-    kinds = {"id": str, "host": str, "machine": str, "process": int, "since": float, "seen": float}
-    try:
+    with contextlib.suppress(OSError, ValueError, TypeError):
         holder = json.loads(path.read_text())
-        return holder if all(isinstance(holder[name], kind) for name, kind in kinds.items()) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return holder if set(holder) >= {"id", "host", "machine", "process", "since", "seen"} else None
+    return None
