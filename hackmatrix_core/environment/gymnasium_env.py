@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.drawers import draw
-from hackmatrix_core.environment.forks import check_process
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
@@ -81,7 +80,6 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
 
     Raises:
         ValueError: an argument is out of range.
-        RuntimeError: the process was forked from one in which JAX had started.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - so Gymnasium declares it
@@ -93,7 +91,6 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         reward_weights: np.ndarray | None = None,
         undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
-        check_process()
         self.render_mode = checked_render_mode(render_mode, self.metadata["render_modes"])
         self.observation_space, self.action_space = as_spaces()
         self._params = EnvParams(max_steps)
@@ -119,7 +116,6 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         Raises:
             ValueError: an unknown option, or a scenario that does not follow R12; the message names the place.
         """
-        check_process()
         super().reset(seed=seed)
         options = options or {}
         if unknown := sorted(set(options) - {"scenario"}):
@@ -152,7 +148,6 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
             gymnasium.error.ResetNeeded: the episode has not begun, or is over.
             TypeError: the action is not an integer.
         """
-        check_process()
         if self._state is None or self._over:
             raise gymnasium.error.ResetNeeded("step needs a running episode: call reset first")
         try:

@@ -10,7 +10,6 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from hackmatrix_core.drawers import draw
-from hackmatrix_core.environment.forks import check_process
 from hackmatrix_core.environment.gymnasium_env import as_spaces, checked_render_mode
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history
@@ -67,7 +66,6 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
 
     Raises:
         ValueError: an argument is out of range.
-        RuntimeError: the process was forked from one in which JAX had started.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4, "autoreset_mode": _CUT}  # noqa: RUF012
@@ -80,7 +78,6 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
         reward_weights: np.ndarray | None = None,
         undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
-        check_process()
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs is {num_envs!r}, expected an integer of at least 1")
         self.num_envs = int(num_envs)
@@ -110,7 +107,6 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
         Raises:
             ValueError: an option, or another number of seeds than games.
         """
-        check_process()
         if options:
             raise ValueError(f"options has {next(iter(options))!r}, expected none")
         if isinstance(seed, Sequence):
@@ -147,7 +143,6 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
             TypeError: the actions are not integers.
             ValueError: they are not one a game.
         """
-        check_process()
         if self._states is None:
             raise gymnasium.error.ResetNeeded("step needs running games: call reset first")
         numbers = self._checked(actions)

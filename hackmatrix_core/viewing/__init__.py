@@ -7,6 +7,8 @@ registers here how it is drawn.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import lazy_loader
+
 from hackmatrix_core.drawers import register_drawer
 
 if TYPE_CHECKING:
@@ -25,3 +27,5 @@ _register("repr", "text", "summary")
 _register("html", "svg", "html")
 _register("ansi", "text", "text")
 _register("rgb_array", "plot", "rgb_array")
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, ["rendering"])
