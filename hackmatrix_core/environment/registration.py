@@ -1,6 +1,6 @@
 """`gymnasium.make("HackMatrix-v0")` and `make_vec`, known once `hackmatrix_core` is imported.
 
-Gymnasium before 1.4 calls `register` itself, through the entry point in pyproject.toml; later releases read none.
+Since 1.0 Gymnasium reads no entry points: packages register their environments when they are imported.
 """
 
 
