@@ -12,7 +12,8 @@ import numpy as np
 from hackmatrix_core.drawers import draw
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 
 try:
     import gymnasium

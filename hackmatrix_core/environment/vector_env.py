@@ -13,7 +13,8 @@ from hackmatrix_core.drawers import draw
 from hackmatrix_core.environment.gymnasium_env import as_spaces, checked_render_mode
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 from hackmatrix_core.game.vectorization.backend import compiler_options
 
 try:

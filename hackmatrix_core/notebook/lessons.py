@@ -9,7 +9,7 @@ from IPython.display import display
 
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.game import GameState, get_valid_actions, observe, split_observation
-from hackmatrix_core.game.state import ACTION_NAMES
+from hackmatrix_core.game.actions import ACTION_NAMES
 from hackmatrix_core.viewing.recording import Episode
 from hackmatrix_core.viewing.scene import PALETTE
 from hackmatrix_core.viewing.style import SERIES, styled

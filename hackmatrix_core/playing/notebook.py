@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hackmatrix_core.agent.policy import Policy
-from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION, SIPHON
+from hackmatrix_core.game import actions
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
 from hackmatrix_core.viewing import rendering
 from hackmatrix_core.viewing.actions import ACTIONS
@@ -83,12 +83,12 @@ class NotebookGame(widgets.VBox):
             for row in range(3)
             for col in range(3)
         ]
-        names = [action.name for action in ACTIONS[: SIPHON + 1]]
+        names = [action.name for action in ACTIONS[: actions.SIPHON + 1]]
         lines = widgets.VBox([self.texts[name] for name in names])
         self.cross = widgets.HBox([widgets.GridBox(grid, layout=_CROSS), lines], layout=_WRAPPED)
         self._rows = [
             widgets.HBox([self.buttons[action.name], self.texts[action.name]], layout=_ROW)
-            for action in ACTIONS[FIRST_PROGRAM_ACTION:]
+            for action in ACTIONS[actions.FIRST_PROGRAM :]
         ]
         self.programs = widgets.HBox(layout=_WRAPPED)
         self.seed = widgets.Text(placeholder="seed (empty: random)", layout=_FIELD)
@@ -165,7 +165,7 @@ class NotebookGame(widgets.VBox):
         for number, action in enumerate(ACTIONS):
             self.buttons[action.name].disabled = session.over or not session.mask[number]
             reason = f" <i>({session.reason(number)})</i>" if not session.over and not session.mask[number] else ""
-            name = f"{action.name}: " if number < FIRST_PROGRAM_ACTION else ""
+            name = f"{action.name}: " if number < actions.FIRST_PROGRAM else ""
             self.texts[action.name].value = f"{name}<b>{action.price or 'free'}</b> · {action.does}{reason}"
         owned = int(session.state.programs)
         self.programs.children = [row for program, row in enumerate(self._rows) if owned >> program & 1]

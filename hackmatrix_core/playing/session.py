@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from hackmatrix_core.agent.policy import Policy, as_pytree
-from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
-from hackmatrix_core.game.state import BOARD_SIZE, FIRST_PROGRAM_ACTION, NUM_ACTIONS, SIPHON
+from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, observe, reset, scenario, step
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import BOARD_SIZE
 from hackmatrix_core.training.config import MAX_SEED
 from hackmatrix_core.viewing.actions import ACTIONS
 
@@ -122,7 +123,7 @@ class Session:
         """Why an action is not valid, as in "costs 2 energy, you have 1"; empty if it is valid (R4.1)."""
         if self.mask[action]:
             return ""
-        if action < SIPHON:
+        if action < actions.SIPHON:
             row, col = divmod(int(self.state.position), BOARD_SIZE)
             place = (row + 1, row - 1, row, row)[action], (col, col, col - 1, col + 1)[action]
             return "a block is in the way" if all(0 <= at < BOARD_SIZE for at in place) else "the board ends there"
@@ -132,7 +133,7 @@ class Session:
             if owned < needed:
                 unit = name.replace("_", " ")
                 return f"costs {needed} {unit.removesuffix('s') if needed == 1 else unit}, you have {owned}"
-        owns = int(self.state.programs) >> (action - FIRST_PROGRAM_ACTION) & 1
+        owns = int(self.state.programs) >> (action - actions.FIRST_PROGRAM) & 1
         return "it would change nothing now" if owns else "you do not own it"
 
     def hint(self, policy: Policy) -> str:

@@ -19,8 +19,9 @@ import jax
 import numpy as np
 
 from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
-from hackmatrix_core.game.state import NUM_ACTIONS, NUM_CELLS
+from hackmatrix_core.game.state import NUM_CELLS
 
 GIB = 2**30
 MAX_SEED = 2**32 - 1

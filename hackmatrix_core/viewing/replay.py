@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.viewing.actions import ACTIONS
 from hackmatrix_core.viewing.drawing import HEIGHT, LEGEND_LEFT, MARGIN, WIDTH, ground, legend, pieces
 from hackmatrix_core.viewing.scene import scene
