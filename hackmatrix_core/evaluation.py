@@ -16,12 +16,13 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core import game
-from hackmatrix_core.agent.policy import Policy, as_pytree
+from hackmatrix_core.agent.policy import Policy, as_pytree, as_taken
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, actions, history
 from hackmatrix_core.game.actions import ACTION_NAMES, NUM_ACTIONS
 from hackmatrix_core.game.arguments import check_key
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_STAGES
+from hackmatrix_core.game.step import compact_observation
 from hackmatrix_core.game.vectorization.backend import compiler_options, platform
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
@@ -281,9 +282,11 @@ def play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int
         states = lanes.states
         keys = jax.vmap(jax.random.fold_in)(games.keys[jnp.minimum(lanes.number, num_games - 1)], lanes.time)
         policy_keys, step_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
-        observations, masks = jax.vmap(game.observe)(states), jax.vmap(game.get_valid_actions)(states)
-        parts = zip(policies, *(_split(x, count) for x in (states, observations, masks, policy_keys)), strict=True)
-        taken = jnp.concatenate([jax.vmap(policy)(*part) for policy, *part in parts])
+        observed, masks = jax.vmap(compact_observation)(states), jax.vmap(game.get_valid_actions)(states)
+        parts = zip(policies, *(_split(x, count) for x in (states, observed, masks, policy_keys)), strict=True)
+        taken = jnp.concatenate(
+            [jax.vmap(policy)(state, as_taken(policy, compact), *rest) for policy, state, compact, *rest in parts]
+        )
         after, outcome = jax.vmap(game.step)(states, taken, step_keys)
 
         moved = (taken < actions.SIPHON) & (after.position != states.position)

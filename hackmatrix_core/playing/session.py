@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from hackmatrix_core.agent.policy import Policy, as_pytree
-from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, observe, reset, scenario, step
+from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
+from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, reset, scenario, step
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.state import BOARD_SIZE
 from hackmatrix_core.training.config import MAX_SEED
@@ -53,7 +53,7 @@ _HINTS, _LEAST_CHANCE = 3, 0.02
 @jax.jit
 def _advice(policy: Any, state: GameState, key: jax.Array) -> jax.Array:
     """How likely a policy takes each action: float32 (28,)."""
-    observation, mask = observe(state), get_valid_actions(state)
+    observation, mask = observe_for(policy, state), get_valid_actions(state)
     if hasattr(policy, "think"):
         return policy.think(state, observation, mask, key).policy
     if hasattr(policy, "distribution"):
