@@ -71,7 +71,7 @@ agent = "pretrained"  # @param ["pretrained", "pretrained-points"] {allow-input:
 few, many = 8, 32
 
 network = hm.load_policy(agent)
-players = notebook.thinkers(network, few, many)
+players = notebook.with_and_without_search(network, few, many)
 print(", ".join(players))
 
 # %% [markdown]
