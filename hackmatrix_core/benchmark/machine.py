@@ -1,22 +1,21 @@
 """What all benchmarks share: a process for each measurement, and what is measured of every program."""
 
-import contextlib
 import dataclasses
 import multiprocessing
 import os
 import resource
-import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 from jax.stages import Compiled, Lowered
+
+from hackmatrix_core.interrupts import put_off
 
 Result = TypeVar("Result")
 
@@ -30,7 +29,7 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
     with ours:
-        with theirs, _interrupts_blocked():
+        with theirs, put_off():
             process.start()
         try:
             result, error = ours.recv()
@@ -41,17 +40,6 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
     if error is not None:
         raise error
     return result
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Ctrl-C waits until this is over, and a process that is started within ends with this one instead."""
-    resource_tracker.ensure_running()  # else it would be started within, and unblock them
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _answer(pipe: Connection, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
