@@ -38,10 +38,11 @@ if TYPE_CHECKING:
         step,
     )
     from hackmatrix_core.playing.notebook import play
-    from hackmatrix_core.training.config import TrainConfig, auto_tune_for_device, get_device_config
+    from hackmatrix_core.training.config import TrainConfig
     from hackmatrix_core.training.loading import load_policy
-    from hackmatrix_core.training.masked_ppo import Transition, compute_gae, ppo_loss
+    from hackmatrix_core.training.ppo import Transition, compute_gae, ppo_loss
     from hackmatrix_core.training.trainer import Trainer, make_train
+    from hackmatrix_core.training.tuning import auto_tune_for_device, get_device_config
     from hackmatrix_core.viewing import rendering
     from hackmatrix_core.viewing.recording import Episode, record
     from hackmatrix_core.viewing.replay import Replay, replay
@@ -65,12 +66,12 @@ _HOMES = {
     "SearchPolicy": "agent.search",
     "TrainConfig": "training.config",
     "Trainer": "training.trainer",
-    "Transition": "training.masked_ppo",
-    "auto_tune_for_device": "training.config",
+    "Transition": "training.ppo",
+    "auto_tune_for_device": "training.tuning",
     "baselines": "agent",
-    "compute_gae": "training.masked_ppo",
+    "compute_gae": "training.ppo",
     "evaluate": "evaluation",
-    "get_device_config": "training.config",
+    "get_device_config": "training.tuning",
     "get_valid_actions": "game",
     "jit": "environment.parallel",
     "load_policy": "training.loading",
@@ -78,7 +79,7 @@ _HOMES = {
     "masked_categorical": "agent.network",
     "observe": "game",
     "play": "playing.notebook",
-    "ppo_loss": "training.masked_ppo",
+    "ppo_loss": "training.ppo",
     "record": "viewing.recording",
     "rendering": "viewing",
     "replay": "viewing.replay",

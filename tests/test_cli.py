@@ -95,8 +95,6 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
             1,
             "network to start from has another shape",
         ),
-        (["train", "--value-bins", "1"], 2, "value_bins is 1, and one bin says nothing. Set it to 0"),
-        (["train", "--simulations", "-1"], 2, "num_simulations is -1, expected an integer of at least 0"),
         (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave out --resume"),
         (["train", "--run-dir", "DIR/file/run"], 1, "cannot be written to"),
         (

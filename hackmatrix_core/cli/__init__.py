@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = make_parser().parse_args(arguments)
-        from hackmatrix_core.training.config import keep_compiled_programs
+        from hackmatrix_core.training.compilation import keep_compiled_programs
 
         keep_compiled_programs()
         return options.command(options)

@@ -9,7 +9,7 @@ import jax
 from hackmatrix_core.cli.arguments import Commands, purpose
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import GIB, estimate_memory, get_device_config, preset_for_device
+from hackmatrix_core.training.tuning import GIB, estimate_memory, get_device_config, preset_for_device
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "distrax", "orbax-checkpoint", "numpy", "matplotlib")
 

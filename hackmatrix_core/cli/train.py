@@ -21,16 +21,10 @@ from hackmatrix_core.cli.evaluate import evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import (
-    GIB,
-    PRESETS,
-    TrainConfig,
-    estimate_memory,
-    get_device_config,
-    preset_for_device,
-)
+from hackmatrix_core.training.config import PRESETS, TrainConfig
+from hackmatrix_core.training.tuning import GIB, estimate_memory, get_device_config, preset_for_device
 
-NETWORK = ("hidden_dim", "num_layers", "cell_dim", "value_bins")
+NETWORK = ("hidden_dim", "num_layers", "cell_dim")
 """The fields of a config that decide the shape of the network."""
 SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
@@ -78,7 +72,7 @@ def add(commands: Commands) -> None:
     fields = command.add_argument_group("config (defaults are those of the preset)")
     for field in dataclasses.fields(TrainConfig):
         fields.add_argument(
-            *_flags(field.name),
+            "--" + field.name.replace("_", "-"),
             dest=field.name,
             type=integer if field.type is int else field.type,
             metavar="N" if field.type is int else "X",
@@ -86,12 +80,6 @@ def add(commands: Commands) -> None:
             if field.type is float
             else f"{field.metadata['help']} (preset plan: {field.default})",
         )
-
-
-def _flags(field: str) -> list[str]:
-    """The command line's names of a config field."""
-    short = ["--simulations"] if field == "num_simulations" else []
-    return ["--" + field.replace("_", "-"), *short]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.game import GameState, get_valid_actions, observe, split_observation
 from hackmatrix_core.game.state import ACTION_NAMES
-from hackmatrix_core.viewing.plot import Picture, picture
+from hackmatrix_core.viewing import rendering
+from hackmatrix_core.viewing.plot import Picture
 from hackmatrix_core.viewing.recording import Episode
 from hackmatrix_core.viewing.scene import PALETTE
 from hackmatrix_core.viewing.style import SERIES, styled
@@ -91,7 +92,7 @@ def _show(
     """The board at this time, and what each mind thinks of each valid action."""
     from IPython.display import display
 
-    display(picture(jax.tree.map(lambda x: x[time], episode.states), legend=False))
+    display(rendering.picture(jax.tree.map(lambda x: x[time], episode.states), legend=False))
     display(_plot_chances(episode, time, chances, note, below))
 
 

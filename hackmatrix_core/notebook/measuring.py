@@ -10,8 +10,10 @@ import jax
 from matplotlib.figure import Figure
 
 from hackmatrix_core.benchmark import env, training
+from hackmatrix_core.benchmark.machine import COSTS
 from hackmatrix_core.notebook.settings import SMOKE
-from hackmatrix_core.training.config import TrainConfig, get_device_config
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.tuning import get_device_config
 from hackmatrix_core.viewing.plot import Picture
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
@@ -81,17 +83,8 @@ def _shown(
 
 
 def _training_table(speeds: Sequence[tuple[str, training.TrainSpeed]]) -> Table:
-    head = ("preset", "steps/s", "ceiling", "share of it", "lowering", "compiling", "peak memory")
     rows = [
-        (
-            name,
-            f"{speed.steps_per_second:,.0f}",
-            f"{speed.ceiling:,.0f}",
-            f"{speed.of_ceiling:.0%}",
-            f"{speed.lowering:.1f} s",
-            f"{speed.compiling:.1f} s",
-            f"{speed.peak_memory / 2**20:,.0f} MiB",
-        )
+        (name, f"{speed.steps_per_second:,.0f}", f"{speed.ceiling:,.0f}", f"{speed.of_ceiling:.0%}", *speed.costs())
         for name, speed in speeds
     ]
-    return Table([head, *rows])
+    return Table([("preset", "steps/s", "ceiling", "share of it", *COSTS), *rows])

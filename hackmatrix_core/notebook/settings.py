@@ -1,7 +1,6 @@
 """Before training: JAX, the config that suits the device, the folder of the run, and whether the two fit together."""
 
 import importlib
-import itertools
 import json
 import os
 import shutil
@@ -12,15 +11,9 @@ from pathlib import Path
 import jax
 
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import (
-    GIB,
-    PRESETS,
-    TrainConfig,
-    estimate_memory,
-    get_device_config,
-    keep_compiled_programs,
-    preset_for_device,
-)
+from hackmatrix_core.training.compilation import keep_compiled_programs
+from hackmatrix_core.training.config import PRESETS, TrainConfig
+from hackmatrix_core.training.tuning import GIB, estimate_memory, get_device_config, preset_for_device
 from hackmatrix_core.viewing.tables import Table
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
@@ -94,8 +87,7 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
     Args:
         config: of the run.
         name: of the folder. If it is empty, the settings name it, as in `cpu-seed=1`: the preset, and what differs
-            from it. So other settings are another run, and the same settings find theirs again. A number follows
-            where another version of the package gave that name to other settings.
+            from it. So other settings are another run, and the same settings find theirs again.
         runs: the folder that holds it, as `start` gives it.
     """
     if name.strip():
@@ -103,19 +95,13 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
     preset = get_device_config().preset
     changes = {} if SMOKE else _changes(config, TrainConfig.preset(preset))
     end = "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())
-    name = f"{preset}{end}"
-    for other in PRESETS if _updates(runs / name) is None else ():
+    run_dir = runs / f"{preset}{end}"
+    for other in PRESETS if _updates(run_dir) is None else ():
         if _updates(runs / f"{other}{end}") is not None:
             print(
                 f"Your run {other}{end} stays as it is: it began on another device ({_DEVICES.get(other, other)}), and "
-                f"goes on as soon as you have one again. Here {name} begins."
+                f"goes on as soon as you have one again. Here {run_dir.name} begins."
             )
-    for number in itertools.count(1):
-        run_dir = runs / (name if number == 1 else f"{name}-{number}")
-        if _updates(run_dir) is None or not _changes_since_start(config, run_dir):
-            break
-    if run_dir.name != name:
-        print(f"Your run {name} stays as it is: another version of this package began it. Here is {run_dir.name}.")
     return run_dir
 
 
@@ -126,13 +112,8 @@ def doctor(config: TrainConfig, run_dir: Path) -> Table:
         NotebookStop: there is a run, and it began with other settings.
     """
     updates = _updates(run_dir)
-    if updates is not None and (changes := _changes_since_start(config, run_dir)):
-        named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
-        same = "set them back, and it goes on"
-        if not {"num_envs", "num_steps", "num_minibatches"}.isdisjoint(changes):
-            same += ". Sizes suit a device: get it back (on Colab: Runtime → Change runtime type), or set the sizes"
-        message = f"Leave run_name empty, and these settings get a run of their own; or {same}."
-        raise NotebookStop(f"{run_dir.name} began with {named}. {message}")
+    if updates is not None:
+        _check(config, run_dir)
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     standing = "is new" if updates is None else f"continues after update {updates}"
     rows = [
@@ -152,13 +133,21 @@ def _changes(config: TrainConfig, other: TrainConfig) -> dict[str, tuple[int | f
     return {name: values for name, values in config.differences(other).items() if name != "total_timesteps"}
 
 
-def _changes_since_start(config: TrainConfig, run_dir: Path) -> dict[str, tuple[int | float, int | float]]:
-    """What differs from the config that a run began with; nothing if that cannot be read: training itself will tell."""
+def _check(config: TrainConfig, run_dir: Path) -> None:
+    """Stop with a sentence if the run began with other settings."""
     try:
-        stored = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
-        return _changes(config, TrainConfig.from_dict(stored))
+        stored = TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        return {}
+        return  # training itself will tell what is wrong with it
+    if changes := _changes(config, stored):
+        named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
+        hint = ""
+        if not changes.keys().isdisjoint(("num_envs", "num_steps", "num_minibatches")):
+            hint = " Sizes differ between devices: on Colab, Runtime → Change runtime type gives the former one back."
+        raise NotebookStop(
+            f"{run_dir.name} began with {named}. Set them back, and it goes on; or clear run_name or change it, and "
+            f"these settings get a run of their own.{hint}"
+        )
 
 
 def _updates(run_dir: Path) -> int | None:

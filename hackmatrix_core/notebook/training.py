@@ -53,28 +53,23 @@ async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: flo
 
 
 @styled
-def compare_runs(runs: Path, *names: str) -> Figure:
-    """The curves of several runs over each other: return, entropy, and how much the siphon is used.
-
-    Args:
-        runs: the folder that `start` gave.
-        names: of the runs in it; default all.
+def compare_runs(runs: Path) -> Figure:
+    """The curves of all runs in a folder over each other: return, entropy, and how much the siphon is used.
 
     Raises:
-        NotebookStop: there is no such run.
+        NotebookStop: there is none.
     """
-    every = sorted(path.parent.name for path in runs.glob("*/metrics.jsonl"))
-    histories = {name: read_metrics(runs / name / "metrics.jsonl") for name in names or every}
-    for place in [runs / name for name in names if not histories[name]] or [runs] * (not any(histories.values())):
-        raise NotebookStop(f"{place} holds no run that has trained: the settings cell names the run's folder.")
+    files = {path.parent.name: read_metrics(path) for path in sorted(runs.glob("*/metrics.jsonl"))}
+    histories = {name: history for name, history in files.items() if history}
+    if not histories:
+        raise NotebookStop(f"{runs} holds no run that has trained: the settings cell names the run's folder.")
     figure = Picture(figsize=(7, 6.5), layout="constrained")
     panels = figure.subplots(len(_CURVES), 1, sharex=True)
     for axes, (curve, title) in zip(panels, _CURVES.items(), strict=True):
         for name, history in histories.items():
             points = [(record["steps"], record[curve]) for record in history if record.get(curve) is not None]
             steps, values = np.array(points, np.float64).reshape(-1, 2).T
-            if history:
-                axes.plot(steps, neighbours_mean(values), label=name, marker="." if len(points) < 30 else "")
+            axes.plot(steps, neighbours_mean(values), label=name, marker="." if len(points) < 30 else "")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.locator_params(axis="x", nbins=6)
         axes.set(title=title)

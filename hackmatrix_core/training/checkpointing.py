@@ -25,7 +25,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.keys import as_plain, from_plain
+from hackmatrix_core.training.keys import as_plain
 from hackmatrix_core.training.runner import RunnerState
 
 _BEST = "episode_return"
@@ -141,7 +141,7 @@ class Checkpoints:
         return None
 
     def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
-        """The runner of the newest checkpoint that is intact, or None if there is no checkpoint.
+        """The runner, with plain keys, of the newest checkpoint that is intact, or None if there is no checkpoint.
 
         A damaged one causes a warning and is set aside (renamed to `UPDATE.damaged` next to the folder), and the
         one before it is used.
@@ -191,7 +191,7 @@ class Checkpoints:
         arrays = RunnerState(params=restored["policy"], **restored["training"])
         if _checksum(arrays) != checksum:
             raise ValueError("its contents do not match its checksum")
-        return from_plain(arrays, template)
+        return arrays
 
     def _put_aside(self, updates: list[int]) -> None:
         for update in updates:
@@ -258,24 +258,13 @@ def config_in(about: Mapping[str, Any], place: str | os.PathLike) -> TrainConfig
         ) from error
 
 
-def taken_over(fresh: Any, given: Any) -> Any:
-    """A network's parameters as another run has left them; those of the critic are fresh where its shape is another.
-
-    Args:
-        fresh: the new run's parameters before its first update; the critic is its last layer.
-        given: the other run's.
-
-    Raises:
-        CheckpointError: the networks differ in more than the critic.
-    """
-    critic = max((name for name in fresh["params"] if name.startswith("Dense_")), key=lambda name: int(name[6:]))
-    different = _differences(_shapes(fresh), _shapes(given))
-    if any(critic not in name for name in different):
+def check_network(expected: Any, given: Any) -> None:
+    """Raise a CheckpointError unless the parameters of a network to start from have the expected shapes."""
+    if different := _differences(_shapes(expected), _shapes(given)):
         raise CheckpointError(
             f"the network to start from has another shape: {'; '.join(different.values())}. Set hidden_dim, "
             "num_layers and cell_dim to those of its run"
         )
-    return {"params": given["params"] | {critic: (fresh if different else given)["params"][critic]}}
 
 
 @contextlib.contextmanager
