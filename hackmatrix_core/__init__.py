@@ -6,7 +6,6 @@ Each name is imported on first use: JAX takes a second, and the learning side as
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
 from hackmatrix_core.environment import forks as _forks
 from hackmatrix_core.environment import registration as _registration
 

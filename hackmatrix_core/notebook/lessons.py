@@ -11,7 +11,7 @@ from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.game import GameState, get_valid_actions, observe, split_observation
 from hackmatrix_core.game.state import ACTION_NAMES
 from hackmatrix_core.viewing.recording import Episode
-from hackmatrix_core.viewing.scene import PALETTE
+from hackmatrix_core.viewing.palette import PALETTE
 from hackmatrix_core.viewing.style import SERIES, styled
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    from hackmatrix_core.viewing.plot import Picture
+    from hackmatrix_core.viewing.figures import Picture
 
     return Picture(figsize=(width, height), layout="constrained")
 
@@ -106,7 +106,7 @@ def _show(
     episode: Episode, time: int, minds: Mapping[str, np.ndarray], note: str, below: Sequence[str] | None = None
 ) -> None:
     """The board at this time, and a bar for each valid action and each mind."""
-    from hackmatrix_core.viewing.plot import picture
+    from hackmatrix_core.viewing.board.picture import picture
 
     display(picture(jax.tree.map(lambda x: x[time], episode.states), legend=False))
     display(_plot_minds(episode, time, minds, note, below))

@@ -39,7 +39,7 @@ def measure_env(sizes: Sequence[int], repeats: int) -> list[env.EnvSpeed]:
 @styled
 def plot_speeds(speeds: Sequence[env.EnvSpeed]) -> "Figure":
     """Steps a second by the number of environments, as bars."""
-    from hackmatrix_core.viewing.plot import Picture
+    from hackmatrix_core.viewing.figures import Picture
 
     figure = Picture(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()

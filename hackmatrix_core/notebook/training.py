@@ -65,7 +65,7 @@ def compare_runs(runs: Path, *names: str) -> "Figure":
     """
     from matplotlib.ticker import EngFormatter
 
-    from hackmatrix_core.viewing.plot import Picture
+    from hackmatrix_core.viewing.figures import Picture
 
     figure = Picture(figsize=(7, 6.5), layout="constrained")
     panels = figure.subplots(len(_CURVES), 1, sharex=True)

@@ -1,5 +1,7 @@
 """The board as a matplotlib picture, and as pixels."""
 
+import base64
+import html
 import io
 from collections.abc import Iterable
 from typing import Any
@@ -11,38 +13,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.viewing.drawing import (
+from hackmatrix_core.viewing.board.shapes import (
     HEIGHT,
-    LEGEND_LEFT,
-    MARGIN,
-    WIDTH,
+    LEGEND_VIEW,
     Circle,
     Polygon,
     Shape,
+    View,
     Words,
     drawing,
-    ground,
-    pieces,
+    legend_shapes,
 )
-from hackmatrix_core.viewing.drawing import legend as shapes_of_legend
-from hackmatrix_core.viewing.scene import PALETTE, scene
+from hackmatrix_core.viewing.figures import Picture
+from hackmatrix_core.viewing.palette import PALETTE
 
 _DPI = 100
 _POINTS = 72 / _DPI  # a pixel in points
-
-
-class Picture(Figure):
-    """A figure that a notebook shows even before pyplot has set it up to show figures."""
-
-    def _repr_png_(self) -> bytes:
-        return png(self)
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def picture(state: GameState, ax: Axes | None = None, *, legend: bool = True) -> Figure:
@@ -59,25 +45,12 @@ def picture(state: GameState, ax: Axes | None = None, *, legend: bool = True) ->
     Raises:
         ValueError: the state is a batch.
     """
-    shown = scene(state)
-    shapes = drawing(shown) if legend else [*ground(), *(shape for piece in pieces(shown) for shape in piece)]
-    return _drawn(shapes, 0, WIDTH if legend else LEGEND_LEFT, ax)
+    return _drawn(*drawing(state, legend), ax)
 
 
 def legend() -> Figure:
     """The legend alone: narrow enough for a phone."""
-    return _drawn(shapes_of_legend(), LEGEND_LEFT - MARGIN, WIDTH, None)
-
-
-def _drawn(shapes: Iterable[Shape], left: float, right: float, ax: Axes | None) -> Figure:
-    if ax is None:
-        figure = Picture(figsize=((right - left) / _DPI, HEIGHT / _DPI), dpi=_DPI, facecolor=PALETTE["panel"])
-        ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(left, right), ylim=(HEIGHT, 0), aspect="equal")
-    ax.axis("off")
-    for shape in shapes:
-        _paint(shape, ax)
-    return ax.figure.get_figure(root=True)
+    return _drawn(legend_shapes(), LEGEND_VIEW, None)
 
 
 def rgb_array(state: GameState) -> np.ndarray:
@@ -85,6 +58,25 @@ def rgb_array(state: GameState) -> np.ndarray:
     canvas = FigureCanvasAgg(picture(state))
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def still(state: GameState, description: str) -> str:
+    """The picture without the legend as an image element of HTML, for where nothing else can be shown."""
+    file = io.BytesIO()
+    picture(state, legend=False).savefig(file, format="png")
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(description)}" style="max-width:100%">'
+
+
+def _drawn(shapes: Iterable[Shape], view: View, ax: Axes | None) -> Figure:
+    if ax is None:
+        size = (view[1] - view[0]) / _DPI, HEIGHT / _DPI
+        ax = Picture(figsize=size, dpi=_DPI, facecolor=PALETTE["panel"]).add_axes((0, 0, 1, 1))
+    ax.set(xlim=view, ylim=(HEIGHT, 0), aspect="equal")
+    ax.axis("off")
+    for shape in shapes:
+        _paint(shape, ax)
+    return ax.figure.get_figure(root=True)
 
 
 def _paint(shape: Shape, ax: Axes) -> None:

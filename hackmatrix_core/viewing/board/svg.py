@@ -7,22 +7,18 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.viewing.drawing import (
+from hackmatrix_core.viewing.board.shapes import (
     HEIGHT,
-    LEGEND_LEFT,
-    MARGIN,
-    WIDTH,
+    LEGEND_VIEW,
     Circle,
     Polygon,
-    Rect,
     Shape,
+    View,
     Words,
     drawing,
     ground,
-    pieces,
+    legend_shapes,
 )
-from hackmatrix_core.viewing.drawing import legend as shapes_of_legend
-from hackmatrix_core.viewing.scene import scene
 
 _SHOWN = 4  # games of a batch
 
@@ -37,14 +33,12 @@ def svg(state: GameState, legend: bool = True) -> str:
     Raises:
         ValueError: the state is a batch.
     """
-    shown = scene(state)
-    shapes = drawing(shown) if legend else [*ground(), *(shape for piece in pieces(shown) for shape in piece)]
-    return _element_of(shapes, 0, WIDTH if legend else LEGEND_LEFT, "HackMatrix board")
+    return _svg(*drawing(state, legend), "HackMatrix board")
 
 
 def legend() -> str:
     """The legend alone, as one SVG element of its own."""
-    return _element_of([*ground(), *shapes_of_legend()], LEGEND_LEFT - MARGIN, WIDTH - LEGEND_LEFT + MARGIN, "legend")
+    return _svg([*ground(), *legend_shapes()], LEGEND_VIEW, "legend")
 
 
 def html(state: GameState) -> str | None:
@@ -57,27 +51,30 @@ def html(state: GameState) -> str | None:
     shape = np.shape(state.hp)
     if not shape:
         return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{svg(state, legend=False)}{legend()}</div>'
-    rank, games = len(shape), int(np.prod(shape))
-    first = jax.tree.map(lambda x: np.asarray(x).reshape(games, *x.shape[rank:])[:_SHOWN], state)
-    boards = "".join(
-        svg(jax.tree.map(lambda x: x[i], first), legend=False)  # noqa: B023
-        for i in range(min(games, _SHOWN))
-    )
+    places = list(np.ndindex(shape))
+    first = [jax.tree.map(lambda x: np.asarray(x)[place], state) for place in places[:_SHOWN]]  # noqa: B023
+    boards = "".join(svg(game, legend=False) for game in first)
     grid = "display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:8px"
-    return f'<p>{games:,} games, the first {min(games, _SHOWN)}:</p><div style="{grid}">{boards}</div>'
-
-
-def _element_of(shapes: Iterable[Shape], left: float, width: float, label: str) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left} 0 {width} {HEIGHT}" width="{width}" '
-        f'style="max-width:100%;height:auto;font-family:sans-serif" role="img" aria-label="{label}">'
-        f"{elements(shapes)}</svg>"
-    )
+    return f'<p>{len(places):,} games, the first {len(first)}:</p><div style="{grid}">{boards}</div>'
 
 
 def elements(shapes: Iterable[Shape]) -> str:
     """The shapes as elements of an SVG."""
     return "".join(map(_element, shapes))
+
+
+def view_box(view: View) -> str:
+    """A view as an SVG says it."""
+    left, right = view
+    return f"{left} 0 {right - left} {HEIGHT}"
+
+
+def _svg(shapes: Iterable[Shape], view: View, label: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box(view)}" width="{view[1] - view[0]}" '
+        f'style="max-width:100%;height:auto;font-family:sans-serif" role="img" aria-label="{label}">'
+        f"{elements(shapes)}</svg>"
+    )
 
 
 def _element(shape: Shape) -> str:
@@ -96,4 +93,4 @@ def _element(shape: Shape) -> str:
         return f'<polygon points="{points}" {paint}/>'
     box = f'x="{shape.x:g}" y="{shape.y:g}" width="{shape.width:g}" height="{shape.height:g}"'
     tip = f"<title>{escape(shape.tip)}</title>" if shape.tip else ""
-    return f"<rect {box} {paint}>{tip}</rect>" if isinstance(shape, Rect) else ""
+    return f"<rect {box} {paint}>{tip}</rect>"

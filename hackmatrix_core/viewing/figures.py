@@ -1,0 +1,14 @@
+"""Figures of matplotlib, which takes a second to import: whoever draws one imports this file then."""
+
+import io
+
+from matplotlib.figure import Figure
+
+
+class Picture(Figure):
+    """A figure that a notebook shows even before pyplot has set it up to show figures."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
