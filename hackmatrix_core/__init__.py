@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         split_observation,
         step,
     )
-    from hackmatrix_core.playing.notebook import play
+    from hackmatrix_core.notebook.game_in_a_cell import play
     from hackmatrix_core.training.config import TrainConfig, auto_tune_for_device, get_device_config
     from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.training.masked_ppo import Transition, compute_gae, ppo_loss
@@ -76,7 +76,7 @@ _HOMES = {
     "make_train": "training.trainer",
     "masked_categorical": "agent.network",
     "observe": "game",
-    "play": "playing.notebook",
+    "play": "notebook.game_in_a_cell",
     "ppo_loss": "training.masked_ppo",
     "record": "viewing.recording",
     "rendering": "viewing",

@@ -1,4 +1,4 @@
-"""How a state shows itself: the game knows nothing of the room `viewing`, which is looked up when something is drawn."""
+"""How a state shows itself: the game does not know the room `viewing`, which is looked up when something is drawn."""
 
 import importlib
 from typing import Any

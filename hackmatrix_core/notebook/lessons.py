@@ -10,8 +10,8 @@ from IPython.display import display
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.game import GameState, get_valid_actions, observe, split_observation
 from hackmatrix_core.game.state import ACTION_NAMES
-from hackmatrix_core.viewing.recording import Episode
 from hackmatrix_core.viewing.palette import PALETTE
+from hackmatrix_core.viewing.recording import Episode
 from hackmatrix_core.viewing.style import SERIES, styled
 
 if TYPE_CHECKING:

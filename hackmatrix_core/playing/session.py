@@ -19,11 +19,11 @@ class PlayError(ValueError):
     """What the player asked for cannot be done; the message says why, and what can be done."""
 
 
-def parse_seed(text: str) -> int:
-    """The seed that the text names; `PlayError` if it names none."""
-    if not text.isdecimal():
+def parse_seed(text: str) -> int | None:
+    """The seed that the text names, None if it is empty; `PlayError` if it names none."""
+    if text and not text.isdecimal():
         raise PlayError(f"the seed is {text!r}, expected a number from 0 to {MAX_SEED}")
-    return int(text)
+    return int(text) if text else None
 
 
 def _some_seed(seed: int | None) -> int:

@@ -49,11 +49,12 @@ class Replay:
         from hackmatrix_core.viewing.board.picture import still  # brings matplotlib along, which takes a second
 
         caption = html.escape(self.caption)
+        instead = "Run this cell, or trust the notebook, to see the whole game move."
         # The page takes the still away when it runs.
         return (
             f'<iframe srcdoc="{html.escape(self.page)}" title="replay" '
             f'style="width:100%;height:860px;border:0;border-radius:8px">{caption}</iframe>'
-            f"<div>{still(self.moment, self.caption)}<p>Run this cell, or trust the notebook, to see the whole game move.</p></div>"
+            f"<div>{still(self.moment, self.caption)}<p>{instead}</p></div>"
         )
 
 

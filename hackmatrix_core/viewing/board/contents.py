@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hackmatrix_core.game import GameState, scenario
-from hackmatrix_core.game.state import ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES
+from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES
 from hackmatrix_core.viewing.actions import ACTIONS
 
 Cell = Mapping[str, Any]
@@ -23,20 +23,21 @@ _FULL_HP = {"player": MAX_HP} | dict(zip(ENEMY_NAMES, map(int, FULL_HP), strict=
 _PRICES = {action.name: action.price for action in ACTIONS}
 
 
-def contents(state: GameState) -> dict[str, Any]:
+def read(state: GameState) -> dict[str, Any]:
     """The dictionary of one game (R12) with a `Cell` for each cell, and the length of its history as `undo`.
 
     Raises:
         ValueError: the state is a batch.
     """
-    without_history = dataclasses.replace(state, history_length=np.int32(0))  # which takes longest to write, unseen
-    game = scenario.to_dict(without_history) | {"undo": int(state.history_length)}
-    for row, cells in enumerate(game["cells"]):
-        for col, cell in enumerate(cells):
-            item = "exit" if "exit" in cell else "data siphon" if "data_siphon" in cell else ""
-            if not item and [row, col] == game["exit"]:
-                item = "exit position"  # R1.8
-            cell |= {"row": row, "col": col, "item": item, "here": []}
+    # Only the length of the history is shown, and most of the time would go to the rest of it.
+    game = scenario.to_dict(dataclasses.replace(state, history_length=np.int32(0)))  # type: ignore[arg-type]
+    game["undo"] = int(state.history_length)
+    for row, col in np.ndindex(BOARD_SIZE, BOARD_SIZE):
+        cell = game["cells"][row][col]
+        item = "exit" if "exit" in cell else "data siphon" if "data_siphon" in cell else ""
+        if not item and [row, col] == game["exit"]:
+            item = "exit position"  # R1.8
+        cell |= {"row": row, "col": col, "item": item, "here": []}
     player = game["player"] | {"type": "player"}
     for enemy in game["enemies"]:
         in_line = enemy["row"] == player["row"] or enemy["col"] == player["col"]
@@ -46,13 +47,13 @@ def contents(state: GameState) -> dict[str, Any]:
     return game
 
 
-def cells_of(game: Mapping[str, Any]) -> Iterator[Cell]:
+def cells(game: Mapping[str, Any]) -> Iterator[Cell]:
     """All cells in the order in which they are read: row 0 is at the bottom (R1.1)."""
     for row in reversed(game["cells"]):
         yield from row
 
 
-def status_of(game: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
+def status(game: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
     """What is shown beside the board: lines of one or two pairs of label and value."""
     player, schedule = game["player"], game["schedule"]
     spawn = f"turn {schedule['next_turn']}" if schedule["interval"] > 0 else "none"
@@ -68,49 +69,49 @@ def status_of(game: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], ...
     )
 
 
-def programs_of(game: Mapping[str, Any]) -> list[tuple[str, str]]:
+def programs(game: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The owned programs and their costs, as in ("crash", "3c 2e")."""
     return [(name, _PRICES[name]) for name in game["programs"]]
 
 
-def sign_of(entity: Entity) -> str:
+def sign(entity: Entity) -> str:
     """Letter and number, as in "V2": its hp, or the turns that are left."""
     letter = "@" if entity["type"] == "player" else entity["type"][0].upper()
     return f"{letter}{entity.get('turns', entity.get('hp'))}"
 
 
-def marks_of(entity: Entity) -> str:
+def marks(entity: Entity) -> str:
     """The signs for its condition, as in "*z2°": stunned, disabled for 2 turns, from a siphon."""
     disabled = entity.get("disabled", 0)
     return "*" * entity.get("stunned", 0) + f"z{disabled}" * bool(disabled) + "°" * entity.get("from_siphon", 0)
 
 
-def label_of(block: Mapping[str, Any]) -> str:
+def label(block: Mapping[str, Any]) -> str:
     """The name of its program, or its points."""
     return block["program"] if block["kind"] == "program" else f"{block['points']}pt"
 
 
-def resources_of(cell: Cell) -> list[tuple[str, int]]:
+def resources(cell: Cell) -> list[tuple[str, int]]:
     """Credits or energy with the amount."""
     return [(name, cell[name]) for name in ("credits", "energy") if name in cell]
 
 
-def words_for(cell: Cell) -> str:
+def words(cell: Cell) -> str:
     """Everything there is to say about a cell, for a tooltip."""
-    parts = [_words_for_block(cell["block"])] if "block" in cell else []
+    parts = [_words_block(cell["block"])] if "block" in cell else []
     parts += [cell["item"]] if cell["item"] else []
-    parts += [f"{amount} {name}" for name, amount in resources_of(cell)]
+    parts += [f"{amount} {name}" for name, amount in resources(cell)]
     parts += [words for key, words in (("siphoned", "siphoned"), ("siphon_center", "siphon centre")) if key in cell]
-    parts += map(_words_for_entity, cell["here"])
+    parts += map(_words_entity, cell["here"])
     return f"row {cell['row']}, column {cell['col']}: {'; '.join(parts) or 'empty'}"
 
 
-def _words_for_block(block: Mapping[str, Any]) -> str:
+def _words_block(block: Mapping[str, Any]) -> str:
     hidden = ", hidden" if block["hidden"] else ""
-    return f"{block['kind']} block {label_of(block)}, brings {block['spawn']} enemies{hidden}"
+    return f"{block['kind']} block {label(block)}, brings {block['spawn']} enemies{hidden}"
 
 
-def _words_for_entity(entity: Entity) -> str:
+def _words_entity(entity: Entity) -> str:
     kind = entity["type"]
     if "turns" in entity:
         parts = [f"transmission of a {kind}", f"{entity['turns']} turns left"]

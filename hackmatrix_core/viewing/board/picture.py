@@ -13,17 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.viewing.board.shapes import (
-    HEIGHT,
-    LEGEND_VIEW,
-    Circle,
-    Polygon,
-    Shape,
-    View,
-    Words,
-    drawing,
-    legend_shapes,
-)
+from hackmatrix_core.viewing.board.shapes import HEIGHT, LEGEND_VIEW, Shape, View, drawing, legend_shapes
 from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.palette import PALETTE
 
@@ -80,28 +70,33 @@ def _drawn(shapes: Iterable[Shape], view: View, ax: Axes | None) -> Figure:
 
 
 def _paint(shape: Shape, ax: Axes) -> None:
-    if isinstance(shape, Words):
+    def number(name: str) -> float:
+        return float(shape.attributes[name])
+
+    look = shape.attributes
+    if shape.tag == "text":
         ax.text(
-            shape.x,
-            shape.y,
-            shape.text,
-            fontsize=shape.size * _POINTS,
-            color=shape.fill,
-            ha="left" if shape.anchor == "start" else "center",
+            number("x"),
+            number("y"),
+            shape.words,
+            fontsize=number("font-size") * _POINTS,
+            color=look["fill"],
+            ha="left" if look["text-anchor"] == "start" else "center",
             va="baseline",
-            weight="bold" if shape.bold else "normal",
+            weight=look.get("font-weight", "normal"),
             clip_on=True,
         )
         return
     style: dict[str, Any] = {
-        "facecolor": shape.fill,
-        "edgecolor": shape.stroke,
-        "linewidth": 1.5 * _POINTS,
-        "linestyle": (0, (4, 3)) if shape.dashed else "solid",
+        "facecolor": look["fill"],
+        "edgecolor": look["stroke"],
+        "linewidth": number("stroke-width") * _POINTS,
+        "linestyle": (0, (4, 3)) if "stroke-dasharray" in look else "solid",
     }
-    if isinstance(shape, Circle):
-        ax.add_patch(patches.Circle((shape.x, shape.y), shape.radius, **style))
-    elif isinstance(shape, Polygon):
-        ax.add_patch(patches.Polygon(shape.points, **style))
+    if shape.tag == "circle":
+        patch: patches.Patch = patches.Circle((number("cx"), number("cy")), number("r"), **style)
+    elif shape.tag == "polygon":
+        patch = patches.Polygon([tuple(map(float, corner.split(","))) for corner in look["points"].split()], **style)
     else:
-        ax.add_patch(patches.Rectangle((shape.x, shape.y), shape.width, shape.height, **style))
+        patch = patches.Rectangle((number("x"), number("y")), number("width"), number("height"), **style)
+    ax.add_patch(patch)

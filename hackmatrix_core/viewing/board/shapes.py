@@ -1,24 +1,12 @@
-"""The board as shapes: how it is drawn. SVG and picture paint the same shapes."""
+"""The board as shapes: how it is drawn. A shape is an element of SVG, as data that a picture paints too."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import BOARD_SIZE
-from hackmatrix_core.viewing.board.contents import (
-    LEGEND,
-    Cell,
-    Entity,
-    cells_of,
-    contents,
-    label_of,
-    marks_of,
-    programs_of,
-    resources_of,
-    sign_of,
-    status_of,
-    words_for,
-)
+from hackmatrix_core.viewing.board import contents
+from hackmatrix_core.viewing.board.contents import Cell, Entity
 from hackmatrix_core.viewing.palette import PALETTE
 
 _CELL = 84  # side of a cell; all lengths are pixels of the SVG
@@ -37,52 +25,13 @@ BOARD_VIEW, LEGEND_VIEW, WHOLE_VIEW = (0, _LEGEND_LEFT), (_LEGEND_LEFT - _MARGIN
 _PLACES = (((42, 48),), 1.0), (((22, 48), (62, 48)), 0.9), (((24, 34), (62, 34), (24, 60), (62, 60)), 0.66)
 
 
-class Rect(NamedTuple):
-    """A rectangle; (x, y) is its upper left corner."""
+class Shape(NamedTuple):
+    """An element of SVG: `rect`, `circle`, `polygon` or `text`."""
 
-    x: float
-    y: float
-    width: float
-    height: float
-    fill: str
-    stroke: str = "none"
-    dashed: bool = False
-    tip: str = ""
-
-
-class Polygon(NamedTuple):
-    """A polygon by its corners."""
-
-    points: tuple[tuple[float, float], ...]
-    fill: str
-    stroke: str = "none"
-    dashed: bool = False
-
-
-class Circle(NamedTuple):
-    """A circle by its centre."""
-
-    x: float
-    y: float
-    radius: float
-    fill: str
-    stroke: str = "none"
-    dashed: bool = False
-
-
-class Words(NamedTuple):
-    """One line of text; y is its base line, `anchor` start or middle."""
-
-    x: float
-    y: float
-    text: str
-    size: float
-    fill: str
-    anchor: str = "start"
-    bold: bool = False
-
-
-Shape = Rect | Polygon | Circle | Words
+    tag: str
+    attributes: dict[str, str]
+    words: str = ""
+    """Of a text; of a rectangle its tooltip."""
 
 
 def drawing(state: GameState, legend: bool) -> tuple[list[Shape], View]:
@@ -97,68 +46,67 @@ def drawing(state: GameState, legend: bool) -> tuple[list[Shape], View]:
 
 def ground() -> Iterator[Shape]:
     """What is the same in every game but the legend: the panel, and the numbers of rows and columns."""
-    yield Rect(0, 0, _WIDTH, HEIGHT, PALETTE["panel"])
+    yield _rect(0, 0, _WIDTH, HEIGHT, PALETTE["panel"])
     for i in range(BOARD_SIZE):
         middle = (i + 0.5) * _CELL
-        yield Words(_LEFT - 14, _TOP + BOARD_SIZE * _CELL - middle + 5, str(i), 14, PALETTE["faint"], "middle")
-        yield Words(_LEFT + middle, _TOP + BOARD_SIZE * _CELL + 20, str(i), 14, PALETTE["faint"], "middle")
+        yield _text(_LEFT - 14, _TOP + BOARD_SIZE * _CELL - middle + 5, str(i), 14, "faint", "middle")
+        yield _text(_LEFT + middle, _TOP + BOARD_SIZE * _CELL + 20, str(i), 14, "faint", "middle")
 
 
 def pieces(state: GameState) -> Iterator[tuple[Shape, ...]]:
     """What one game shows, in pieces that change on their own: each cell, each number, each program."""
-    game = contents(state)
-    for cell in cells_of(game):
+    game = contents.read(state)
+    for cell in contents.cells(game):
         x, y = _LEFT + cell["col"] * _CELL, _TOP + (BOARD_SIZE - 1 - cell["row"]) * _CELL
         yield tuple(_cell(cell, x, y, 1.0))
     y = _TOP + 14
-    for pairs in status_of(game):
+    for pairs in contents.status(game):
         for i, (label, value) in enumerate(pairs):
             value_x = _PANEL + i * 122 + (72 if len(pairs) > 1 else 94)
-            yield (
-                Words(_PANEL + i * 114, y, label, 14, PALETTE["faint"]),
-                Words(value_x, y, value, 15, PALETTE["ink"], bold=True),
-            )
+            yield _text(_PANEL + i * 114, y, label, 14, "faint"), _text(value_x, y, value, 15, "ink", bold=True)
         y += _LINE
-    for i, (name, cost) in enumerate(programs_of(game)):
+    for i, (name, cost) in enumerate(contents.programs(game)):
         x, line = _PANEL + i % 2 * 114, y + 8 + i // 2 * _LINE
-        yield Words(x, line, name, 14, PALETTE["ink"], bold=True), Words(x + 52, line, cost, 13, PALETTE["faint"])
+        yield _text(x, line, name, 14, "ink", bold=True), _text(x + 52, line, cost, 13, "faint")
 
 
 def legend_shapes() -> Iterator[Shape]:
     """The legend, at the right."""
-    for i, (cell, words) in enumerate(LEGEND):
+    for i, (cell, words) in enumerate(contents.LEGEND):
         x, y = _LEGEND_LEFT + i // 10 * _LEGEND_COLUMN, _TOP + i % 10 * _LEGEND_LINE
         yield from _cell(cell, x, y, _SAMPLE)
-        yield Words(x + _CELL * _SAMPLE + 8, y + 27, words, 13, PALETTE["faint"])
+        yield _text(x + _CELL * _SAMPLE + 8, y + 27, words, 13, "faint")
 
 
 def _cell(cell: Cell, x: float, y: float, scale: float) -> Iterator[Shape]:
     def at(dx: float, dy: float) -> tuple[float, float]:
         return x + dx * scale, y + dy * scale
 
-    def words(dx: float, dy: float, text: str, size: float, color: str) -> Words:
-        return Words(*at(dx, dy), text, size * scale, PALETTE[color], "middle", bold=True)
+    def words(dx: float, dy: float, text: str, size: float, color: str) -> Shape:
+        return _text(*at(dx, dy), text, size * scale, color, "middle", bold=True)
 
     side, block, item = _CELL * scale, cell.get("block"), cell["item"]
     ground = PALETTE[f"{block['kind']} block" if block else "cell"]
-    yield Rect(x, y, side, side, ground, PALETTE["line"], tip=words_for(cell))
+    yield _rect(x, y, side, side, ground, PALETTE["line"], tip=contents.words(cell))
     if "siphoned" in cell:
         inset = 4 * scale
-        yield Rect(x + inset, y + inset, side - 2 * inset, side - 2 * inset, "none", PALETTE["siphoned"], True)
+        yield _rect(x + inset, y + inset, side - 2 * inset, side - 2 * inset, "none", PALETTE["siphoned"], True)
     if "siphon_center" in cell:
-        yield Circle(*at(_CELL / 2, _CELL / 2), 36 * scale, "none", PALETTE["siphoned"])
+        yield _circle(*at(_CELL / 2, _CELL / 2), 36 * scale, "none", PALETTE["siphoned"])
     if block:
-        yield words(_CELL / 2, 20, f"{label_of(block)}{' ?' if block['hidden'] else ''}", 16, "ink")
+        yield words(_CELL / 2, 20, f"{contents.label(block)}{' ?' if block['hidden'] else ''}", 16, "ink")
         if block["spawn"]:
             yield words(_CELL - 14, _CELL - 8, f"+{block['spawn']}", 13, "spawn")
     if item == "data siphon":
-        yield Polygon(tuple(at(*p) for p in ((67, 4), (80, 17), (67, 30), (54, 17))), PALETTE["data siphon"])
+        corners = (at(*corner) for corner in ((67, 4), (80, 17), (67, 30), (54, 17)))
+        points = " ".join(f"{x:g},{y:g}" for x, y in corners)
+        yield Shape("polygon", {"points": points} | _paint(PALETTE["data siphon"]))
     elif item:
         dashed = item != "exit"
         fill = "none" if dashed else PALETTE["exit"]
-        yield Rect(*at(34, 5), 46 * scale, 20 * scale, fill, PALETTE["exit"], dashed)
+        yield _rect(*at(34, 5), 46 * scale, 20 * scale, fill, PALETTE["exit"], dashed)
         yield words(57, 20, "EXIT", 15, "exit" if dashed else "dark")
-    for name, amount in resources_of(cell):
+    for name, amount in contents.resources(cell):
         yield words(15, _CELL - 8, f"{amount}{name[0]}", 14, name)
     here = cell["here"]
     places, size = next((each for each in _PLACES if len(each[0]) >= len(here)), _PLACES[-1])
@@ -169,15 +117,49 @@ def _cell(cell: Cell, x: float, y: float, scale: float) -> Iterator[Shape]:
 
 
 def _entity(entity: Entity, x: float, y: float, scale: float) -> Iterator[Shape]:
-    color, radius, unseen = PALETTE[entity["type"]], 16 * scale, entity.get("unseen", False)
-    fill, ink = (PALETTE["cell"], color) if unseen or "turns" in entity else (color, PALETTE["dark"])
-    if entity["type"] == "player":
-        yield Circle(x, y, radius, fill, PALETTE["dark"])
+    name, radius, unseen = entity["type"], 16 * scale, entity.get("unseen", False)
+    hollow = unseen or "turns" in entity
+    fill = PALETTE["cell" if hollow else name]
+    if name == "player":
+        yield _circle(x, y, radius, fill, PALETTE["dark"])
     elif "turns" in entity:
-        yield Circle(x, y, 1.1 * radius, fill, color, True)
+        yield _circle(x, y, 1.1 * radius, fill, PALETTE[name], True)
     else:
         half = radius * 0.92
-        yield Rect(x - half, y - half, 2 * half, 2 * half, fill, color, unseen)
-    yield Words(x, y + 5.5 * scale, sign_of(entity), 15 * scale, ink, "middle", True)
-    if marks := marks_of(entity):
-        yield Words(x, y - 19 * scale, marks, 14 * scale, PALETTE["ink"], "middle", True)
+        yield _rect(x - half, y - half, 2 * half, 2 * half, fill, PALETTE[name], unseen)
+    yield _text(x, y + 5.5 * scale, contents.sign(entity), 15 * scale, name if hollow else "dark", "middle", bold=True)
+    if marks := contents.marks(entity):
+        yield _text(x, y - 19 * scale, marks, 14 * scale, "ink", "middle", bold=True)
+
+
+def _rect(
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    fill: str,
+    stroke: str = "none",
+    dashed: bool = False,
+    tip: str = "",
+) -> Shape:
+    """With (x, y) for its upper left corner."""
+    return Shape("rect", _numbers(x=x, y=y, width=width, height=height) | _paint(fill, stroke, dashed), tip)
+
+
+def _circle(x: float, y: float, radius: float, fill: str, stroke: str, dashed: bool = False) -> Shape:
+    return Shape("circle", _numbers(cx=x, cy=y, r=radius) | _paint(fill, stroke, dashed))
+
+
+def _text(x: float, y: float, words: str, size: float, color: str, anchor: str = "start", bold: bool = False) -> Shape:
+    """One line; y is its base line, `anchor` start or middle."""
+    style = {"font-size": f"{size:g}", "fill": PALETTE[color], "text-anchor": anchor}
+    return Shape("text", _numbers(x=x, y=y) | style | ({"font-weight": "bold"} if bold else {}), words)
+
+
+def _numbers(**numbers: float) -> dict[str, str]:
+    return {name: f"{number:g}" for name, number in numbers.items()}
+
+
+def _paint(fill: str, stroke: str = "none", dashed: bool = False) -> dict[str, str]:
+    dash = {"stroke-dasharray": "4 3"} if dashed else {}
+    return {"fill": fill, "stroke": stroke, "stroke-width": "1.5"} | dash

@@ -7,18 +7,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.viewing.board.shapes import (
-    HEIGHT,
-    LEGEND_VIEW,
-    Circle,
-    Polygon,
-    Shape,
-    View,
-    Words,
-    drawing,
-    ground,
-    legend_shapes,
-)
+from hackmatrix_core.viewing.board.shapes import HEIGHT, LEGEND_VIEW, Shape, View, drawing, ground, legend_shapes
 
 _SHOWN = 4  # games of a batch
 
@@ -78,19 +67,7 @@ def _svg(shapes: Iterable[Shape], view: View, label: str) -> str:
 
 
 def _element(shape: Shape) -> str:
-    if isinstance(shape, Words):
-        weight = ' font-weight="bold"' if shape.bold else ""
-        return (
-            f'<text x="{shape.x:g}" y="{shape.y:g}" font-size="{shape.size:g}" fill="{shape.fill}" '
-            f'text-anchor="{shape.anchor}"{weight}>{escape(shape.text)}</text>'
-        )
-    dash = ' stroke-dasharray="4 3"' if shape.dashed else ""
-    paint = f'fill="{shape.fill}" stroke="{shape.stroke}" stroke-width="1.5"{dash}'
-    if isinstance(shape, Circle):
-        return f'<circle cx="{shape.x:g}" cy="{shape.y:g}" r="{shape.radius:g}" {paint}/>'
-    if isinstance(shape, Polygon):
-        points = " ".join(f"{x:g},{y:g}" for x, y in shape.points)
-        return f'<polygon points="{points}" {paint}/>'
-    box = f'x="{shape.x:g}" y="{shape.y:g}" width="{shape.width:g}" height="{shape.height:g}"'
-    tip = f"<title>{escape(shape.tip)}</title>" if shape.tip else ""
-    return f"<rect {box} {paint}>{tip}</rect>"
+    attributes = " ".join(f'{name}="{value}"' for name, value in shape.attributes.items())
+    words = escape(shape.words) if shape.tag == "text" else f"<title>{escape(shape.words)}</title>"
+    content = f">{words}</{shape.tag}>" if shape.words else "/>"
+    return f"<{shape.tag} {attributes}{content}"

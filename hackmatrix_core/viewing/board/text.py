@@ -13,20 +13,8 @@ from rich.text import Text
 
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.state import BOARD_SIZE
-from hackmatrix_core.viewing.board.contents import (
-    LEGEND,
-    Cell,
-    Entity,
-    cells_of,
-    contents,
-    label_of,
-    marks_of,
-    programs_of,
-    resources_of,
-    sign_of,
-    status_of,
-    words_for,
-)
+from hackmatrix_core.viewing.board import contents
+from hackmatrix_core.viewing.board.contents import LEGEND, Cell, Entity
 from hackmatrix_core.viewing.palette import PALETTE
 
 _WIDTH = 8  # of a cell
@@ -45,7 +33,7 @@ def text(state: GameState, color: bool = True, legend: bool = True) -> str:
     Raises:
         ValueError: the state is a batch.
     """
-    game = contents(state)
+    game = contents.read(state)
     lines = [Text(" ").join(pair) for pair in zip_longest(_board(game), _panel(game), fillvalue=Text())]
     width = max(map(len, lines))
     lines += [_word(line) for line in _crowds(game, width)]
@@ -94,19 +82,18 @@ def _cell_lines(cell: Cell) -> tuple[Text, Text, bool]:
     waiting = [(0, word) for word in _ground(cell)] + [(1, _entity(entity)) for entity in cell["here"]]
     fits = True
     for first, word in waiting:
-        line = next((line for line in lines[first:] if _length([*line, word]) <= _WIDTH), None)
-        if line is None:
-            fits = False
-        else:
+        room = [line for line in lines[first:] if _length([*line, word]) <= _WIDTH]
+        for line in room[:1]:
             line.append(word)
+        fits &= bool(room)
     while not fits and _length(lines[1]) >= _WIDTH:
         lines[1].pop()
-    upper, lower = (Text(" ").join(line) for line in lines)
+    upper, lower = (Text(" ").join(words) for words in lines)
     if not fits:
         lower.append_text(_word("…", bold=True))
     fill, color = ("▒", f"{cell['block']['kind']} block") if "block" in cell else (" ", "ink")
-    for line in (upper, lower):
-        line.append_text(_word(fill * (_WIDTH - len(line)), color))
+    for half in (upper, lower):
+        half.append_text(_word(fill * (_WIDTH - len(half)), color))
     return upper, lower, fits
 
 
@@ -119,24 +106,26 @@ def _ground(cell: Cell) -> list[Text]:
     words = []
     if block := cell.get("block"):
         spawn = f"+{block['spawn']}" if block["spawn"] else ""
-        words.append(_word(f"{label_of(block)}{spawn}", "faint" if block["hidden"] else "ink", bold=True))
+        words.append(_word(f"{contents.label(block)}{spawn}", "faint" if block["hidden"] else "ink", bold=True))
         words += [_word("?", bold=True)] if block["hidden"] else []
     if item := cell["item"]:
         words.append(_word(_ITEMS[item], item.removesuffix(" position"), bold=True))
-    words += [_word(f"{amount}{name[0]}", name) for name, amount in resources_of(cell)]
+    words += [_word(f"{amount}{name[0]}", name) for name, amount in contents.resources(cell)]
     if siphoned := "×" * ("siphoned" in cell) + "◎" * ("siphon_center" in cell):
         words.append(_word(siphoned, "siphoned", bold=True))
     return words
 
 
 def _entity(entity: Entity) -> Text:
-    sign, unseen = "»" * ("turns" in entity) + sign_of(entity) + marks_of(entity), entity.get("unseen", False)
-    return _word(f"({sign})" if unseen else sign, entity["type"], bold=not unseen)
+    sign = "»" * ("turns" in entity) + contents.sign(entity) + contents.marks(entity)
+    if entity.get("unseen"):
+        return _word(f"({sign})", entity["type"])
+    return _word(sign, entity["type"], bold=True)
 
 
 def _panel(game: Mapping[str, Any]) -> list[Text]:
     lines = []
-    for pairs in status_of(game):
+    for pairs in contents.status(game):
         line = Text()
         for label, value in pairs:
             line.pad_right(_PANEL_COLUMN + 1 - len(line) if line else 0)
@@ -144,14 +133,14 @@ def _panel(game: Mapping[str, Any]) -> list[Text]:
         lines.append(line)
     owned = [
         _word(f"{name:6} ").append_text(_word(f"{cost.replace(' ', ''):4}", "faint"))
-        for name, cost in programs_of(game)
+        for name, cost in contents.programs(game)
     ]
     return lines + [Text(" ").join(owned[i : i + 2]) for i in range(0, len(owned), 2)]
 
 
 def _crowds(game: Mapping[str, Any], width: int) -> list[str]:
     """In words: the cells that have more on them than there is room for."""
-    crowded = [words_for(cell) for cell in cells_of(game) if not _cell_lines(cell)[2]]
+    crowded = [contents.words(cell) for cell in contents.cells(game) if not _cell_lines(cell)[2]]
     return [line for words in crowded for line in textwrap.wrap(f"… {words}", width, subsequent_indent="  ")]
 
 
