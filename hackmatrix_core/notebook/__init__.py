@@ -3,6 +3,13 @@
 With `HACKMATRIX_SMOKE=1` everything is small, so that tests can run the notebooks.
 """
 
+try:
+    import IPython  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "this needs a notebook: pip install 'hackmatrix-jax[notebook]'; to play in a terminal use `hackmatrix play`"
+    ) from error
+
 from hackmatrix_core.notebook.lessons import plot_channels, plot_mask, show_hardest_choice, show_worst_slip
 from hackmatrix_core.notebook.measuring import measure_env, measure_training, plot_speeds, save_report
 from hackmatrix_core.notebook.playing import compare, record, thinkers

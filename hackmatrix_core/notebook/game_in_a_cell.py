@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hackmatrix_core.agent.policy import Policy
-from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION
+from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION, SIPHON
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
 from hackmatrix_core.viewing.actions import ACTIONS
 from hackmatrix_core.viewing.board import svg
@@ -73,8 +73,8 @@ class NotebookGame(widgets.VBox):
             for number, action in enumerate(ACTIONS)
         }
         self.texts = {action.name: widgets.HTML() for action in ACTIONS}
-        for name in _DIRECTIONS:
-            self.buttons[name].add_class(f"hackmatrix-{name}")
+        for action in ACTIONS[:SIPHON]:
+            self.buttons[action.name].add_class(f"hackmatrix-{action.name}")  # for `_KEYS`
         places = ("", "up", "", "left", "siphon", "right", "", "down", "")
         grid = [self.buttons[name] if name else widgets.HTML() for name in places]
         lines = widgets.VBox([self.texts[action.name] for action in ACTIONS[:FIRST_PROGRAM_ACTION]])
@@ -135,12 +135,14 @@ class NotebookGame(widgets.VBox):
         self.session.new(parse_seed(self.seed.value.strip()))
 
     def _load(self) -> str:
-        self.session.load(self._path())
-        return f"loaded {self._path()}"
+        path = self._path()
+        self.session.load(path)
+        return f"loaded {path}"
 
     def _save(self) -> str:
-        self.session.save(self._path())
-        return f"saved as {self._path()}"
+        path = self._path()
+        self.session.save(path)
+        return f"saved as {path}"
 
     def _path(self) -> Path:
         path = Path(self.file.value.strip() or "game.json")
@@ -161,7 +163,6 @@ class NotebookGame(widgets.VBox):
         self.take_back.disabled = not session.can_take_back
 
 
-_DIRECTIONS = ("up", "down", "left", "right")
 _FIELD = widgets.Layout(width="15em")
 _ROW = widgets.Layout(width="100%", max_width="40em")
 _CROSS = widgets.Layout(grid_template_columns="repeat(3, 6em)", align_content="flex-start")

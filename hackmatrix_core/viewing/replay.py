@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+import os
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from hackmatrix_core.viewing.recording import Episode
 
 _PAGE = Path(__file__).with_name("player.html")
-_DIGITS = 4
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Replay:
     """A page that plays a game. A notebook shows it as the last line of a cell; `save` makes it a file.
 
@@ -40,7 +40,7 @@ class Replay:
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file that any browser opens, and return its path. Missing folders are created."""
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))  # a ~user that nobody is stays as it is
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.page, encoding="utf-8")
         return path
@@ -107,8 +107,8 @@ def _step(episode: "Episode", time: int) -> dict[str, Any]:
         "parts": {name: _rounded(part) for name, part in outcome.reward_parts.items() if part},
     }
     if episode.probabilities is not None:
-        valid = [action for action in range(NUM_ACTIONS) if episode.action_masks[time, action]]
-        said["probabilities"] = [[action, _rounded(episode.probabilities[time, action])] for action in valid]
+        valid = np.flatnonzero(episode.action_masks[time])
+        said["probabilities"] = [[int(action), _rounded(episode.probabilities[time, action])] for action in valid]
     if episode.values is not None:
         said["value"] = _rounded(episode.values[time])
     if episode.thoughts is not None:
@@ -137,4 +137,4 @@ def _at(tree: Any, time: int) -> Any:
 
 
 def _rounded(value: np.ndarray) -> float:
-    return round(float(value), _DIGITS)
+    return round(float(value), 4)

@@ -20,6 +20,10 @@ Entity = Mapping[str, Any]
 """The player, an enemy, or a transmission, which alone has `turns`; `type` is its colour in the palette."""
 
 _FULL_HP = {"player": MAX_HP} | dict(zip(ENEMY_NAMES, map(int, FULL_HP), strict=True))
+_CONDITIONS = {
+    "stunned": "stunned", "disabled": "disabled for {}", "unseen": "unseen", "from_siphon": "from a siphon",
+    "scheduled": "scheduled",
+}  # fmt: skip
 _PRICES = {action.name: action.price for action in ACTIONS}
 
 
@@ -101,7 +105,7 @@ def words(cell: Cell) -> str:
     parts = [_words_block(cell["block"])] if "block" in cell else []
     parts += [cell["item"]] if cell["item"] else []
     parts += [f"{amount} {name}" for name, amount in resources(cell)]
-    parts += [words for key, words in (("siphoned", "siphoned"), ("siphon_center", "siphon centre")) if key in cell]
+    parts += ["siphoned"] * ("siphoned" in cell) + ["siphon centre"] * ("siphon_center" in cell)
     parts += map(_words_entity, cell["here"])
     return f"row {cell['row']}, column {cell['col']}: {'; '.join(parts) or 'empty'}"
 
@@ -117,26 +121,19 @@ def _words_entity(entity: Entity) -> str:
         parts = [f"transmission of a {kind}", f"{entity['turns']} turns left"]
     else:
         parts = [kind, f"{entity['hp']} of {_FULL_HP[kind]} hp"]
-    conditions = (
-        ("stunned", "stunned"),
-        ("disabled", f"disabled for {entity.get('disabled')}"),
-        ("unseen", "unseen"),
-        ("from_siphon", "from a siphon"),
-        ("scheduled", "scheduled"),
-    )
-    return ", ".join(parts + [words for name, words in conditions if entity.get(name)])
+    return ", ".join(parts + [words.format(entity[name]) for name, words in _CONDITIONS.items() if entity.get(name)])
 
 
-def _sample(**things: Any) -> Cell:
+def _cell(**things: Any) -> Cell:
     return {"row": 0, "col": 0, "item": "", "here": []} | things
 
 
 def _entity(name: str, **conditions: Any) -> Cell:
-    return _sample(here=[{"type": name, "hp": _FULL_HP[name]} | conditions])
+    return _cell(here=[{"type": name, "hp": _FULL_HP[name]} | conditions])
 
 
 def _block(hidden: bool = False, **properties: Any) -> Cell:
-    return _sample(block=properties | {"hidden": hidden})
+    return _cell(block=properties | {"hidden": hidden})
 
 
 LEGEND: tuple[tuple[Cell, str], ...] = (
@@ -153,12 +150,12 @@ LEGEND: tuple[tuple[Cell, str], ...] = (
     (_block(kind="data", points=5, spawn=5), "5 points, 5 spawns"),
     (_block(kind="program", program="push", spawn=4), "program, 4 spawns"),
     (_block(kind="data", points=5, spawn=5, hidden=True), "hidden block"),
-    (_sample(credits=2), "2 credits"),
-    (_sample(energy=2), "2 energy"),
-    (_sample(item="data siphon"), "data siphon"),
-    (_sample(item="exit"), "exit"),
-    (_sample(item="exit position"), "exit position"),
-    (_sample(siphoned=True), "siphoned"),
-    (_sample(siphon_center=True), "siphon centre"),
+    (_cell(credits=2), "2 credits"),
+    (_cell(energy=2), "2 energy"),
+    (_cell(item="data siphon"), "data siphon"),
+    (_cell(item="exit"), "exit"),
+    (_cell(item="exit position"), "exit position"),
+    (_cell(siphoned=True), "siphoned"),
+    (_cell(siphon_center=True), "siphon centre"),
 )
 """What the marks mean: a cell that shows just this, as every rendering shows it, and its words."""

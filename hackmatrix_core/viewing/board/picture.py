@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hackmatrix_core.game import GameState
 from hackmatrix_core.viewing.board.shapes import HEIGHT, LEGEND_VIEW, Shape, View, drawing, legend_shapes
-from hackmatrix_core.viewing.figures import Picture
+from hackmatrix_core.viewing.figures import Picture, png
 from hackmatrix_core.viewing.palette import PALETTE
 
 _DPI = 100
@@ -52,9 +51,7 @@ def rgb_array(state: GameState) -> np.ndarray:
 
 def still(state: GameState, description: str) -> str:
     """The picture without the legend as an image element of HTML, for where nothing else can be shown."""
-    file = io.BytesIO()
-    picture(state, legend=False).savefig(file, format="png")
-    data = base64.b64encode(file.getvalue()).decode()
+    data = base64.b64encode(png(picture(state, legend=False))).decode()
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(description)}" style="max-width:100%">'
 
 
@@ -70,33 +67,28 @@ def _drawn(shapes: Iterable[Shape], view: View, ax: Axes | None) -> Figure:
 
 
 def _paint(shape: Shape, ax: Axes) -> None:
-    def number(name: str) -> float:
-        return float(shape.attributes[name])
-
     look = shape.attributes
+
+    def numbers(*names: str) -> list[float]:
+        return [float(look[name]) for name in names]
+
     if shape.tag == "text":
-        ax.text(
-            number("x"),
-            number("y"),
-            shape.words,
-            fontsize=number("font-size") * _POINTS,
-            color=look["fill"],
-            ha="left" if look["text-anchor"] == "start" else "center",
-            va="baseline",
-            weight=look.get("font-weight", "normal"),
-            clip_on=True,
-        )
+        x, y, size = numbers("x", "y", "font-size")
+        flush, weight = "left" if look["text-anchor"] == "start" else "center", look.get("font-weight", "normal")
+        ax.text(x, y, shape.words, size=size * _POINTS, color=look["fill"], ha=flush, weight=weight, clip_on=True)
         return
     style: dict[str, Any] = {
         "facecolor": look["fill"],
         "edgecolor": look["stroke"],
-        "linewidth": number("stroke-width") * _POINTS,
+        "linewidth": float(look["stroke-width"]) * _POINTS,
         "linestyle": (0, (4, 3)) if "stroke-dasharray" in look else "solid",
     }
     if shape.tag == "circle":
-        patch: patches.Patch = patches.Circle((number("cx"), number("cy")), number("r"), **style)
+        x, y, radius = numbers("cx", "cy", "r")
+        patch: patches.Patch = patches.Circle((x, y), radius, **style)
     elif shape.tag == "polygon":
         patch = patches.Polygon([tuple(map(float, corner.split(","))) for corner in look["points"].split()], **style)
     else:
-        patch = patches.Rectangle((number("x"), number("y")), number("width"), number("height"), **style)
+        x, y, width, height = numbers("x", "y", "width", "height")
+        patch = patches.Rectangle((x, y), width, height, **style)
     ax.add_patch(patch)

@@ -46,7 +46,7 @@ def drawing(state: GameState, legend: bool) -> tuple[list[Shape], View]:
 
 def ground() -> Iterator[Shape]:
     """What is the same in every game but the legend: the panel, and the numbers of rows and columns."""
-    yield _rect(0, 0, _WIDTH, HEIGHT, PALETTE["panel"])
+    yield _rect(0, 0, _WIDTH, HEIGHT, _paint("panel"))
     for i in range(BOARD_SIZE):
         middle = (i + 0.5) * _CELL
         yield _text(_LEFT - 14, _TOP + BOARD_SIZE * _CELL - middle + 5, str(i), 14, "faint", "middle")
@@ -86,13 +86,14 @@ def _cell(cell: Cell, x: float, y: float, scale: float) -> Iterator[Shape]:
         return _text(*at(dx, dy), text, size * scale, color, "middle", bold=True)
 
     side, block, item = _CELL * scale, cell.get("block"), cell["item"]
-    ground = PALETTE[f"{block['kind']} block" if block else "cell"]
-    yield _rect(x, y, side, side, ground, PALETTE["line"], tip=contents.words(cell))
+    ground = f"{block['kind']} block" if block else "cell"
+    yield _rect(x, y, side, side, _paint(ground, "line"), contents.words(cell))
     if "siphoned" in cell:
         inset = 4 * scale
-        yield _rect(x + inset, y + inset, side - 2 * inset, side - 2 * inset, "none", PALETTE["siphoned"], True)
+        inner, paint = side - 2 * inset, _paint(stroke="siphoned", dashed=True)
+        yield _rect(x + inset, y + inset, inner, inner, paint)
     if "siphon_center" in cell:
-        yield _circle(*at(_CELL / 2, _CELL / 2), 36 * scale, "none", PALETTE["siphoned"])
+        yield _circle(*at(_CELL / 2, _CELL / 2), 36 * scale, _paint(stroke="siphoned"))
     if block:
         yield words(_CELL / 2, 20, f"{contents.label(block)}{' ?' if block['hidden'] else ''}", 16, "ink")
         if block["spawn"]:
@@ -100,11 +101,10 @@ def _cell(cell: Cell, x: float, y: float, scale: float) -> Iterator[Shape]:
     if item == "data siphon":
         corners = (at(*corner) for corner in ((67, 4), (80, 17), (67, 30), (54, 17)))
         points = " ".join(f"{x:g},{y:g}" for x, y in corners)
-        yield Shape("polygon", {"points": points} | _paint(PALETTE["data siphon"]))
+        yield Shape("polygon", {"points": points} | _paint("data siphon"))
     elif item:
         dashed = item != "exit"
-        fill = "none" if dashed else PALETTE["exit"]
-        yield _rect(*at(34, 5), 46 * scale, 20 * scale, fill, PALETTE["exit"], dashed)
+        yield _rect(*at(34, 5), 46 * scale, 20 * scale, _paint("" if dashed else "exit", "exit", dashed))
         yield words(57, 20, "EXIT", 15, "exit" if dashed else "dark")
     for name, amount in contents.resources(cell):
         yield words(15, _CELL - 8, f"{amount}{name[0]}", 14, name)
@@ -118,36 +118,26 @@ def _cell(cell: Cell, x: float, y: float, scale: float) -> Iterator[Shape]:
 
 def _entity(entity: Entity, x: float, y: float, scale: float) -> Iterator[Shape]:
     name, radius, unseen = entity["type"], 16 * scale, entity.get("unseen", False)
-    hollow = unseen or "turns" in entity
-    fill = PALETTE["cell" if hollow else name]
+    fill, ink = ("cell", name) if unseen or "turns" in entity else (name, "dark")
     if name == "player":
-        yield _circle(x, y, radius, fill, PALETTE["dark"])
+        yield _circle(x, y, radius, _paint(fill, "dark"))
     elif "turns" in entity:
-        yield _circle(x, y, 1.1 * radius, fill, PALETTE[name], True)
+        yield _circle(x, y, 1.1 * radius, _paint(fill, name, dashed=True))
     else:
         half = radius * 0.92
-        yield _rect(x - half, y - half, 2 * half, 2 * half, fill, PALETTE[name], unseen)
-    yield _text(x, y + 5.5 * scale, contents.sign(entity), 15 * scale, name if hollow else "dark", "middle", bold=True)
+        yield _rect(x - half, y - half, 2 * half, 2 * half, _paint(fill, name, dashed=unseen))
+    yield _text(x, y + 5.5 * scale, contents.sign(entity), 15 * scale, ink, "middle", bold=True)
     if marks := contents.marks(entity):
         yield _text(x, y - 19 * scale, marks, 14 * scale, "ink", "middle", bold=True)
 
 
-def _rect(
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    fill: str,
-    stroke: str = "none",
-    dashed: bool = False,
-    tip: str = "",
-) -> Shape:
+def _rect(x: float, y: float, width: float, height: float, paint: dict[str, str], tip: str = "") -> Shape:
     """With (x, y) for its upper left corner."""
-    return Shape("rect", _numbers(x=x, y=y, width=width, height=height) | _paint(fill, stroke, dashed), tip)
+    return Shape("rect", _numbers(x=x, y=y, width=width, height=height) | paint, tip)
 
 
-def _circle(x: float, y: float, radius: float, fill: str, stroke: str, dashed: bool = False) -> Shape:
-    return Shape("circle", _numbers(cx=x, cy=y, r=radius) | _paint(fill, stroke, dashed))
+def _circle(x: float, y: float, radius: float, paint: dict[str, str]) -> Shape:
+    return Shape("circle", _numbers(cx=x, cy=y, r=radius) | paint)
 
 
 def _text(x: float, y: float, words: str, size: float, color: str, anchor: str = "start", bold: bool = False) -> Shape:
@@ -160,6 +150,7 @@ def _numbers(**numbers: float) -> dict[str, str]:
     return {name: f"{number:g}" for name, number in numbers.items()}
 
 
-def _paint(fill: str, stroke: str = "none", dashed: bool = False) -> dict[str, str]:
-    dash = {"stroke-dasharray": "4 3"} if dashed else {}
-    return {"fill": fill, "stroke": stroke, "stroke-width": "1.5"} | dash
+def _paint(fill: str = "", stroke: str = "", dashed: bool = False) -> dict[str, str]:
+    """How a shape is filled and outlined, with colours of the palette."""
+    colors = {"fill": PALETTE.get(fill, "none"), "stroke": PALETTE.get(stroke, "none")}
+    return colors | {"stroke-width": "1.5"} | ({"stroke-dasharray": "4 3"} if dashed else {})
