@@ -6,7 +6,6 @@ Each name is imported on first use: JAX takes a second, and the learning side as
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
 from hackmatrix_core.environment import forks as _forks
 from hackmatrix_core.environment import registration as _registration
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
         split_observation,
         step,
     )
-    from hackmatrix_core.playing.notebook import play
+    from hackmatrix_core.notebook.game_in_a_cell import play
     from hackmatrix_core.training.config import TrainConfig
     from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.training.ppo import Transition, compute_gae, ppo_loss
@@ -78,7 +77,7 @@ _HOMES = {
     "make_train": "training.trainer",
     "masked_categorical": "agent.network",
     "observe": "game",
-    "play": "playing.notebook",
+    "play": "notebook.game_in_a_cell",
     "ppo_loss": "training.ppo",
     "record": "viewing.recording",
     "rendering": "viewing",

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.drawers import draw
+from hackmatrix_core.display import draw
 from hackmatrix_core.environment.forks import check_process
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.drawers import draw
+from hackmatrix_core.display import draw
 
 BOARD_SIZE = 6
 NUM_CELLS = BOARD_SIZE * BOARD_SIZE

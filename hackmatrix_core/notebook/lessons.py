@@ -11,9 +11,9 @@ from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.game import GameState, get_valid_actions, observe, split_observation
 from hackmatrix_core.game.state import ACTION_NAMES
 from hackmatrix_core.viewing import rendering
-from hackmatrix_core.viewing.plot import Picture
+from hackmatrix_core.viewing.figures import Picture
+from hackmatrix_core.viewing.palette import PALETTE
 from hackmatrix_core.viewing.recording import Episode
-from hackmatrix_core.viewing.scene import PALETTE
 from hackmatrix_core.viewing.style import SERIES, styled
 
 _COLUMNS = 5

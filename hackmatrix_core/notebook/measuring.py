@@ -14,7 +14,7 @@ from hackmatrix_core.benchmark.machine import COSTS
 from hackmatrix_core.notebook.settings import SMOKE
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.tuning import get_device_config
-from hackmatrix_core.viewing.plot import Picture
+from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
 from hackmatrix_core.viewing.waiting import Waiting

@@ -14,7 +14,7 @@ from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.monitoring import LiveDisplay, neighbours_mean, read_metrics
 from hackmatrix_core.training.trainer import Trainer, TrainResult
-from hackmatrix_core.viewing.plot import Picture
+from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.style import styled
 
 _CURVES = {
