@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import distrax
 import flax.struct
@@ -145,6 +145,7 @@ class SearchPolicy:
 
     policy: Policy
     num_simulations: int = flax.struct.field(pytree_node=False, default=32)
+    takes_compact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         is_function = callable(self.policy) and not isinstance(self.policy, NetworkPolicy)

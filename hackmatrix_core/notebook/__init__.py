@@ -3,7 +3,7 @@
 With `HACKMATRIX_SMOKE=1` everything is small, so that tests can run the notebooks.
 """
 
-# ruff: noqa: E402, F401  # the public names
+# ruff: noqa: F401  # the public names
 try:
     import IPython
 except ImportError as error:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.game import GameState, get_valid_actions, observe, split_observation
-from hackmatrix_core.game.state import ACTION_NAMES
+from hackmatrix_core.game.actions import ACTION_NAMES
 from hackmatrix_core.viewing import rendering
 from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.palette import PALETTE

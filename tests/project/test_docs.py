@@ -204,7 +204,7 @@ def test_the_tree_is_that_of_the_package():
 def test_public_names_exist(document):
     text = document.read_text()
     for name, attribute in set(re.findall(r"\bhm\.(\w+)(?:\.(\w+))?", text)):
-        assert name in hm.__all__, f"{document.name} speaks of hm.{name}"
+        assert name in (*hm.__all__, "__version__"), f"{document.name} speaks of hm.{name}"
         if attribute and isinstance(getattr(hm, name), types.ModuleType):
             assert hasattr(getattr(hm, name), attribute), f"{document.name} speaks of hm.{name}.{attribute}"
     for dotted in set(re.findall(r"\bhackmatrix_core(?:\.[a-z_]\w*)+", text)):
@@ -217,10 +217,9 @@ def test_public_names_exist(document):
 
 
 def test_versions_agree():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(r"^## \[(.*?)\](?: - (\d{4}-\d\d-\d\d))?$", CHANGELOG.read_text(), re.M)
     assert headings[0] == ("Unreleased", "")
-    assert headings[1][0] == version
+    assert headings[1][0] == hm.__version__
     assert all(date for _, date in headings[1:])
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], str(citation["date-released"])) == headings[1]
