@@ -7,16 +7,16 @@ import io
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 import hackmatrix_core as hm
-from hackmatrix_core.viewing.scene import PALETTE
 from tests import ROOT
 
 SEED = 57
 """A game through all eight stages, with siphons and two programs, in about 200 actions."""
-WIDTH, HEIGHT, STRIP = 802, 554, 46  # pixels: the board and what stands beside it; below it the action
+STRIP = 46  # pixels below the board, for the action
+LEFT, RIGHT = 34, 538  # edges of the board
+WHITE, GREY, GREEN = "#eef2f8", "#9aa7ba", "#2fc99a"
 SCALE = 0.8
 COLORS = 128
 FIRST, EACH, LAST = 1500, 320, 4000  # milliseconds that a frame stays
@@ -24,19 +24,20 @@ FIRST, EACH, LAST = 1500, 320, 4000  # milliseconds that a frame stays
 
 def frame(episode: hm.Episode, time: int) -> Image.Image:
     """The state at a time, and below it the action that the agent takes there with its probability."""
-    figure = Figure(figsize=(WIDTH / 100, (HEIGHT + STRIP) / 100), dpi=100 * SCALE, facecolor=PALETTE["panel"])
-    ax = figure.add_axes((0, STRIP / (HEIGHT + STRIP), 1, HEIGHT / (HEIGHT + STRIP)))
-    hm.rendering.picture(jax.tree.map(lambda x: x[time], episode.states), ax, legend=False)
-    over = time == len(episode)
-    action = 0 if over else int(episode.actions[time])
-    words = "won" if over else hm.ACTION_NAMES[action]
-    height = 0.5 * STRIP / (HEIGHT + STRIP)
-    figure.text(34 / WIDTH, height, words, color=PALETTE["exit" if over else "ink"], fontsize=17, weight="bold")
-    if not over:
+    figure = hm.rendering.picture(jax.tree.map(lambda x: x[time], episode.states), legend=False)
+    width, height = figure.get_size_inches() * figure.dpi
+    figure.set_size_inches(width / figure.dpi, (height + STRIP) / figure.dpi)
+    strip = STRIP / (height + STRIP)
+    figure.axes[0].set_position((0, strip, 1, 1 - strip))
+    if time == len(episode):
+        figure.text(LEFT / width, strip / 2, "won", color=GREEN, fontsize=17, weight="bold")
+    else:
+        action = int(episode.actions[time])
         says = f"probability {episode.probabilities[time, action]:.0%}    action {time + 1} of {len(episode)}"
-        figure.text(538 / WIDTH, height, says, color=PALETTE["faint"], fontsize=12, ha="right")
+        figure.text(LEFT / width, strip / 2, hm.ACTION_NAMES[action], color=WHITE, fontsize=17, weight="bold")
+        figure.text(RIGHT / width, strip / 2, says, color=GREY, fontsize=12, ha="right")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", dpi=SCALE * figure.dpi)
     return Image.open(buffer).convert("RGB")
 
 
