@@ -127,6 +127,12 @@ def test_every_document_is_linked_and_every_image_is_used():
     assert files - linked == set()
 
 
+def test_images_are_small():
+    """GitHub sends them with the page."""
+    for image in [*(ROOT / "docs/images").iterdir(), *(ROOT / "notebooks/images").iterdir()]:
+        assert image.stat().st_size < 2e6, image.name
+
+
 def test_readme_code_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = code_blocks(README, "python")
