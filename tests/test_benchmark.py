@@ -100,9 +100,9 @@ def test_what_goes_wrong_in_a_measuring_process_is_told():
 
 MEASURING = """
 import time
-from multiprocessing import resource_tracker, util
+from multiprocessing import util
 from hackmatrix_core.benchmark.machine import in_own_process
-from hackmatrix_core.interrupts import heard
+from hackmatrix_core.interrupts import end_at_interrupt, postponed
 
 def measure():
     print("measuring", flush=True)
@@ -117,11 +117,12 @@ def spawn_slowly(*arguments):
     return child
 
 if __name__ == "__main__":
-    with heard(for_good=True):
-        print("started", flush=True)
-        resource_tracker.ensure_running()
-        util.spawnv_passfds = spawn_slowly
-        in_own_process(measure)
+    end_at_interrupt()
+    print("started", flush=True)
+    with postponed():
+        pass  # has started Python's tracker of resources, a process as well
+    util.spawnv_passfds = spawn_slowly
+    in_own_process(measure)
 """
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 from jax.stages import Compiled, Lowered
 
-from hackmatrix_core.interrupts import put_off
+from hackmatrix_core.interrupts import postponed
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,7 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
     with ours:
-        with theirs, put_off():
+        with theirs, postponed():
             process.start()
         try:
             result, error = ours.recv()

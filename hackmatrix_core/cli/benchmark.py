@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from hackmatrix_core.cli.arguments import Commands, at_least_one, path, purpose
+from hackmatrix_core.cli.arguments import at_least_one, path
 from hackmatrix_core.errors import UsageError
 from hackmatrix_core.training.config import PRESETS, TrainConfig
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    command = commands.add_parser("benchmark", help="measure the speed of this machine", description=purpose(run))
-    command.set_defaults(command=run)
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
     command.add_argument(
         "what",
         choices=["env", "train", "search"],
@@ -40,7 +38,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix benchmark`: how fast this machine steps the environment, trains or searches."""
+    """Measure how fast this machine steps the environment, trains or searches."""
     benchmarks = {"env": _benchmark_env, "train": _benchmark_train, "search": _benchmark_search}
     try:
         with open(options.json or os.devnull, "a", encoding="utf-8"):  # before minutes of measuring
@@ -61,7 +59,8 @@ def _benchmark_env(options: argparse.Namespace) -> Sequence[Any]:
     for row in env.measure_env(options.num_envs or env.SIZES, options.repeats):
         rows.append(row)
         print(f"{row.num_envs:,} environments: {row.steps_per_second:,.0f} steps/s", flush=True)
-    print(f"\n{rows[0].num_devices} × {rows[0].platform}, medians of {options.repeats}\n{env.table(rows)}")
+    print(f"\n{rows[0].num_devices} × {rows[0].platform}, medians of {options.repeats}")
+    env.table(rows).print()
     return rows
 
 
@@ -103,5 +102,6 @@ def _benchmark_search(options: argparse.Namespace) -> Sequence[Any]:
     for row in search.measure_search(policy, options.simulations, options.num_envs or search.SIZES, options.repeats):
         rows.append(row)
         print(f"{row.num_games:,} games: {1000 * row.move:,.0f} ms a move", flush=True)
-    print(f"\none {rows[0].platform} device, medians of {options.repeats}\n{search.table(rows)}")
+    print(f"\none {rows[0].platform} device, medians of {options.repeats}")
+    search.table(rows).print()
     return rows

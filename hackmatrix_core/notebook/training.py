@@ -12,8 +12,10 @@ from matplotlib.ticker import EngFormatter
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.monitoring import LiveDisplay, neighbours_mean, read_metrics
+from hackmatrix_core.training.history import read_metrics
+from hackmatrix_core.training.progress import LiveDisplay
 from hackmatrix_core.training.trainer import Trainer, TrainResult
+from hackmatrix_core.viewing.charts import neighbours_mean
 from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.style import styled
 

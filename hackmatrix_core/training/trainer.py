@@ -17,22 +17,15 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
-from hackmatrix_core.interrupts import left_to_itself
-from hackmatrix_core.training.checkpointing import CheckpointError, check_network
+from hackmatrix_core.interrupts import use_handlers
+from hackmatrix_core.training.checkpoints import CheckpointError, check_network
 from hackmatrix_core.training.compilation import return_free_memory
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
+from hackmatrix_core.training.history import Record, make_record
 from hackmatrix_core.training.metrics import Metrics
-from hackmatrix_core.training.monitoring import (
-    Callback,
-    EntropyWatch,
-    Phase,
-    Progress,
-    Record,
-    default_display,
-    make_record,
-)
 from hackmatrix_core.training.ppo import update_step
+from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, default_display
 from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, make_agent
 from hackmatrix_core.training.storage import Storage
 
@@ -178,7 +171,7 @@ class Trainer:
         return_free_memory()
         runner = self._started(init(), template) if runner is None else runner
         self._tell("training", update, time.monotonic() - started, float("nan"), history)
-        with left_to_itself():
+        with use_handlers():
             return self._train(compiled, runner, update, history)
 
     def _train(self, compiled: Any, runner: RunnerState, update: int, history: list[Record]) -> TrainResult:
@@ -228,7 +221,7 @@ class Trainer:
 
     def _stops(self) -> bool:
         """Whether any process was asked to stop, or another run has taken over the directory."""
-        if self._storage and not self._storage.is_ours():
+        if self._storage and not self._storage.holds_lock():
             self.stop("another run")
         stops = self._group.any_process(self._stopped_by is not None)
         if stops:

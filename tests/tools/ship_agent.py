@@ -17,9 +17,9 @@ import numpy as np
 from flax import serialization
 
 from hackmatrix_core.agent.pretrained import AGENTS
-from hackmatrix_core.training.checkpointing import load_params
+from hackmatrix_core.training.checkpoints import load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.history import read_metrics
 
 
 def keep(name: str, run_dir: Path, *earlier: Path) -> None:
