@@ -6,7 +6,6 @@ again.
 
 import lazy_loader
 
-from hackmatrix_core import viewing as _viewing  # noqa: F401  # registers how a state is drawn
 from hackmatrix_core.environment import registration as _registration
 
 __version__ = "0.3.0"

@@ -190,7 +190,7 @@ def usage_table(evaluation: Evaluation) -> Table:
 @styled
 def plot_stages(evaluations: Mapping[str, Evaluation]) -> "Figure":
     """For each policy the share of its games that ended in each stage, 9 for a won game, as bars side by side."""
-    from hackmatrix_core.viewing.plot import Picture  # here, as in `monitoring`
+    from hackmatrix_core.viewing.figures import Picture  # here, as in `viewing.charts`
 
     figure = Picture(figsize=(7, 3), layout="constrained")
     axes, width = figure.subplots(), 0.8 / len(evaluations)

@@ -14,7 +14,7 @@ from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.evaluation import Evaluation, compare, plot_stages, table, to_json, usage_table
 from hackmatrix_core.game import actions, board, entity
-from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import RunnerState

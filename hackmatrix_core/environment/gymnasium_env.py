@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.drawers import draw
+from hackmatrix_core.display import draw
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
 from hackmatrix_core.game.actions import NUM_ACTIONS

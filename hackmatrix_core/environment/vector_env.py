@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from hackmatrix_core.drawers import draw
+from hackmatrix_core.display import draw
 from hackmatrix_core.environment.gymnasium_env import Configured
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game.actions import NUM_ACTIONS

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from hackmatrix_core.drawers import draw
+from hackmatrix_core.display import draw
 
 BOARD_SIZE = 6
 NUM_CELLS = BOARD_SIZE * BOARD_SIZE

@@ -13,18 +13,18 @@ from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions,
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.state import BOARD_SIZE
 from hackmatrix_core.training.config import MAX_SEED
-from hackmatrix_core.viewing.actions import ACTIONS
+from hackmatrix_core.viewing.actions import ACTIONS, counted
 
 
 class PlayError(ValueError):
     """What the player asked for cannot be done; the message says why, and what can be done."""
 
 
-def parse_seed(text: str) -> int:
-    """The seed that the text names; `PlayError` if it names none."""
-    if not text.isdecimal():
+def parse_seed(text: str) -> int | None:
+    """The seed that the text names, None if it is empty; `PlayError` if it names none."""
+    if text and not text.isdecimal():
         raise PlayError(f"the seed is {text!r}, expected a number from 0 to {MAX_SEED}")
-    return int(text)
+    return int(text) if text else None
 
 
 def _some_seed(seed: int | None) -> int:
@@ -131,8 +131,7 @@ class Session:
         for name in ("credits", "energy", "data_siphons"):
             needed, owned = getattr(costs, name), int(getattr(self.state, name))
             if owned < needed:
-                unit = name.replace("_", " ")
-                return f"costs {needed} {unit.removesuffix('s') if needed == 1 else unit}, you have {owned}"
+                return f"costs {counted(needed, name)}, you have {owned}"
         owns = int(self.state.programs) >> (action - actions.FIRST_PROGRAM) & 1
         return "it would change nothing now" if owns else "you do not own it"
 
@@ -198,13 +197,12 @@ class Session:
     @property
     def status(self) -> str:
         """One line: what the last action brought, and whether the game is over."""
-        if self.outcome is None or self.last is None:
-            line = f"seed {self.seed}"
-        else:
-            parts = {name: float(part) for name, part in self.outcome.reward_parts.items()}
-            listed = ", ".join(f"{name} {part:+.2f}" for name, part in parts.items() if part)
-            line = f"{ACTIONS[self.last].name}: reward {float(self.outcome.reward):+.2f} ({listed})"
-        if self.outcome is not None and self.outcome.won:
+        line, won = f"seed {self.seed}", False
+        if self.outcome is not None and self.last is not None:
+            won = bool(self.outcome.won)
+            parts = ", ".join(f"{name} {float(part):+.2f}" for name, part in self.outcome.reward_parts.items() if part)
+            line = f"{ACTIONS[self.last].name}: reward {float(self.outcome.reward):+.2f} ({parts})"
+        if won:
             return f"You have won with a score of {int(self.state.score)}! {line}"
         if self.over:
             return f"You died in stage {int(self.state.stage)}. {line}"
