@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hackmatrix_core.agent.policy import Policy
-from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION, SIPHON
+from hackmatrix_core.game import actions
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
 from hackmatrix_core.viewing.actions import ACTIONS
 from hackmatrix_core.viewing.board import svg
@@ -73,15 +73,15 @@ class NotebookGame(widgets.VBox):
             for number, action in enumerate(ACTIONS)
         }
         self.texts = {action.name: widgets.HTML() for action in ACTIONS}
-        for action in ACTIONS[:SIPHON]:
+        for action in ACTIONS[: actions.SIPHON]:
             self.buttons[action.name].add_class(f"hackmatrix-{action.name}")  # for `_KEYS`
         places = ("", "up", "", "left", "siphon", "right", "", "down", "")
         grid = [self.buttons[name] if name else widgets.HTML() for name in places]
-        lines = widgets.VBox([self.texts[action.name] for action in ACTIONS[:FIRST_PROGRAM_ACTION]])
+        lines = widgets.VBox([self.texts[action.name] for action in ACTIONS[: actions.FIRST_PROGRAM]])
         self.cross = widgets.HBox([widgets.GridBox(grid, layout=_CROSS), lines], layout=_WRAPPED)
         self._rows = [
             widgets.HBox([self.buttons[action.name], self.texts[action.name]], layout=_ROW)
-            for action in ACTIONS[FIRST_PROGRAM_ACTION:]
+            for action in ACTIONS[actions.FIRST_PROGRAM :]
         ]
         self.programs = widgets.HBox(layout=_WRAPPED)
         self.seed = widgets.Text(placeholder="seed (empty: random)", layout=_FIELD)
@@ -155,7 +155,7 @@ class NotebookGame(widgets.VBox):
         for number, action in enumerate(ACTIONS):
             self.buttons[action.name].disabled = session.over or not session.mask[number]
             reason = f" <i>({session.reason(number)})</i>" if not (session.over or session.mask[number]) else ""
-            name = f"{action.name}: " if number < FIRST_PROGRAM_ACTION else ""
+            name = f"{action.name}: " if number < actions.FIRST_PROGRAM else ""
             self.texts[action.name].value = f"{name}<b>{action.price or 'free'}</b> · {action.does}{reason}"
         owned = int(session.state.programs)
         self.programs.children = [row for program, row in enumerate(self._rows) if owned >> program & 1]

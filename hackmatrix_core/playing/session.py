@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from hackmatrix_core.agent.policy import Policy, as_pytree
-from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
-from hackmatrix_core.game.state import BOARD_SIZE, FIRST_PROGRAM_ACTION, NUM_ACTIONS, SIPHON
+from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
+from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, reset, scenario, step
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import BOARD_SIZE
 from hackmatrix_core.training.config import MAX_SEED
 from hackmatrix_core.viewing.actions import ACTIONS, counted
 
@@ -52,7 +53,7 @@ _HINTS, _LEAST_CHANCE = 3, 0.02
 @jax.jit
 def _advice(policy: Any, state: GameState, key: jax.Array) -> jax.Array:
     """How likely a policy takes each action: float32 (28,)."""
-    observation, mask = observe(state), get_valid_actions(state)
+    observation, mask = observe_for(policy, state), get_valid_actions(state)
     if hasattr(policy, "think"):
         return policy.think(state, observation, mask, key).policy
     if hasattr(policy, "distribution"):
@@ -122,7 +123,7 @@ class Session:
         """Why an action is not valid, as in "costs 2 energy, you have 1"; empty if it is valid (R4.1)."""
         if self.mask[action]:
             return ""
-        if action < SIPHON:
+        if action < actions.SIPHON:
             row, col = divmod(int(self.state.position), BOARD_SIZE)
             place = (row + 1, row - 1, row, row)[action], (col, col, col - 1, col + 1)[action]
             return "a block is in the way" if all(0 <= at < BOARD_SIZE for at in place) else "the board ends there"
@@ -131,7 +132,7 @@ class Session:
             needed, owned = getattr(costs, name), int(getattr(self.state, name))
             if owned < needed:
                 return f"costs {counted(needed, name)}, you have {owned}"
-        owns = int(self.state.programs) >> (action - FIRST_PROGRAM_ACTION) & 1
+        owns = int(self.state.programs) >> (action - actions.FIRST_PROGRAM) & 1
         return "it would change nothing now" if owns else "you do not own it"
 
     def hint(self, policy: Policy) -> str:

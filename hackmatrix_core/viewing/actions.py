@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from hackmatrix_core.game.state import ACTION_NAMES, FIRST_PROGRAM_ACTION, PROGRAMS
+from hackmatrix_core.game import actions
+from hackmatrix_core.game.actions import ACTION_NAMES, PROGRAMS
 
 _DOES = {
     "up": "hit the first enemy or transmission above, or step up",
@@ -70,9 +71,9 @@ def counted(number: int, name: str) -> str:
 
 
 def _action(number: int, name: str) -> Action:
-    if number < FIRST_PROGRAM_ACTION:
+    if number < actions.FIRST_PROGRAM:
         return Action(name, 0, 0, int(name == "siphon"), _DOES[name])
-    program = PROGRAMS[number - FIRST_PROGRAM_ACTION]
+    program = PROGRAMS[number - actions.FIRST_PROGRAM]
     return Action(name, program.credits, program.energy, 0, _DOES[name])
 
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.viewing.actions import ACTIONS
 from hackmatrix_core.viewing.board.shapes import BOARD_VIEW, LEGEND_VIEW, ground, legend_shapes, pieces
 from hackmatrix_core.viewing.board.svg import elements, view_box

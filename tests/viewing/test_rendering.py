@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import hackmatrix_core as hm
-from hackmatrix_core.game.state import PROGRAMS
+from hackmatrix_core.game.actions import PROGRAMS
 from hackmatrix_core.viewing import rendering
 from hackmatrix_core.viewing.board.contents import LEGEND
 

@@ -12,7 +12,7 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.policy import NetworkPolicy
-from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
+from hackmatrix_core.game.actions import ACTION_NAMES, NUM_ACTIONS
 from hackmatrix_core.viewing.board.shapes import ground, legend_shapes
 from hackmatrix_core.viewing.board.svg import elements
 

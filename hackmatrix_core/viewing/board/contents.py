@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from hackmatrix_core.game import GameState, scenario
-from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, MAX_HP, NUM_STAGES
+from hackmatrix_core.game.entity import ENEMY_NAMES, FULL_HP
+from hackmatrix_core.game.state import BOARD_SIZE, MAX_HP, NUM_STAGES
 from hackmatrix_core.viewing.actions import ACTIONS
 
 Cell = Mapping[str, Any]

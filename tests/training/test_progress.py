@@ -7,19 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from hackmatrix_core.training.monitoring import (
-    ConsoleProgress,
-    EntropyWatch,
-    LiveDisplay,
-    MetricsFile,
-    Progress,
-    make_record,
-    plot_curves,
-    read_metrics,
-    save_curves,
-    status_line,
-)
+from hackmatrix_core.training.history import MetricsFile, make_record, read_metrics
+from hackmatrix_core.training.progress import ConsoleProgress, EntropyWatch, LiveDisplay, Progress, status_line
+from hackmatrix_core.viewing.charts import plot_curves, save_curves
 
 pytestmark = pytest.mark.quick
 
@@ -64,7 +56,7 @@ def test_an_update_without_finished_episode_shows_the_last_known_return():
 
 def test_console_in_a_file_tells_compiling_and_training_apart():
     stream = io.StringIO()
-    show = ConsoleProgress(stream, interval=0.0)
+    show = ConsoleProgress(Console(file=stream, highlight=False), interval=0.0)
     for phase, update in [("compiling", 0), ("training", 0), ("training", 1), ("done", 2)]:
         show(progress(phase, update))
     lines = stream.getvalue().splitlines()
@@ -74,7 +66,7 @@ def test_console_in_a_file_tells_compiling_and_training_apart():
 
 def test_console_in_a_file_is_quiet_in_between():
     stream = io.StringIO()
-    show = ConsoleProgress(stream, interval=1000.0)
+    show = ConsoleProgress(Console(file=stream, highlight=False), interval=1000.0)
     for update in range(50):
         show(progress("training", update))
     assert len(stream.getvalue().splitlines()) == 1
@@ -83,13 +75,13 @@ def test_console_in_a_file_is_quiet_in_between():
 def test_console_in_a_terminal_renews_its_line(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     stream = Terminal()
-    show = ConsoleProgress(stream)
+    show = ConsoleProgress(Console(file=stream, highlight=False))
     for phase in ["compiling", "training", "done"]:
         show(progress(phase))
     text = stream.getvalue()
     assert text.count("\n") == 2
     assert text.count("\r") == 3
-    assert max(len(line.split("\033[K")[-1]) for line in text.splitlines()) <= 39
+    assert max(len(line.split("\033[0K")[-1]) for line in text.splitlines()) <= 39
 
 
 def test_entropy_watch_warns_once_and_early_only():
@@ -107,12 +99,14 @@ def test_metrics_file_drops_what_comes_after_the_checkpoint(tmp_path):
     path = tmp_path / "metrics.jsonl"
     file = MetricsFile(path)
     for update in range(1, 6):
-        file.append(record(update))
+        file.history.append(record(update))
+        file.write()
     with path.open("a") as broken:
         broken.write('{"update": 6, "ste')
     again = MetricsFile(path, last_update=3)
     assert again.history == [record(1), record(2), record(3)]
-    again.append(record(4, entropy=0.4))
+    again.history.append(record(4, entropy=0.4))
+    again.write()
     assert read_metrics(path) == [record(1), record(2), record(3), record(4, entropy=0.4)]
     assert read_metrics(tmp_path / "none.jsonl") == []
 

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from hackmatrix_core.agent import critic
 from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.agent.perception import Percept
 from hackmatrix_core.game.vectorization.reductions import anywhere
@@ -47,7 +46,6 @@ class Transition(NamedTuple):
     log_prob: jax.Array  # float32
     value: jax.Array  # float32
     action_mask: jax.Array  # (…, A) bool
-    guidance: Any = None  # what a search says, in expert iteration
 
 
 class Batch(NamedTuple):
@@ -58,39 +56,7 @@ class Batch(NamedTuple):
     targets: jax.Array  # float32
 
 
-class Choice(NamedTuple):
-    """What the agent does in N environments, and what it thinks there."""
-
-    action: jax.Array  # (N,) int32
-    log_prob: jax.Array  # (N,) float32, of the action, by the network's policy
-    value: jax.Array  # (N,) float32, by the network
-    guidance: Any = None  # as in `Transition`
-
-
-Choose = Callable[[Agent, Any, Any, jax.Array, Any, jax.Array, jax.Array], Choice]
-"""Chooses actions: agent, parameters, states, observations, network inputs, action masks, keys; leading axes (N,)."""
-
-
-def sample_actions(
-    agent: Agent,
-    params: Any,
-    env_state: Any,
-    obs: jax.Array,
-    inputs: jax.Array | Percept,
-    mask: jax.Array,
-    keys: jax.Array,
-) -> Choice:
-    """Actions as the network's policy samples them: a `Choose`."""
-    del env_state, obs
-    logits, value = agent.apply(params, inputs)
-    policy = masked_categorical(logits, mask)
-    action = jax.vmap(jax.random.categorical)(keys, policy.logits).astype(jnp.int32)
-    return Choice(action, policy.log_prob(action), value)
-
-
-def collect(
-    agent: Agent, runner: RunnerState, choose: Choose = sample_actions
-) -> tuple[RunnerState, Transition, Metrics]:
+def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition, Metrics]:
     """Play `num_steps` steps in every environment with the current network.
 
     Returns:
@@ -107,28 +73,29 @@ def collect(
         action_keys, step_keys = keys
         mask = get_action_mask(env_state)
         inputs = agent.network_input(obs)
-        choice = choose(agent, params, env_state, obs, inputs, mask, action_keys)
-        next_obs, env_state, reward, done, info = step(step_keys, env_state, choice.action, agent.env_params)
+        logits, value = agent.apply(params, inputs)
+        policy = masked_categorical(logits, mask)
+        action = jax.vmap(jax.random.categorical)(action_keys, policy.logits).astype(jnp.int32)
+        next_obs, env_state, reward, done, info = step(step_keys, env_state, action, agent.env_params)
         truncated = info["truncated"]
         # A cut episode is rare, so the forward pass for its last observation is paid only where there is one.
         final_value = lax.cond(
             anywhere(truncated),
             lambda: jnp.where(truncated, agent.apply(params, agent.network_input(info["final_observation"]))[1], 0.0),
-            lambda: jnp.zeros_like(choice.value),
+            lambda: jnp.zeros_like(value),
         )
         transition = Transition(
-            inputs,
-            choice.action,
-            agent.objective.learned(reward, info),
-            done,
-            truncated,
-            final_value,
-            choice.log_prob,
-            choice.value,
-            mask,
-            choice.guidance,
+            obs=inputs,
+            action=action,
+            reward=agent.objective.learned(reward, info),
+            done=done,
+            truncated=truncated,
+            final_value=final_value,
+            log_prob=policy.log_prob(action),
+            value=value,
+            action_mask=mask,
         )
-        return (env_state, next_obs), (transition, rollout_sums(info, choice.action, env.num_actions))
+        return (env_state, next_obs), (transition, rollout_sums(info, action, env.num_actions))
 
     # All keys at once: threefry is a loop of many kernels, and kernels are what takes time to compile.
     key, rollout_key = jax.random.split(runner.key)
@@ -164,7 +131,7 @@ def compute_gae(
         advantage = delta + gamma * gae_lambda * jnp.where(step.done, 0.0, advantage)
         return (advantage, step.value), advantage
 
-    slim = transitions._replace(obs=None, action_mask=None, guidance=None)  # type: ignore[arg-type]  # of no use here
+    slim = transitions._replace(obs=None, action_mask=None)  # type: ignore[arg-type]  # not needed here
     _, advantages = lax.scan(backward, (jnp.zeros_like(last_value), last_value), slim, reverse=True)
     return advantages, advantages + transitions.value
 
@@ -184,7 +151,7 @@ def ppo_loss(
 
     Args:
         params: of the network.
-        apply: maps parameters and observations to logits and values, or what else `critic.loss` takes.
+        apply: maps parameters and observations to logits and values.
         batch: any leading axes, (B,) in training; advantages are normalised over the batch.
         config: its clip_eps, vf_coef, ent_coef and uniform_coef.
         axis: of the devices that the batch is spread over, if it is: the loss is then the part of this device, and
@@ -197,7 +164,7 @@ def ppo_loss(
         `clip_fraction`.
     """
     steps, advantages = batch.transitions, batch.advantages
-    logits, estimate = apply(params, steps.obs)
+    logits, value = apply(params, steps.obs)
     policy = masked_categorical(logits, steps.action_mask)
 
     log_ratio = policy.log_prob(steps.action) - steps.log_prob
@@ -205,47 +172,17 @@ def ppo_loss(
     advantages = advantages - mean_over_devices(advantages, axis)
     advantages = advantages / (jnp.sqrt(mean_over_devices(jnp.square(advantages), axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip_eps, 1.0 + config.clip_eps)
-    return whole_loss(
-        -jnp.minimum(ratio * advantages, clipped * advantages),
-        policy,
-        estimate,
-        batch,
-        config,
-        axis,
-        exploration,
+
+    entropies = policy.entropy()
+    relative_entropies, has_choice = _relative_entropies(entropies, steps.action_mask)
+    means = _means(
+        policy_loss=-jnp.minimum(ratio * advantages, clipped * advantages),
+        value_loss=0.5 * jnp.square(value - batch.targets),
+        entropy=entropies,
+        uniform_divergence=_divergence_from_uniform(policy, steps.action_mask),
+        relative_entropy=relative_entropies / (mean_over_devices(has_choice, axis) + 1e-8),
         approx_kl=ratio - 1.0 - log_ratio,
         clip_fraction=jnp.abs(ratio - 1.0) > config.clip_eps,
-    )
-
-
-def whole_loss(
-    policy_losses: jax.Array,
-    policy: distrax.Categorical,
-    estimate: jax.Array,
-    batch: Batch,
-    config: TrainConfig,
-    axis: str | None,
-    exploration: float | jax.Array,
-    **more: jax.Array,
-) -> tuple[jax.Array, Metrics]:
-    """What `ppo_loss` adds to the losses of the policy, and the metrics; those of `more` as well.
-
-    Args:
-        policy_losses: float32, and `more`: any dtype, one number for each transition of the batch.
-        policy: after learning, of the batch's states.
-        estimate: of the critic, as `critic.loss` takes it.
-        batch, config, axis, exploration: as for `ppo_loss`.
-        more: further metrics by name.
-    """
-    mask, entropies = batch.transitions.action_mask, policy.entropy()
-    relative_entropies, has_choice = _relative_entropies(entropies, mask)
-    means = _means(
-        policy_loss=policy_losses,
-        value_loss=critic.loss(estimate, batch.targets),
-        entropy=entropies,
-        uniform_divergence=_divergence_from_uniform(policy, mask),
-        relative_entropy=relative_entropies / (mean_over_devices(has_choice, axis) + 1e-8),
-        **more,
     )
     explores = exploration * (config.ent_coef * means["entropy"] - config.uniform_coef * means["uniform_divergence"])
     return means["policy_loss"] + config.vf_coef * means["value_loss"] - explores, lax.stop_gradient(means)
@@ -272,17 +209,7 @@ def _relative_entropies(entropies: jax.Array, mask: jax.Array) -> tuple[jax.Arra
     return relative, has_choice.astype(jnp.float32)
 
 
-Loss = Callable[..., tuple[jax.Array, Metrics]]
-"""A loss, with the arguments and results of `ppo_loss`."""
-
-
-def update_step(
-    agent: Agent,
-    runner: RunnerState,
-    done: jax.Array | None = None,
-    choose: Choose = sample_actions,
-    loss: Loss = ppo_loss,
-) -> tuple[RunnerState, Metrics]:
+def update_step(agent: Agent, runner: RunnerState, done: jax.Array | None = None) -> tuple[RunnerState, Metrics]:
     """One update: collect, estimate advantages, and go over the rollout `update_epochs` times.
 
     A minibatch holds whole environments, drawn again in each epoch: the same estimate of the gradient at a fraction of
@@ -294,8 +221,6 @@ def update_step(
         runner: the state before the update.
         done: () float32, the share of the run that is done, which decides what is annealed; None: by the number of
             updates and `total_timesteps`.
-        choose: plays.
-        loss: what is made smaller.
 
     Returns:
         The runner after the update, and the metrics of `rollout_metrics` and `ppo_loss` (the latter as means over all
@@ -303,7 +228,7 @@ def update_step(
     """
     config = agent.config
     agent = agent.at(runner.update.astype(jnp.float32) / config.num_updates if done is None else done)
-    runner, transitions, metrics = collect(agent, runner, choose)
+    runner, transitions, metrics = collect(agent, runner)
     _, last_value = agent.apply(runner.params, agent.network_input(runner.obs))
     advantages, targets = compute_gae(transitions, last_value, agent.objective.gamma, config.gae_lambda)
     rollout = Batch(transitions, advantages, targets)
@@ -311,8 +236,8 @@ def update_step(
     def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
-        gradients, loss_metrics = jax.grad(loss, has_aux=True)(
-            params, agent.estimates, batch, config, agent.axis, agent.annealing
+        gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(
+            params, agent.apply, batch, config, agent.axis, agent.annealing
         )
         gradients, loss_metrics = over_devices((gradients, loss_metrics), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count

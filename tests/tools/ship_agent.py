@@ -1,6 +1,10 @@
-"""`python -m hackmatrix_core.training.shipping NAME RUN` makes the agent of an evaluated run a pretrained one.
+"""Makes the agent of an evaluated run one of the pretrained agents that come with the package.
 
-NAME is one of `AGENTS`, such as `pretrained`. The runs that it came from by `--from` follow, the last one first.
+    python -m tests.tools.ship_agent NAME RUN [EARLIER …]
+
+NAME is one of `AGENTS`, such as `pretrained`; RUN is the directory of a run with its `evaluation.json`. EARLIER are the
+runs that it came from by `--from`, the last one first. Writes `params.msgpack` and `about.json` in
+`hackmatrix_core/agent/pretrained`; `tests/agent/test_pretrained.py` says whether they fit together.
 """
 
 import json
@@ -13,9 +17,9 @@ import numpy as np
 from flax import serialization
 
 from hackmatrix_core.agent.pretrained import AGENTS
-from hackmatrix_core.training.checkpointing import load_params
+from hackmatrix_core.training.checkpoints import load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.history import read_metrics
 
 
 def keep(name: str, run_dir: Path, *earlier: Path) -> None:
@@ -32,10 +36,13 @@ def keep(name: str, run_dir: Path, *earlier: Path) -> None:
 
 
 def _run(run_dir: Path) -> dict[str, Any]:
+    """What is kept of a run: its config and the steps that it has done."""
     steps = read_metrics(run_dir / "metrics.jsonl")[-1]["steps"]
     config = TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text()))
     return {"config": config.to_dict(), "steps": steps}
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        raise SystemExit(__doc__)
     keep(sys.argv[1], *map(Path, sys.argv[2:]))

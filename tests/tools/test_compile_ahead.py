@@ -1,4 +1,4 @@
-"""Compiling for devices that are not at hand (`benchmark compile`)."""
+"""Compiling for devices that are not at hand."""
 
 import importlib.util
 
@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from hackmatrix_core.benchmark import ahead
 from hackmatrix_core.errors import UserError
+from tests.tools import compile_ahead as ahead
 
 
 def compiled_text(function):

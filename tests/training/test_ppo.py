@@ -8,7 +8,7 @@ import pytest
 
 from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.masked_ppo import Batch, Transition, collect, compute_gae, ppo_loss, update_step
+from hackmatrix_core.training.ppo import Batch, Transition, collect, compute_gae, ppo_loss, update_step
 from hackmatrix_core.training.runner import init_runner, make_agent, objective_of
 from hackmatrix_core.training.trainer import make_train, training_environment
 from tests.training import probe_environments as probes

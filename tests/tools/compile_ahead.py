@@ -1,14 +1,19 @@
 """What programs are like on devices that are not at hand: XLA compiles for them and tells memory, code and kernels.
 
-It needs no device for that, only its description. Nothing runs, so there are no speeds: the ceilings are those that the
-device's memory bandwidth and the start of each kernel set.
+    python -m tests.tools.compile_ahead t4 v5e [--json FILE]
+
+It needs no device for that, only its description, and the compilers: pip install 'hackmatrix-jax[ahead-gpu,ahead-tpu]'.
+Nothing runs, so there are no speeds: the ceilings are those that the device's memory bandwidth and the start of each
+kernel set. docs/devices.md has a table of what it found.
 """
 
+import argparse
 import dataclasses
 import functools
+import json
 import re
-import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +31,7 @@ from hackmatrix_core.game.vectorization.backend import compiling_for
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.loading import load_policy
-from hackmatrix_core.training.runner import make_agent
+from hackmatrix_core.training.runner import RunnerState, make_agent
 from hackmatrix_core.training.trainer import training_environment
 from hackmatrix_core.viewing.tables import Table
 
@@ -238,20 +243,16 @@ def _measure(name: str, program: str) -> Compiled:
     target = TARGETS[name]
     devices = devices_of(target)
     config = TrainConfig.preset(target.preset)
+    lower = {"step": _step, "training": _training, "evaluation": _evaluation, "search": _search}[program]
     with compiling_for("gpu" if target.gpu else target.platform):
-        start = time.perf_counter()
-        lower = {"step": _step, "training": _training, "evaluation": _evaluation, "search": _search}[program]
-        lowered = lower(devices, config, target.platform)
-        middle = time.perf_counter()
-        compiled = lowered.compile()
-        compiling = time.perf_counter() - middle
+        compiled, lowering, compiling = machine.compiled(lower, devices, config, target.platform)
     sizes, costs = compiled.memory_analysis(), compiled.cost_analysis()
     kernels, open_loops = kernels_of(compiled.as_text())
     return Compiled(
         target=name,
         program=program,
         num_envs={"evaluation": _EVALUATED, "search": _SEARCHED}.get(program, config.num_envs),
-        lowering=middle - start,
+        lowering=lowering,
         compiling=compiling,
         host_memory=machine.peak_memory(),
         arguments=sizes.argument_size_in_bytes,
@@ -286,7 +287,12 @@ def _step(devices: list[Any], config: TrainConfig, platform: str) -> Any:
 
 def _training(devices: list[Any], config: TrainConfig, platform: str) -> Any:
     group = DeviceGroup(make_agent(config, training_environment()), devices)
-    return group.update(group.described(jax.eval_shape(group.init())), (platform,))
+
+    def placed(part: Any, sharding: NamedSharding) -> Any:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
+
+    template = RunnerState._make(map(placed, jax.eval_shape(group.init()), group.shardings))
+    return group.update(template, (platform,))
 
 
 _EVALUATED, _SEARCHED = 1000, 128
@@ -360,3 +366,22 @@ def kernels_of(program: str) -> tuple[int, tuple[int, ...]]:
         return total
 
     return count(entry), tuple(open_loops)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.compile_ahead", description=__doc__.splitlines()[0])
+    parser.add_argument("targets", nargs="+", metavar="DEVICE", choices=TARGETS, help=f"of {', '.join(TARGETS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was found to this file")
+    options = parser.parse_args()
+    rows = []
+    for row in compile_ahead(options.targets):
+        rows.append(row)
+        print(f"{row.program} for {row.target}: compiled in {row.compiling:.0f} s", flush=True)
+    print(f"\nJAX {jax.__version__}\n{table(rows)}")
+    if options.json:
+        options.json.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
