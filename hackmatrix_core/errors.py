@@ -2,11 +2,7 @@
 
 
 class UserError(Exception):
-    """What was asked for cannot be done; the message says why, and what can be done.
-
-    Attributes:
-        exit_code: the exit code of the command `hackmatrix`.
-    """
+    """What was asked for cannot be done; the message says why and what to do. `exit_code` is that of the command."""
 
     exit_code = 1
 

@@ -13,9 +13,8 @@ from hackmatrix_core.agent import baselines
 from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.evaluation import Evaluation, compare, plot_stages, table, to_json, usage_table
-from hackmatrix_core.game import board
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
-from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.game import actions, board, entity
+from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import RunnerState
@@ -122,8 +121,8 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     total = np.zeros(GAMES)
     for game in range(GAMES):
         earlier = None  # where the last move came from
-        for before, masks, actions, after, outcome in played:
-            action, position = actions[game], before.position[game]
+        for before, masks, chosen, after, outcome in played:
+            action, position = chosen[game], before.position[game]
             assert masks[game, action]
             length[game] += 1
             total[game] += outcome.reward[game]
@@ -182,11 +181,11 @@ def test_greedy_walks_by_its_rule(played):
 
 
 def _greedy_by_hand(state, mask):
-    if state.hp == 1 and mask[RESET]:
-        return RESET, False
+    if state.hp == 1 and mask[actions.RESET]:
+        return actions.RESET, False
     row, col = divmod(int(state.position), 6)
     blocks = np.asarray(board.to_mask(board.blocks(jnp.asarray(state.cells)[:, None])))[:, 0].reshape(6, 6)
-    enemies = {int(CELL.get(word)) for word in state.entities if int(KIND.get(word)) == ENEMY}
+    enemies = {int(entity.CELL.get(word)) for word in state.entities if int(entity.KIND.get(word)) == entity.ENEMY}
     neighbours = [(row + 1, col), (row - 1, col), (row, col - 1), (row, col + 1)]
     on_board = [0 <= r < 6 and 0 <= c < 6 for r, c in neighbours]
     for direction, (r, c) in enumerate(neighbours):

@@ -1,7 +1,5 @@
 """The network, and its distribution over valid actions. Masked logits: Huang and Ontañón 2020 (arXiv:2006.14171)."""
 
-from typing import Any
-
 import distrax
 import flax.linen as nn
 import jax
@@ -9,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.agent import critic
 from hackmatrix_core.agent.board_encoder import BoardEncoder, on_real_board
 from hackmatrix_core.agent.perception import Percept, perceive
 
@@ -38,24 +35,17 @@ class ActorCritic(nn.Module):
 
     Maps observations, float32 (…, D), to logits, float32 (…, num_actions), and values, float32 (…). With `cell_dim`
     above 0 the observations are those of HackMatrix; they are perceived, and a `BoardEncoder` comes before the layers.
-    What was perceived already (a `Percept`) is taken as well. With `value_bins` above 0 the critic gives a distribution
-    of the return, whose mean is the value (see `critic`).
+    What was perceived already (a `Percept`) is taken as well.
     """
 
     num_actions: int
     hidden_dim: int = 256
     num_layers: int = 2
     cell_dim: int = 0
-    value_bins: int = 0
-
-    def __call__(self, observation: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
-        """Logits and value of each observation."""
-        logits, estimate = self.estimates(observation)
-        return logits, critic.mean(estimate) if self.value_bins else estimate
 
     @nn.compact
-    def estimates(self, observation: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
-        """Logits, and what the critic says of the value: itself, (…), or the logits of its bins, (…, value_bins)."""
+    def __call__(self, observation: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
+        """Logits and value of each observation."""
         if not self.cell_dim:
             return self._heads(observation)  # type: ignore[arg-type]  # perceived is what `cell_dim` is for
         if isinstance(observation, Percept):
@@ -64,20 +54,15 @@ class ActorCritic(nn.Module):
         else:
             leading = observation.shape[:-1]
             percept = perceive(observation.reshape(-1, observation.shape[-1]))
-        logits, estimate = self._heads(BoardEncoder(self.cell_dim)(percept))
-        return on_real_board(logits, percept.pose).reshape(*leading, -1), estimate.reshape(
-            *leading, *estimate.shape[1:]
-        )
+        logits, value = self._heads(BoardEncoder(self.cell_dim)(percept))
+        return on_real_board(logits, percept.pose).reshape(*leading, -1), value.reshape(leading)
 
     def _heads(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         for _ in range(self.num_layers):
-            x = nn.relu(self._dense(self.hidden_dim, np.sqrt(2))(x))
+            x = nn.relu(_dense(self.hidden_dim, np.sqrt(2))(x))
         # Small first logits: near uniform play at the start, whatever the observation.
-        logits = self._dense(self.num_actions, 0.01)(x)
-        if self.value_bins:
-            first = nn.initializers.constant(critic.first_logits(self.value_bins))
-            return logits, self._dense(self.value_bins, 0.01, bias_init=first)(x)
-        return logits, self._dense(1, 1.0)(x)[..., 0]
+        return _dense(self.num_actions, 0.01)(x), _dense(1, 1.0)(x)[..., 0]
 
-    def _dense(self, features: int, scale: float, **options: Any) -> nn.Dense:
-        return nn.Dense(features, kernel_init=nn.initializers.orthogonal(scale), **options)
+
+def _dense(features: int, scale: float) -> nn.Dense:
+    return nn.Dense(features, kernel_init=nn.initializers.orthogonal(scale))

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.agent.critic import symlog
 from hackmatrix_core.game.rewards import REWARD_PARTS, SCORE_GAIN
 
 GUIDES = ("data_siphon", "kills", "distance_shaping", "score_gain")
@@ -17,6 +16,11 @@ back the first three, and of the score it takes back in one piece, under symlog 
 _IS_GUIDE = np.isin(REWARD_PARTS, GUIDES).astype(np.float32)
 _TAKEN_BACK = ("damage_penalty", "hp_recovery", "resource_gain")
 """The other parts that UNDO takes back."""
+
+
+def symlog(x: jax.Array) -> jax.Array:
+    """sign(x) × log(1 + |x|): float32, any shape."""
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""How fast this machine is: the environment (`env`) and training (`training`), measured in separate processes."""
+"""How fast this machine is: the game, training and search, each measured in processes of their own."""

@@ -8,7 +8,6 @@ and the batch is sharded over them.
 import dataclasses
 import functools
 import statistics
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,18 +27,13 @@ SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
 _STEPS, _LONGEST = 262_144, 1024  # environment steps of one timed run, and how often a few environments are stepped
 
 
-@dataclasses.dataclass(frozen=True)
-class EnvSpeed:
-    """What was measured with one number of environments; times in seconds, medians of the repeats."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnvSpeed(machine.Measurement):
+    """What was measured with one number of environments; speeds are medians of the repeats."""
 
     num_envs: int
-    num_devices: int
-    platform: str  # as JAX names it: cpu, gpu, tpu
     steps_per_second: float
     steps_per_second_without_observation: float
-    lowering: float
-    compiling: float
-    peak_memory: int  # bytes, the most that the process has held on the host
     state_bytes: int  # of one environment
 
 
@@ -59,20 +53,17 @@ def measure_env(sizes: Sequence[int] = SIZES, repeats: int = 5) -> Iterator[EnvS
 
 def table(rows: Sequence[EnvSpeed]) -> Table:
     """The measurements as a table."""
-    head = ("envs", "steps/s", "without obs", "lowering", "compiling", "peak memory", "state")
     lines = [
         (
             f"{row.num_envs:,}",
             f"{row.steps_per_second:,.0f}",
             f"{row.steps_per_second_without_observation:,.0f}",
-            f"{row.lowering:.1f} s",
-            f"{row.compiling:.1f} s",
-            f"{row.peak_memory / 2**20:,.0f} MiB",
+            *row.costs(),
             f"{row.state_bytes:,} B",
         )
         for row in rows
     ]
-    return Table([head, *lines])
+    return Table([("envs", "steps/s", "without obs", *machine.COSTS, "state"), *lines])
 
 
 def _measure(num_envs: int, repeats: int) -> EnvSpeed:
@@ -88,31 +79,25 @@ def _measure(num_envs: int, repeats: int) -> EnvSpeed:
     def new_games() -> EnvState:
         return jax.device_put(reset(keys)[1], sharding)
 
+    steps = min(max(8, _STEPS // num_envs), _LONGEST)
     state = new_games()
     state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // num_envs
-    with_observation, lowering, compiling = _compiled(env, state, keys, sharding, observes=True)
-    speed = _speed(with_observation, state, keys, repeats)
-    peak = machine.peak_memory()
-    state = new_games()
-    without_observation, *_ = _compiled(env, state, keys, sharding, observes=False)
+    program = machine.compiled(_rollout(env, sharding, steps, observes=True).lower, state, keys)
+    speed = steps * num_envs / _median_seconds(program, state, keys, repeats)
+    costs = program.costs(devices)
+    without_observation = machine.compiled(_rollout(env, sharding, steps, observes=False).lower, new_games(), keys)
+    without = steps * num_envs / _median_seconds(without_observation, new_games(), keys, repeats)
     return EnvSpeed(
         num_envs=num_envs,
-        num_devices=len(devices),
-        platform=devices[0].platform,
         steps_per_second=speed,
-        steps_per_second_without_observation=_speed(without_observation, state, keys, repeats),
-        lowering=lowering,
-        compiling=compiling,
-        peak_memory=peak,
+        steps_per_second_without_observation=without,
         state_bytes=state_bytes,
+        **costs,
     )
 
 
-def _compiled(
-    env: HackMatrixGymnax, state: EnvState, keys: jax.Array, sharding: NamedSharding, *, observes: bool
-) -> tuple[Any, float, float]:
-    """The compiled scan, the seconds it took to lower and to compile it."""
-    steps = _scan_length(keys.shape[0])
+def _rollout(env: HackMatrixGymnax, sharding: NamedSharding, steps: int, *, observes: bool) -> Any:
+    """The scan over steps, jitted: states and keys to states and a sum of all that was seen."""
 
     @functools.partial(
         jax.shard_map, mesh=sharding.mesh, in_specs=sharding.spec, out_specs=sharding.spec, check_vma=False
@@ -131,24 +116,14 @@ def _compiled(
         total = jnp.zeros_like(state.episode_return)
         return lax.scan(one_step, (state, total), jnp.arange(steps, dtype=jnp.int32))[0]
 
-    start = time.perf_counter()
     # Donated, as a training loop does it: the histories are most of a state, and would be copied at the start of a run.
-    lowered = jax.jit(rollout, donate_argnums=0, compiler_options=compiler_options()).lower(state, keys)
-    middle = time.perf_counter()
-    compiled = lowered.compile()
-    return compiled, middle - start, time.perf_counter() - middle
+    return jax.jit(rollout, donate_argnums=0, compiler_options=compiler_options())
 
 
-def _scan_length(num_envs: int) -> int:
-    return min(max(8, _STEPS // num_envs), _LONGEST)
-
-
-def _speed(compiled: Any, state: EnvState, keys: jax.Array, repeats: int) -> float:
-    """Environment steps a second, the median; the first run, which warms up and mixes the games, does not count."""
-    steps = _scan_length(keys.shape[0]) * keys.shape[0]
-    speeds = []
+def _median_seconds(program: machine.Program, state: EnvState, keys: jax.Array, repeats: int) -> float:
+    """Of one run; the first, which warms up and mixes the games, does not count."""
+    times = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
-        state, _ = jax.block_until_ready(compiled(state, keys))
-        speeds.append(steps / (time.perf_counter() - start))
-    return statistics.median(speeds[1:])
+        seconds, (state, _) = machine.timed(program.run, state, keys)
+        times.append(seconds)
+    return statistics.median(times[1:])

@@ -6,9 +6,7 @@ same batch. Both are timed in turn in one process, because machines are noisy an
 
 import dataclasses
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -24,19 +22,15 @@ from hackmatrix_core.viewing.tables import Table
 SIZES = (1, 128)
 
 
-@dataclasses.dataclass(frozen=True)
-class SearchSpeed:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchSpeed(machine.Measurement):
     """What was measured with one number of games side by side; times in seconds, medians of the repeats."""
 
     num_games: int
     num_simulations: int
-    platform: str  # as JAX names it: cpu, gpu, tpu
     move: float  # for one move in all games
     floor: float  # for the network's forward passes of such a move
     over_floor: float  # the first divided by the second, median of the ratios
-    lowering: float
-    compiling: float
-    peak_memory: int  # bytes, the most that the process has held on the host
 
 
 def measure_search(
@@ -59,7 +53,6 @@ def measure_search(
 
 def table(rows: Sequence[SearchSpeed]) -> Table:
     """The measurements as a table."""
-    head = ("games", "simulations", "a move", "positions/s", "of the floor", "lowering", "compiling", "peak memory")
     lines = [
         (
             f"{row.num_games:,}",
@@ -67,13 +60,11 @@ def table(rows: Sequence[SearchSpeed]) -> Table:
             f"{1000 * row.move:,.0f} ms",
             f"{row.num_games * row.num_simulations / row.move:,.0f}",
             f"{row.over_floor:.2f} ×",
-            f"{row.lowering:.1f} s",
-            f"{row.compiling:.1f} s",
-            f"{row.peak_memory / 2**20:,.0f} MiB",
+            *row.costs(),
         )
         for row in rows
     ]
-    return Table([head, *lines])
+    return Table([("games", "simulations", "a move", "positions/s", "of the floor", *machine.COSTS), *lines])
 
 
 def _measure(policy: NetworkPolicy, num_simulations: int, num_games: int, repeats: int) -> SearchSpeed:
@@ -94,36 +85,20 @@ def _measure(policy: NetworkPolicy, num_simulations: int, num_games: int, repeat
         return lax.fori_loop(0, num_simulations + 1, one_pass, jnp.zeros(num_games, jnp.float32))
 
     arguments = (policy, states, keys)
-    think, lowering, compiling = _compiled(search, arguments)
-    peak = machine.peak_memory()
-    floor, *_ = _compiled(forward, arguments)
-    moves, floors = [], []
-    for _ in range(repeats + 1):
-        moves.append(_seconds(think, arguments))
-        floors.append(_seconds(floor, arguments))
-    moves, floors = moves[1:], floors[1:]  # the first warms up
+    think, floor = (jax.jit(function, compiler_options=compiler_options()) for function in (search, forward))
+    program = machine.compiled(think.lower, *arguments)
+    costs = program.costs(jax.devices()[:1])
+    forward_passes = machine.compiled(floor.lower, *arguments)
+    times = [
+        [machine.timed(run, *arguments)[0] for run in (program.run, forward_passes.run)] for _ in range(repeats + 1)
+    ]
+    times = times[1:]  # the first warms up
+    move, least = map(statistics.median, zip(*times, strict=True))
     return SearchSpeed(
         num_games=num_games,
         num_simulations=num_simulations,
-        platform=jax.default_backend(),
-        move=statistics.median(moves),
-        floor=statistics.median(floors),
-        over_floor=statistics.median(move / least for move, least in zip(moves, floors, strict=True)),
-        lowering=lowering,
-        compiling=compiling,
-        peak_memory=peak,
+        move=move,
+        floor=least,
+        over_floor=statistics.median(move / least for move, least in times),
+        **costs,
     )
-
-
-def _compiled(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float, float]:
-    """The compiled function, the seconds that it took to lower and to compile it."""
-    start = time.perf_counter()
-    lowered = jax.jit(function, compiler_options=compiler_options()).lower(*arguments)
-    middle = time.perf_counter()
-    return lowered.compile(), middle - start, time.perf_counter() - middle
-
-
-def _seconds(compiled: Any, arguments: tuple[Any, ...]) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(compiled(*arguments))
-    return time.perf_counter() - start

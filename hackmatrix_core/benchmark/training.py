@@ -9,8 +9,7 @@ import dataclasses
 import functools
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -24,38 +23,26 @@ from hackmatrix_core.benchmark import machine
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.game.state import NUM_CELLS
 from hackmatrix_core.game.vectorization.backend import compiler_options, devices_of_cores
-from hackmatrix_core.training.config import TrainConfig, return_free_memory
+from hackmatrix_core.training.compilation import return_free_memory
+from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
 
-MEMORY_SIZES = (256, 1024, 4096)
 _ENCODER = "BoardEncoder_0"
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainSpeed:
-    """What was measured; times in seconds, speeds medians of the repeats."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSpeed(machine.Measurement):
+    """What was measured; speeds are medians of the repeats."""
 
     num_envs: int
     num_steps: int  # of each environment in an update
-    num_devices: int
-    platform: str  # as JAX names it: cpu, gpu, tpu
     steps_per_second: float
     ceiling: float  # steps a second that the matrix products alone would allow
     of_ceiling: float  # the first as a share of the second, median of the ratios
-    lowering: float
-    compiling: float
-    peak_memory: int  # bytes, the most that the process has held on the host
-
-
-@dataclasses.dataclass(frozen=True)
-class DeviceMemory:
-    """Bytes of device memory that one compiled update takes, by XLA's own account."""
-
-    num_envs: int
-    state: int  # parameters, optimiser, environments: kept from update to update
-    temporary: int  # rollout and minibatches
+    state_memory: int  # bytes of one device, by XLA's own account: parameters, optimiser, environments
+    temporary_memory: int  # the same for what an update adds: rollout and minibatches
 
 
 def measure(config: TrainConfig, repeats: int, *, one_device: bool = False) -> TrainSpeed:
@@ -70,12 +57,6 @@ def measure_second_start(config: TrainConfig) -> tuple[float, float]:
         return machine.in_own_process(_start, config, cache)
 
 
-def measure_memory(configs: Iterable[TrainConfig]) -> Iterator[DeviceMemory]:
-    """The device memory of an update with each config, on one device."""
-    for config in configs:
-        yield machine.in_own_process(_memory, config)
-
-
 def _group(config: TrainConfig, *, one_device: bool = False) -> DeviceGroup:
     if one_device:
         return DeviceGroup(make_agent(config, training_environment()), jax.devices()[:1])
@@ -83,44 +64,35 @@ def _group(config: TrainConfig, *, one_device: bool = False) -> DeviceGroup:
     return DeviceGroup.of(make_agent(config, training_environment()))
 
 
-def _compiled(group: DeviceGroup) -> tuple[Any, float, float]:
-    """The compiled update, the seconds that it took to lower and to compile it."""
-    template = jax.eval_shape(group.init())
-    start = time.perf_counter()
-    lowered = group.update(template)
-    middle = time.perf_counter()
-    return lowered.compile(), middle - start, time.perf_counter() - middle
+def _compiled(group: DeviceGroup) -> machine.Program:
+    return machine.compiled(group.update, jax.eval_shape(group.init()))
 
 
 def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
     jax.config.update("jax_enable_compilation_cache", False)
     group = _group(config, one_device=one_device)
-    update, lowering, compiling = _compiled(group)
+    program = _compiled(group)
     return_free_memory()
     beginning = np.float32(0)
-    runner, _ = jax.block_until_ready(update(group.init()(), beginning))
-    peak = machine.peak_memory()
+    _, (runner, _) = machine.timed(program.run, group.init()(), beginning)
+    costs = program.costs(group.devices)
+    sizes: Any = program.run.memory_analysis()
     ceiling, arguments = _ceiling(group)
 
     speeds, ceilings = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
-        runner, _ = jax.block_until_ready(update(runner, beginning))
-        middle = time.perf_counter()
-        jax.block_until_ready(ceiling(*arguments))
-        speeds.append(config.batch_size / (middle - start))
-        ceilings.append(config.batch_size / (time.perf_counter() - middle))
+        seconds, (runner, _) = machine.timed(program.run, runner, beginning)
+        speeds.append(config.batch_size / seconds)
+        ceilings.append(config.batch_size / machine.timed(ceiling, *arguments)[0])
     return TrainSpeed(
         num_envs=config.num_envs,
         num_steps=config.num_steps,
-        num_devices=len(group.devices),
-        platform=group.devices[0].platform,
         steps_per_second=statistics.median(speeds),
         ceiling=statistics.median(ceilings),
         of_ceiling=statistics.median(speed / most for speed, most in zip(speeds, ceilings, strict=True)),
-        lowering=lowering,
-        compiling=compiling,
-        peak_memory=peak,
+        state_memory=sizes.argument_size_in_bytes,
+        temporary_memory=sizes.temp_size_in_bytes,
+        **costs,
     )
 
 
@@ -190,11 +162,5 @@ def _input_size(params: Any) -> int:
 
 def _start(config: TrainConfig, cache: str) -> tuple[float, float]:
     jax.config.update("jax_compilation_cache_dir", cache)
-    _, lowering, compiling = _compiled(_group(config))
-    return lowering, compiling
-
-
-def _memory(config: TrainConfig) -> DeviceMemory:
-    compiled, _, _ = _compiled(_group(config, one_device=True))
-    sizes = compiled.memory_analysis()
-    return DeviceMemory(config.num_envs, sizes.argument_size_in_bytes, sizes.temp_size_in_bytes)
+    program = _compiled(_group(config))
+    return program.lowering, program.compiling

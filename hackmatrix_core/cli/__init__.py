@@ -3,36 +3,35 @@
 Exit codes: 0 done, 1 the task failed, 2 wrong arguments, 129, 130 and 143 stopped by a closed terminal, Ctrl-C and
 SIGTERM (a training run has saved by then and can be resumed).
 
-Everything that takes long to import is imported when it is needed, and Ctrl-C is heard by then.
+Everything that takes long to import is imported when it is needed, after Ctrl-C has been taken care of.
 """
 
 import argparse
-import contextlib
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from hackmatrix_core.cli.output import sturdy_output
+from hackmatrix_core.cli.output import make_output_sturdy
 from hackmatrix_core.errors import UserError
-from hackmatrix_core.interrupts import heard
+from hackmatrix_core.interrupts import end_at_interrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with these arguments (default: those of the process) and return its exit code."""
+    """Run the command with these arguments and return its exit code.
+
+    Without arguments it takes those of the process, which is then its own: Ctrl-C ends it, and failing output does not.
+    """
+    if arguments is None:
+        end_at_interrupt()
+        make_output_sturdy()
     try:
-        with heard(for_good=arguments is None), sturdy_output(), _warnings_shown():
-            return _run(arguments)
-    except KeyboardInterrupt:  # before a command has begun
-        return 130
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options = make_parser().parse_args(arguments)
+            from hackmatrix_core.training.compilation import keep_compiled_programs
 
-
-def _run(arguments: Sequence[str] | None) -> int:
-    try:
-        options = make_parser().parse_args(arguments)
-        from hackmatrix_core.training.config import keep_compiled_programs
-
-        keep_compiled_programs()
-        return options.command(options)
+            keep_compiled_programs()
+            return options.command(options)
     except UserError as error:
         return _fail(error, error.exit_code)
     except KeyboardInterrupt:
@@ -47,8 +46,11 @@ def make_parser() -> argparse.ArgumentParser:
         prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, evaluate, watch, play, benchmark, doctor):
-        command.add(commands)
+    for module in (train, evaluate, watch, play, benchmark, doctor):
+        name, text = module.__name__.rpartition(".")[2], (module.run.__doc__ or "").rstrip(".")
+        command = commands.add_parser(name, help=f"{text[:1].lower()}{text[1:]}", description=f"{text}.")
+        command.set_defaults(command=module.run)
+        module.add_arguments(command)
     return parser
 
 
@@ -57,15 +59,6 @@ def _fail(message: object, code: int) -> int:
     return code
 
 
-@contextlib.contextmanager
-def _warnings_shown() -> Iterator[None]:
-    """Within this, a warning is a sentence, without the place in the code."""
-    earlier, warnings.showwarning = warnings.showwarning, _show_warning
-    try:
-        yield
-    finally:
-        warnings.showwarning = earlier
-
-
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as a sentence, without the place in the code."""
     print(f"\nwarning: {message}", file=sys.stderr)

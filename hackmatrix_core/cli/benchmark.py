@@ -8,22 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import jax
-
-from hackmatrix_core.cli.arguments import Commands, at_least_one, path, purpose
+from hackmatrix_core.cli.arguments import at_least_one, path
 from hackmatrix_core.errors import UsageError
 from hackmatrix_core.training.config import PRESETS, TrainConfig
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    command = commands.add_parser("benchmark", help="measure the speed of this machine", description=purpose(run))
-    command.set_defaults(command=run)
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
     command.add_argument(
         "what",
-        choices=["env", "train", "search", "compile"],
-        help="env: random valid actions; train: updates of PPO; search: moves of the pretrained agent with a search; "
-        "compile: what programs are like on devices that are not here",
+        choices=["env", "train", "search"],
+        help="env: random valid actions; train: updates of PPO; search: moves of the pretrained agent with a search",
     )
     command.add_argument(
         "--num-envs",
@@ -39,25 +34,12 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--repeats", type=at_least_one, default=5, metavar="N", help="timed runs; the median counts (default: 5)"
     )
-    command.add_argument(
-        "--for",
-        dest="targets",
-        nargs="+",
-        default=["t4", "v5e"],
-        metavar="DEVICE",
-        help="devices to compile for: cpu, t4, l4, a100, h100, v5e, v5e-4 (default: t4 v5e)",
-    )
     command.add_argument("--json", type=path, metavar="FILE", help="also write what was measured to this file")
 
 
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix benchmark`: how fast this machine steps the environment, trains, searches or compiles."""
-    benchmarks = {
-        "env": _benchmark_env,
-        "train": _benchmark_train,
-        "search": _benchmark_search,
-        "compile": _benchmark_compile,
-    }
+    """Measure how fast this machine steps the environment, trains or searches."""
+    benchmarks = {"env": _benchmark_env, "train": _benchmark_train, "search": _benchmark_search}
     try:
         with open(options.json or os.devnull, "a", encoding="utf-8"):  # before minutes of measuring
             pass
@@ -77,7 +59,8 @@ def _benchmark_env(options: argparse.Namespace) -> Sequence[Any]:
     for row in env.measure_env(options.num_envs or env.SIZES, options.repeats):
         rows.append(row)
         print(f"{row.num_envs:,} environments: {row.steps_per_second:,.0f} steps/s", flush=True)
-    print(f"\n{rows[0].num_devices} × {rows[0].platform}, medians of {options.repeats}\n{env.table(rows)}")
+    print(f"\n{rows[0].num_devices} × {rows[0].platform}, medians of {options.repeats}")
+    env.table(rows).print()
     return rows
 
 
@@ -98,7 +81,8 @@ def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
             print(
                 f"{row.num_devices} × {row.platform}: {row.steps_per_second:,.0f} steps/s, {row.of_ceiling:.2f} of the "
                 f"{row.ceiling:,.0f} that the matrix products alone allow; lowering {row.lowering:.1f} s, compiling "
-                f"{row.compiling:.1f} s, peak memory {row.peak_memory / 2**20:,.0f} MiB",
+                f"{row.compiling:.1f} s, peak memory {row.peak_memory / 2**20:,.0f} MiB; device memory "
+                f"{row.state_memory / 2**20:,.0f} MiB kept, {row.temporary_memory / 2**20:,.0f} MiB more in an update",
                 flush=True,
             )
             rows.append(row)
@@ -106,14 +90,6 @@ def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
                 break
         lowering, compiling = training.measure_second_start(config)
         print(f"with the compilation cache: lowering {lowering:.1f} s, compiling {compiling:.1f} s", flush=True)
-        sizes = [config.num_envs] if options.num_envs else training.MEMORY_SIZES
-        for size in training.measure_memory(TrainConfig.preset(name, num_envs=size) for size in sizes):
-            rows.append(size)
-            state, temporary = (amount / 2**20 for amount in (size.state, size.temporary))
-            print(
-                f"device memory of {size.num_envs:,}: {state:,.0f} MiB kept, {temporary:,.0f} MiB in an update",
-                flush=True,
-            )
     return rows
 
 
@@ -126,16 +102,6 @@ def _benchmark_search(options: argparse.Namespace) -> Sequence[Any]:
     for row in search.measure_search(policy, options.simulations, options.num_envs or search.SIZES, options.repeats):
         rows.append(row)
         print(f"{row.num_games:,} games: {1000 * row.move:,.0f} ms a move", flush=True)
-    print(f"\none {rows[0].platform} device, medians of {options.repeats}\n{search.table(rows)}")
-    return rows
-
-
-def _benchmark_compile(options: argparse.Namespace) -> Sequence[Any]:
-    from hackmatrix_core.benchmark import ahead
-
-    rows = []
-    for row in ahead.compile_ahead(options.targets):
-        rows.append(row)
-        print(f"{row.program} for {row.target}: compiled in {row.compiling:.0f} s", flush=True)
-    print(f"\nJAX {jax.__version__}\n{ahead.table(rows)}")
+    print(f"\none {rows[0].platform} device, medians of {options.repeats}")
+    search.table(rows).print()
     return rows

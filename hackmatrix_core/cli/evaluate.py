@@ -6,17 +6,14 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, add_simulations, at_least_one, path, purpose, seed
+from hackmatrix_core.cli.arguments import add_simulations, at_least_one, path, seed
 from hackmatrix_core.errors import UsageError
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    command = commands.add_parser("evaluate", help="play games with a trained agent", description=purpose(run))
-    command.set_defaults(command=run)
-    command.add_argument(
-        "run", type=path, metavar="RUN", help="a run directory, a checkpoint in it, pretrained or pretrained-points"
-    )
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    runs = "a run directory, a checkpoint in it, pretrained or pretrained-points"
+    command.add_argument("run", type=path, metavar="RUN", help=runs)
     command.add_argument(
         "--games", type=at_least_one, default=1000, metavar="N", help="games per policy (default: 1000)"
     )
@@ -25,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix evaluate`: a table of a run's policy, sampled and argmax, against the baselines."""
+    """Play games with a trained agent, sampled and argmax, and compare it with the baselines in a table."""
     evaluate_run(options.run, options.games, options.seed, options.simulations)
     return 0
 
@@ -41,28 +38,29 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
 
     if run in BASELINES:
         raise UsageError(f"{run} is a baseline, which every run is compared with. For a directory, write ./{run}")
-    sampled = load_policy(run)
+    sampled, key = load_policy(run), jax.random.key(seed)
     policies = {"trained, sampled": sampled, "trained, argmax": load_policy(run, greedy=True), **BASELINES}
     print(f"playing {games} games with each policy…", flush=True)
     with Waiting("playing") as line:
-        results = evaluation.compare(policies, jax.random.key(seed), games, progress=line.reached)
+        results = evaluation.compare(policies, key, games, progress=line.reached)
     if simulations:
         print(f"playing {games} games with {simulations} simulations before each action…", flush=True)
-        search = SearchPolicy(sampled, simulations)
+        search = {f"{simulations} simulations": SearchPolicy(sampled, simulations)}
         with Waiting("searching") as line:
-            results |= evaluation.compare(
-                {f"{simulations} simulations": search}, jax.random.key(seed), games, progress=line.reached
-            )
-    print(evaluation.table(results))
-    print(f"\nwhat the trained agent uses, sampled\n{evaluation.usage_table(results['trained, sampled'])}\n")
-    if not folder_of(run):
-        target = _target(Path(run).absolute())
-        try:
-            target.write_text(evaluation.to_json(results))
-        except OSError as error:
-            warnings.warn(f"{target} cannot be written: {error.strerror}", RuntimeWarning, stacklevel=2)
-        else:
-            print(f"evaluation {target}")
+            results |= evaluation.compare(search, key, games, progress=line.reached)
+    evaluation.table(results).print()
+    print("\nwhat the trained agent uses, sampled")
+    evaluation.usage_table(results["trained, sampled"]).print()
+    print()
+    if folder_of(run):
+        return
+    target = _target(Path(run).absolute())
+    try:
+        target.write_text(evaluation.to_json(results))
+    except OSError as error:
+        warnings.warn(f"{target} cannot be written: {error.strerror}", RuntimeWarning, stacklevel=2)
+    else:
+        print(f"evaluation {target}")
 
 
 def _target(run: Path) -> Path:

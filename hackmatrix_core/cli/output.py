@@ -1,67 +1,26 @@
-"""Output that degrades instead of ending a command: characters that a terminal lacks, a reader that has gone."""
+"""Output that cannot end a command: the disk is full, the reader has gone, the encoding lacks a character."""
 
-import codecs
-import contextlib
+import io
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any, TextIO
-
-_PLAIN = {"×": "x", "…": "...", "–": "-", "−": "-", "·": "|", "─": "-", "→": "->", "≥": ">="}
+from typing import Any
 
 
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    missing = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(character, "?") for character in missing), error.end
+class _Lossy(io.FileIO):
+    """A file that drops what cannot be written."""
 
-
-codecs.register_error("hackmatrix", _plain)
-
-
-class _Sturdy:
-    """A stream that swallows what cannot be written, after it has led the rest to nowhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
+    def write(self, content: Any, /) -> int:
         try:
-            return self._stream.write(text)
+            return super().write(content)
         except OSError:
-            self._give_up()
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except OSError:
-            self._give_up()
-
-    def _give_up(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+            return len(content)
 
 
-@contextlib.contextmanager
-def sturdy_output() -> Iterator[None]:
-    """Within this, output cannot end a command."""
-    earlier = sys.stdout, sys.stderr
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        # A stream is None where its file was closed before Python started.
-        sys.stdout, sys.stderr = (_Sturdy(stream or nowhere) for stream in earlier)  # type: ignore[assignment]
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="hackmatrix")
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            sys.stdout, sys.stderr = earlier
+def make_output_sturdy() -> None:
+    """From now on the process's output drops what cannot be written, and has `?` for what cannot be encoded."""
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)  # None where it was closed before Python started
+        raw = _Lossy(number, "w", closefd=False) if stream else _Lossy(os.devnull, "w")
+        encoding = stream.encoding if stream else "utf-8"
+        buffered = io.BufferedWriter(raw)
+        setattr(sys, name, io.TextIOWrapper(buffered, encoding, errors="replace", line_buffering=True))

@@ -16,29 +16,21 @@ from typing import Any
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, at_least_one, count, integer, path, positive, purpose
+from hackmatrix_core.cli.arguments import at_least_one, count, integer, minutes, path
 from hackmatrix_core.cli.evaluate import evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import (
-    GIB,
-    PRESETS,
-    TrainConfig,
-    estimate_memory,
-    get_device_config,
-    preset_for_device,
-)
+from hackmatrix_core.training.config import PRESETS, TrainConfig
+from hackmatrix_core.training.tuning import GIB, estimate_memory, get_device_config, preset_for_device
 
-NETWORK = ("hidden_dim", "num_layers", "cell_dim", "value_bins")
+NETWORK = ("hidden_dim", "num_layers", "cell_dim")
 """The fields of a config that decide the shape of the network."""
 SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    command = commands.add_parser("train", help="train an agent", description=purpose(run))
-    command.set_defaults(command=run)
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
     command.add_argument(
         "--preset", choices=["auto", *PRESETS], help="preset to start from (default: auto, by the device)"
     )
@@ -55,7 +47,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument(
         "--minutes",
-        type=positive,
+        type=minutes,
         metavar="M",
         help="train this long: without --total-timesteps as many steps as fit, else at most so many",
     )
@@ -77,28 +69,21 @@ def add(commands: Commands) -> None:
     processes.add_argument("--process-id", type=count, metavar="I", help="default: the cluster's")
     fields = command.add_argument_group("config (defaults are those of the preset)")
     for field in dataclasses.fields(TrainConfig):
+        is_whole = field.type is int
+        default = field.default if is_whole else f"{field.default:g}"
         fields.add_argument(
-            *_flags(field.name),
-            dest=field.name,
-            type=integer if field.type is int else field.type,
-            metavar="N" if field.type is int else "X",
-            help=f"{field.metadata['help']} (preset plan: {field.default:g})"
-            if field.type is float
-            else f"{field.metadata['help']} (preset plan: {field.default})",
+            "--" + field.name.replace("_", "-"),
+            type=integer if is_whole else float,
+            metavar="N" if is_whole else "X",
+            help=f"{field.metadata['help']} (preset plan: {default})",
         )
 
 
-def _flags(field: str) -> list[str]:
-    """The command line's names of a config field."""
-    short = ["--simulations"] if field == "num_simulations" else []
-    return ["--" + field.replace("_", "-"), *short]
-
-
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix train`: train, save, and evaluate against the baselines."""
+    """Train an agent, save it, and evaluate it against the baselines."""
     from hackmatrix_core.training.devices import broadcast_from_first
     from hackmatrix_core.training.loading import stored_params
-    from hackmatrix_core.training.monitoring import Callback, default_display
+    from hackmatrix_core.training.progress import Callback, default_display
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
 
@@ -208,19 +193,17 @@ def _train_config(options: argparse.Namespace, about: Mapping[str, Any]) -> Trai
 def _stored_config(options: argparse.Namespace) -> TrainConfig:
     if options.run_dir is None or options.preset is not None or options.start_from is not None:
         raise UsageError("--resume needs --run-dir and takes the rest from there; leave out --preset and --from")
-    from hackmatrix_core.training.checkpointing import Checkpoints
+    from hackmatrix_core.training.checkpoints import Checkpoints
     from hackmatrix_core.training.lock import check_free
 
-    run_dir, config, are_damaged = Path(options.run_dir), None, False
+    run_dir = Path(options.run_dir)
     check_free(run_dir)
-    if (run_dir / "checkpoints").is_dir():
-        checkpoints = Checkpoints(run_dir / "checkpoints")
-        config, are_damaged = checkpoints.stored_config(), bool(checkpoints.updates)
-        checkpoints.close()
-    if config is None and are_damaged:
-        raise UsageError(f"all checkpoints in --run-dir {run_dir} are damaged. Choose another directory for a new run")
-    if config is None:
+    checkpoints = Checkpoints(run_dir / "checkpoints") if (run_dir / "checkpoints").is_dir() else None
+    if checkpoints is None or not checkpoints.updates:
         raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave out --resume to start a run there")
+    config = checkpoints.stored_config()
+    if config is None:
+        raise UsageError(f"all checkpoints in --run-dir {run_dir} are damaged. Choose another directory for a new run")
     return config
 
 

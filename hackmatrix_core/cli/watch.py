@@ -5,20 +5,14 @@ from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import Commands, add_simulations, path, purpose, seed
+from hackmatrix_core.cli.arguments import add_simulations, path, seed
 from hackmatrix_core.errors import UsageError
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    command = commands.add_parser("watch", help="watch an agent play a game", description=purpose(run))
-    command.set_defaults(command=run)
-    command.add_argument(
-        "run",
-        type=path,
-        metavar="RUN",
-        help="a run directory, a checkpoint in it, pretrained, pretrained-points, random or greedy",
-    )
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    runs = "a run directory, a checkpoint in it, pretrained, pretrained-points, random or greedy"
+    command.add_argument("run", type=path, metavar="RUN", help=runs)
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the game (default: 0)")
     command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
     add_simulations(command, "search before each action, with this many simulations")
@@ -28,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`hackmatrix watch`: record a game played by an agent, and write it as a page that any browser plays."""
+    """Watch an agent play: record a game and write it as a page that any browser plays."""
     write_replay(options.run, options.seed, options.out, argmax=options.argmax, simulations=options.simulations)
     return 0
 

@@ -10,37 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import board, random
+from hackmatrix_core.game import actions, board, entity, random
+from hackmatrix_core.game.actions import DIRECTIONS
+from hackmatrix_core.game.entity import full_hp
 from hackmatrix_core.game.occupancy import Occupancy
 from hackmatrix_core.game.random import Stream
 from hackmatrix_core.game.spawning import SLOTS
-from hackmatrix_core.game.state import (
-    ANTI_V,
-    BOARD_SIZE,
-    CELL,
-    COL,
-    CRASH,
-    D_BOM,
-    DAEMON,
-    DEBUG,
-    DELAY,
-    DIRECTIONS,
-    FULL_HP,
-    HACK,
-    HP,
-    MAX_HP,
-    NUM_CELLS,
-    POLY,
-    PULL,
-    PUSH,
-    ROW,
-    SCHEDULED,
-    STUNNED,
-    TIMER,
-    TYPE,
-    VIRUS,
-    WARP,
-)
+from hackmatrix_core.game.state import BOARD_SIZE, MAX_HP, NUM_CELLS
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.loops import is_first
 from hackmatrix_core.game.vectorization.reductions import least, total
@@ -104,36 +80,34 @@ def fight(state: Fighter, occupancy: Occupancy) -> Combat:
     target, meets_transmission = uninlined(_look_ahead)(state, occupancy)
     bombed = _nearest_daemon(state, occupancy)
     warped = _warp_target(state, occupancy)
-    warp_cell, warp_kind_is_enemy = (
-        _at(occupancy.cell, warped, -1),
-        _at(occupancy.is_enemy.astype(jnp.int32), warped, 0) != 0,
-    )
+    warp_cell = _at(occupancy.cell, warped, -1)
+    warp_kind_is_enemy = _at(occupancy.is_enemy.astype(jnp.int32), warped, 0) != 0
 
     near = board.contains(board.around(occupancy.player) & ~occupancy.player, occupancy.cell)
     removed = (occupancy.is_enemy | occupancy.is_transmission) & (
         ((SLOTS == target[None]) & meets_transmission[None])
         | (SLOTS == bombed[None])
-        | ((action == CRASH)[None] & near)
+        | ((action == actions.CRASH)[None] & near)
         | ((occupancy.cell == warp_cell[None]) & (occupancy.is_enemy == warp_kind_is_enemy[None]))
     )
     harmed = uninlined(_harmed)(state, occupancy, target, bombed) & ~removed
-    damage = jnp.where((action == D_BOM) | (action == ANTI_V), 1, state.attack)
+    damage = jnp.where((action == actions.D_BOM) | (action == actions.ANTI_V), 1, state.attack)
 
-    transformed = (action == POLY)[None] & occupancy.is_enemy
+    transformed = (action == actions.POLY)[None] & occupancy.is_enemy
     turn_by = 1 + random.below(random.bits(state.seed, Stream.POLY, SLOTS), jnp.int32(3))
     new_type = jnp.where(transformed, (occupancy.type + turn_by) & 3, occupancy.type)
-    more_hp = jnp.where(transformed, _full_hp(new_type) - _full_hp(occupancy.type), 0)
-    hp = HP.get(state.entities) + more_hp - jnp.where(harmed, damage[None], 0)
+    more_hp = jnp.where(transformed, full_hp(new_type) - full_hp(occupancy.type), 0)
+    hp = entity.HP.get(state.entities) + more_hp - jnp.where(harmed, damage[None], 0)
     dead = (harmed | transformed) & (hp <= 0)
 
-    entities = HP.replace(TYPE.replace(state.entities, new_type), jnp.clip(hp, 0, MAX_HP))
-    entities = jnp.where(harmed, entities | np.uint32(STUNNED.mask), entities)
-    delayed = (action == DELAY)[None] & occupancy.is_transmission
-    entities = jnp.where(delayed, entities + np.uint32(3 << TIMER.shift), entities)
+    entities = entity.HP.replace(entity.TYPE.replace(state.entities, new_type), jnp.clip(hp, 0, MAX_HP))
+    entities = jnp.where(harmed, entities | np.uint32(entity.STUNNED.mask), entities)
+    delayed = (action == actions.DELAY)[None] & occupancy.is_transmission
+    entities = jnp.where(delayed, entities + np.uint32(3 << entity.TIMER.shift), entities)
     entities = jnp.where(removed | dead, np.uint32(0), entities)
-    entities = CELL.replace(entities, uninlined(_shoved)(state, occupancy)) * (entities != 0).astype(jnp.uint32)
+    entities = entity.CELL.replace(entities, uninlined(_shoved)(state, occupancy)) * (entities != 0).astype(jnp.uint32)
 
-    scheduled = SCHEDULED.test(state.entities)
+    scheduled = entity.SCHEDULED.test(state.entities)
     kills = total((dead & ~scheduled).astype(jnp.int32)) + _removal_kills(occupancy, removed, scheduled)
     return Combat(entities, kills, warp_cell)
 
@@ -142,10 +116,6 @@ def _at(values: jax.Array, slot: jax.Array, default: int) -> jax.Array:
     """values[slot] game by game, int32: (36, N), (N,) to (N,); the default where the slot is negative."""
     picked = total(jnp.where(SLOTS == slot[None], values, 0))
     return jnp.where(slot >= 0, picked, default)
-
-
-def _full_hp(enemy_type: jax.Array) -> jax.Array:
-    return jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
 
 
 def _look_ahead(state: Fighter, occupancy: Occupancy) -> tuple[jax.Array, jax.Array]:
@@ -172,32 +142,32 @@ def _look_ahead(state: Fighter, occupancy: Occupancy) -> tuple[jax.Array, jax.Ar
 
 def _nearest_daemon(state: Fighter, occupancy: Occupancy) -> jax.Array:
     """The slot that D_BOM removes (R8.2), −1 for other actions."""
-    is_daemon = occupancy.is_enemy & (occupancy.type == DAEMON)
+    is_daemon = occupancy.is_enemy & (occupancy.type == entity.DAEMON)
     order = board.manhattan(occupancy.cell, state.position[None]) * 64 + SLOTS
     nearest = least(jnp.where(is_daemon, order, _FAR))
-    return jnp.where((state.action == D_BOM) & (nearest < _FAR), nearest & 63, -1)
+    return jnp.where((state.action == actions.D_BOM) & (nearest < _FAR), nearest & 63, -1)
 
 
 def _warp_target(state: Fighter, occupancy: Occupancy) -> jax.Array:
     """The slot of a uniformly random entity for WARP, −1 for other actions."""
     length = total((occupancy.is_enemy | occupancy.is_transmission).astype(jnp.int32))
-    return jnp.where(state.action == WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
+    return jnp.where(state.action == actions.WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
 
 
 def _harmed(state: Fighter, occupancy: Occupancy, target: jax.Array, bombed: jax.Array) -> jax.Array:
     """The enemies that the action damages: bool (36, N)."""
     action, bomb = state.action, board.bit(_at(occupancy.cell, bombed, -1))
-    region = jnp.where((action == DEBUG)[None], occupancy.blocks, np.uint32(0))
-    region = jnp.where((action == HACK)[None], occupancy.siphoned, region)
-    region = jnp.where((action == D_BOM)[None], board.around(bomb) & ~bomb, region)
+    region = jnp.where((action == actions.DEBUG)[None], occupancy.blocks, np.uint32(0))
+    region = jnp.where((action == actions.HACK)[None], occupancy.siphoned, region)
+    region = jnp.where((action == actions.D_BOM)[None], board.around(bomb) & ~bomb, region)
     same_row = board.row_of(occupancy.cell) == board.row_of(state.position)[None]
     same_col = board.col_of(occupancy.cell) == board.col_of(state.position)[None]
     return occupancy.is_enemy & (
         (SLOTS == target[None])
         | board.contains(region, occupancy.cell)
-        | ((action == ROW)[None] & same_row)
-        | ((action == COL)[None] & same_col)
-        | ((action == ANTI_V)[None] & (occupancy.type == VIRUS))
+        | ((action == actions.ROW)[None] & same_row)
+        | ((action == actions.COL)[None] & same_col)
+        | ((action == actions.ANTI_V)[None] & (occupancy.type == entity.VIRUS))
     )
 
 
@@ -209,8 +179,8 @@ def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Arra
 
 def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
     """The cell of each entity after PUSH or PULL (R8.1), unchanged after other actions: int32 (36, N)."""
-    shoves = (state.action == PUSH) | (state.action == PULL)
-    pulls = (state.action == PULL)[None]
+    shoves = (state.action == actions.PUSH) | (state.action == actions.PULL)
+    pulls = (state.action == actions.PULL)[None]
     row, col = board.row_of(occupancy.cell), board.col_of(occupancy.cell)
     away_row = jnp.sign(row - board.row_of(state.position)[None])
     away_col = jnp.sign(col - board.col_of(state.position)[None])

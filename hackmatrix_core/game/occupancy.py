@@ -4,8 +4,7 @@ from typing import NamedTuple, Protocol
 
 import jax
 
-from hackmatrix_core.game import board
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, SIPHONED, TRANSMISSION, TYPE
+from hackmatrix_core.game import board, cell, entity
 
 
 class Occupancy(NamedTuple):
@@ -40,16 +39,16 @@ class Board(Protocol):
 
 def occupancy_of(state: Board) -> Occupancy:
     """The occupancy of a batch of states, games along the last axis."""
-    kind, cell = KIND.get(state.entities), CELL.get(state.entities)
-    is_enemy, is_transmission = kind == ENEMY, kind == TRANSMISSION
+    kind, where = entity.KIND.get(state.entities), entity.CELL.get(state.entities)
+    is_enemy, is_transmission = kind == entity.ENEMY, kind == entity.TRANSMISSION
     return Occupancy(
         player=board.bit(state.position),
         blocks=board.blocks(state.cells),
-        siphoned=board.from_mask(SIPHONED.test(state.cells)),
-        enemies=board.union(cell, is_enemy),
-        transmissions=board.union(cell, is_transmission),
+        siphoned=board.from_mask(cell.SIPHONED.test(state.cells)),
+        enemies=board.union(where, is_enemy),
+        transmissions=board.union(where, is_transmission),
         is_enemy=is_enemy,
         is_transmission=is_transmission,
-        cell=cell,
-        type=TYPE.get(state.entities),
+        cell=where,
+        type=entity.TYPE.get(state.entities),
     )

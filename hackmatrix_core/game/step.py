@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from hackmatrix_core.game import board, history, mask, observation, random, stage
-from hackmatrix_core.game.actions import perform
+from hackmatrix_core.game import actions, board, history, mask, observation, random, stage
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.arguments import as_action, check_key, check_state
 from hackmatrix_core.game.enemies import enemy_turn
 from hackmatrix_core.game.occupancy import occupancy_of
+from hackmatrix_core.game.player import perform
 from hackmatrix_core.game.rewards import Transition, by_name, reward_parts
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_HP, NUM_ACTIONS, NUM_STAGES, SET_ASIDE, UNDO, GameState
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_HP, NUM_STAGES, SET_ASIDE, GameState
 from hackmatrix_core.game.vectorization.batching import batched, uninlined
 
 Parts = TypeVar("Parts")
@@ -137,7 +138,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     moves = effect.ends_turn & ~new.step
     blocks = board.blocks(new.cells)
     new = enemy_turn(new, effect.ends_turn, blocks, seed)
-    undoes = action == UNDO
+    undoes = action == actions.UNDO
     new = dataclasses.replace(new, history=SET_ASIDE)
     change = jnp.where(moves, history.Change.PUSH, jnp.where(undoes, history.Change.POP, history.Change.KEEP))
 
@@ -160,7 +161,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     enters = effect.completed & ~won
     next_stage = jnp.where(enters, state.stage + 1, state.stage)
     new = dataclasses.replace(
-        new, stage=next_stage, interval=jnp.where(enters, stage.FIRST_INTERVAL + 1 - next_stage, new.interval)
+        new, stage=next_stage, interval=jnp.where(enters, stage.first_interval(next_stage), new.interval)
     )
     outcome = Outcome(
         reward=jnp.sum(parts, axis=0),

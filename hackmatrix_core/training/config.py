@@ -1,31 +1,20 @@
-"""The settings of a training run, checked when they are created, and sizes that fit the device.
+"""The settings of a training run, checked when they are created.
 
 `TrainConfig()` is the preset `plan`, plain PPO without the recipe; `TrainConfig.preset("t4")` starts from a named set.
-`auto_tune_for_device` raises the number of environments to what suits the device, as far as an estimate of the memory
-allows.
 """
 
-import contextlib
-import ctypes
 import dataclasses
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-import jax
 import numpy as np
 
-from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
-from hackmatrix_core.game.observation import OBSERVATION_SIZE
-from hackmatrix_core.game.state import NUM_ACTIONS, NUM_CELLS
-
-GIB = 2**30
 MAX_SEED = 2**32 - 1
 """The largest seed of a game or a run."""
-_JAX_CONFIG: Any = jax.config  # the types of some releases of JAX lack its options
+_REMOVED = {"value_bins": 0, "num_simulations": 0}
+"""Fields of earlier versions, which stored configs have, with the values that mean what this version does."""
 
 
 def _option(
@@ -83,12 +72,6 @@ class TrainConfig:
     cell_dim: int = _option(
         0, "learned features of each cell of the perceived board; 0 for dense layers on the plain observation", low=0
     )
-    value_bins: int = _option(
-        0, "bins of the critic's distribution of returns; 0 for a critic that gives the value itself", low=0
-    )
-    num_simulations: int = _option(
-        0, "states that a search looks at before each action, for expert iteration; 0 for PPO", low=0
-    )
     symlog_rewards: int = _option(
         0,
         "1: learn from sign(r) × log(1 + |r|) instead of the reward r; hit points, credits, energy count as they are",
@@ -118,10 +101,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
-        if self.value_bins == 1:
-            raise ValueError(
-                "value_bins is 1, and one bin says nothing. Set it to 0 for a plain critic, or to 2 or more"
-            )
         if self.gamma_to and 1 in (self.gamma, self.gamma_to):
             raise ValueError(
                 f"gamma is {self.gamma} and gamma_to {self.gamma_to}, and no factor leads from or to a gamma of 1. Set "
@@ -131,7 +110,7 @@ class TrainConfig:
             envs, parts = self.num_envs, self.num_minibatches
             raise ValueError(
                 f"num_envs is {envs}, not a multiple of num_minibatches = {parts}: minibatches are made of whole "
-                f"environments. Set num_envs to {_next_multiple(envs, parts)}, or num_minibatches to "
+                f"environments. Set num_envs to {next_multiple(envs, parts)}, or num_minibatches to "
                 f"{math.gcd(envs, parts)}"
             )
         if self.total_timesteps < self.batch_size:
@@ -173,9 +152,15 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The config of a dictionary as `to_dict` makes it (also by way of JSON); missing fields take their default.
 
+        Configs that version 0.2 stored are read as well.
+
         Raises:
-            ValueError: an unknown field, or a value out of range.
+            ValueError: an unknown or removed field, or a value out of range.
         """
+        for name, neutral in _REMOVED.items():
+            if values.get(name, neutral) != neutral:
+                raise ValueError(f"{name} is {values[name]}, and {name} was removed: only {neutral} can be used")
+        values = {name: value for name, value in values.items() if name not in _REMOVED}
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown config field {', '.join(unknown)}; the fields are {', '.join(sorted(known))}")
@@ -223,122 +208,6 @@ PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
 """What each preset changes in the defaults, which are `plan`. `cpu` takes 5 to 15 minutes on two cores."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DeviceConfig:
-    """The devices that JAX computes on here."""
-
-    platform: str
-    """`cpu`, `gpu` or `tpu`."""
-    kind: str
-    """The maker's name, for example `Tesla T4`."""
-    count: int
-    """Devices of this process."""
-    memory: int
-    """Bytes that JAX may take of one device (of a GPU three quarters, by default); of the whole machine for a CPU."""
-
-    @property
-    def preset(self) -> str:
-        """The name of the preset for this device."""
-        if self.platform == "gpu":
-            return "t4" if self.memory < 16 * GIB else "gpu"
-        return self.platform if self.platform in PRESETS else "cpu"
-
-    @property
-    def total_memory(self) -> int:
-        """Bytes of all devices; those of a CPU share the machine's."""
-        return self.memory if self.platform == "cpu" else self.count * self.memory
-
-    def __str__(self) -> str:
-        return f"{self.count} × {self.kind} ({self.platform}, {self.memory / GIB:.1f} GiB)"
-
-
-def keep_compiled_programs() -> None:
-    """Keep compiled programs on disk for the next start, unless a place for them is already set."""
-    if _JAX_CONFIG.jax_compilation_cache_dir is None:
-        with contextlib.suppress(RuntimeError):  # a user without a home
-            home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            jax.config.update("jax_compilation_cache_dir", str(home / "hackmatrix-jax"))
-
-
-def return_free_memory() -> None:
-    """Return to the system what compiling has freed: half a gigabyte that glibc would keep for itself."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def get_device_config() -> DeviceConfig:
-    """The devices of this process, as `jax.local_devices()` gives them; starts the JAX backend."""
-    devices = jax.local_devices()
-    memory = (devices[0].memory_stats() or {}).get("bytes_limit")
-    if memory is None:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    platform = devices[0].platform
-    return DeviceConfig(platform, devices[0].device_kind, len(devices), int(memory))
-
-
-def estimate_memory(config: TrainConfig) -> int:
-    """About how many bytes of device memory a run takes, counted from its largest arrays.
-
-    These are the rollout (observations at one byte per number), one minibatch with its observations as float32, its
-    hidden activations and their gradients, the parameters with both moments of Adam, and the trees of a search.
-    """
-    numbers = inputs = OBSERVATION_SIZE
-    view = VIEW**2 * config.cell_dim
-    if config.cell_dim:  # the layers see a percept
-        numbers, inputs = NUM_CELLS * CELL_SCALE.size + FACT_SCALE.size, FACT_SCALE.size + view
-    rollout = config.batch_size * (numbers + NUM_ACTIONS + 8 * 4)
-    activations = 4 * config.hidden_dim * config.num_layers + 6 * NUM_ACTIONS + 4 * view
-    minibatch = config.batch_size // config.num_minibatches * (5 * numbers + 4 * activations)
-    weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
-    environments = config.num_envs * 48 * 1024
-    tree = config.num_envs * (config.num_simulations + 1) * 4096 if config.num_simulations else 0
-    return rollout + minibatch + 6 * 4 * weights + environments + tree
-
-
-def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None) -> TrainConfig:
-    """The config with as many environments as suit the device; prints how many in one line.
-
-    Starts from the larger of the config's `num_envs` and that of the device's preset, and halves until the estimated
-    memory stays below half of the devices'.
-
-    Args:
-        config: what to tune. `total_timesteps` is raised to one update if it is less; all other fields stay.
-        device: the device to tune for; default: this machine's.
-
-    Raises:
-        ValueError: not even one environment per minibatch fits.
-    """
-    device = device or get_device_config()
-    num_envs = max(config.num_envs, TrainConfig.preset(device.preset).num_envs)
-    budget = device.total_memory // 2
-    while True:
-        num_envs = _next_multiple(num_envs, config.num_minibatches)
-        total = max(config.total_timesteps, num_envs * config.num_steps)
-        tuned = dataclasses.replace(config, num_envs=num_envs, total_timesteps=total)
-        needed = estimate_memory(tuned)
-        if needed <= budget:
-            break
-        if num_envs == config.num_minibatches:
-            raise ValueError(
-                f"hidden_dim = {config.hidden_dim} with num_steps = {config.num_steps} needs about "
-                f"{needed / GIB:.1f} GiB even for {num_envs} environments, and half of {device} is "
-                f"{budget / GIB:.1f} GiB. Reduce one of them"
-            )
-        num_envs //= 2
-    print(f"{device}: {num_envs} environments, about {needed / GIB:.2f} GiB of memory")
-    return tuned
-
-
-def preset_for_device(device: DeviceConfig, **changes: int | float) -> TrainConfig:
-    """The device's preset, tuned for it unless `num_envs` is among the changed fields.
-
-    Raises:
-        ValueError: a value out of range, or nothing fits (see `auto_tune_for_device`).
-    """
-    config = TrainConfig.preset(device.preset, **changes)
-    return config if "num_envs" in changes else auto_tune_for_device(config, device)
-
-
 def _checked(field: dataclasses.Field, value: Any) -> int | float:
     """The field's value as a plain number, or a ValueError."""
     low, high, above = (field.metadata[name] for name in ("low", "high", "above"))
@@ -355,5 +224,6 @@ def _checked(field: dataclasses.Field, value: Any) -> int | float:
     return int(value) if field.type is int else float(value)
 
 
-def _next_multiple(value: int, of: int) -> int:
+def next_multiple(value: int, of: int) -> int:
+    """The smallest multiple of `of` that is at least `value`."""
     return -(-value // of) * of

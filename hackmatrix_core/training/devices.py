@@ -19,8 +19,8 @@ from jax.stages import Lowered
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import compiler_options
-from hackmatrix_core.training.expert_iteration import update_step
 from hackmatrix_core.training.keys import as_plain, from_plain
+from hackmatrix_core.training.ppo import update_step
 from hackmatrix_core.training.runner import Agent, RunnerState, init_runner
 
 _AXIS = "device"
@@ -72,14 +72,14 @@ class DeviceGroup:
         return jax.jit(init, compiler_options=compiler_options())
 
     def update(self, template: RunnerState, platforms: tuple[str, ...] | None = None) -> Lowered:
-        """`expert_iteration.update_step` on all devices, to be compiled; the metrics are those of all environments.
+        """`ppo.update_step` on all devices, to be compiled; the metrics are those of all environments.
 
         The compiled function takes a runner, whose buffers it takes over, and the share of the run that is done,
         () float32.
 
         Args:
             template: shapes and dtypes of the runner.
-            platforms: what to lower for, where the devices are only described (see `described`).
+            platforms: what to lower for, where it is not what JAX computes on here.
         """
         specs = (_SPECS, _SHARED)  # a runner, and what is the same everywhere
         update = self._mapped(functools.partial(update_step, self._agent_on_device), specs, specs)
@@ -87,43 +87,35 @@ class DeviceGroup:
         done = jax.ShapeDtypeStruct((), jnp.float32)
         return update.trace(template, done).lower(lowering_platforms=platforms)
 
-    def described(self, template: RunnerState) -> RunnerState:
-        """The template with where each array lies: enough to compile for devices that are not there."""
-        placed = [
-            jax.tree.map(functools.partial(_placed, sharding=self._sharding(spec)), part)
-            for part, spec in zip(template, _SPECS, strict=True)
-        ]
-        return RunnerState(*placed)
-
-    def place(self, runner: RunnerState | None, template: RunnerState) -> RunnerState:
-        """The runner that the first process has read, spread over the devices, in new buffers.
+    def place(self, plain: RunnerState | None, template: RunnerState) -> RunnerState:
+        """The runner of the first process, spread over the devices, in new buffers. All processes must call it.
 
         Args:
-            runner: in the first process; None in the others.
-            template: its shapes and dtypes.
+            plain: with plain keys (see `keys.as_plain`); None in the other processes.
+            template: shapes and dtypes of the runner.
         """
-        if runner is None:
-            words = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
-        else:
-            words = jax.device_get(as_plain(runner))
+        if plain is None:
+            plain = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
+        plain = jax.device_get(plain)
         if jax.process_count() > 1:
-            words = multihost_utils.broadcast_one_to_all(words)
-        shardings = RunnerState._make(map(self._sharding, _SPECS))
-        copied = jax.jit(lambda words: jax.tree.map(jnp.copy, from_plain(words, template)), out_shardings=shardings)
-        return copied(words)
+            plain = multihost_utils.broadcast_one_to_all(plain)
+        copied = jax.jit(
+            lambda plain: jax.tree.map(jnp.copy, from_plain(plain, template)), out_shardings=self.shardings
+        )
+        return copied(plain)
 
     def gather(self, runner: RunnerState) -> RunnerState:
-        """The whole runner on a device of this process. All processes must call it."""
+        """The whole runner, with plain keys, on this process. All processes must call it."""
         if jax.process_count() == 1:
-            return runner
-        replicated = jax.jit(as_plain, out_shardings=self._sharding(_SHARED))(runner)
-        return from_plain(jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated), runner)
+            return as_plain(runner)
+        replicated = jax.jit(as_plain, out_shardings=self.shardings.params)(runner)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated)
 
-    def agree(self, flag: bool) -> bool:
+    def any_process(self, flag: bool) -> bool:
         """Whether the flag is set in any process. All processes must call it."""
         return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
-    def of_first(self, value: float) -> float:
+    def from_first_process(self, value: float) -> float:
         """The value of the first process. All processes must call it."""
         if jax.process_count() == 1:
             return value
@@ -142,17 +134,15 @@ class DeviceGroup:
     def _mesh(self) -> Mesh:
         return Mesh(np.array(self.devices), _AXIS)
 
-    def _sharding(self, spec: PartitionSpec) -> NamedSharding:
-        return NamedSharding(self._mesh, spec)
+    @property
+    def shardings(self) -> RunnerState:
+        """Where each part of a runner lies."""
+        return RunnerState._make(map(functools.partial(NamedSharding, self._mesh), _SPECS))
 
     def _mapped(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Callable[..., Any]:
         if self._is_alone:
             return function
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-
-
-def _placed(shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
 
 def broadcast_from_first(text: str) -> str:

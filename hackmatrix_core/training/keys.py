@@ -19,10 +19,9 @@ def as_plain(tree: Any) -> Any:
 
 
 def from_plain(tree: Any, like: Any) -> Any:
-    """The inverse of `as_plain`; `like` has keys where they belong."""
+    """The inverse of `as_plain`, for arrays; `like` has keys where they belong."""
 
-    def typed(leaf: Any, model: Any) -> jax.Array:
-        leaf = jnp.asarray(leaf)
+    def typed(leaf: Any, model: Any) -> Any:
         return jax.random.wrap_key_data(leaf) if _is_key(model) else leaf
 
     return jax.tree.map(typed, tree, like)

@@ -8,8 +8,9 @@ from typing import Any
 from hackmatrix_core.agent import pretrained
 from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
 from hackmatrix_core.agent.pretrained import AGENTS
-from hackmatrix_core.game.state import NUM_ACTIONS
-from hackmatrix_core.training.checkpointing import CheckpointError, config_in, load_params
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.training.checkpoints import CheckpointError, config_in, load_params
+from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_network, objective_of
 
 
@@ -27,7 +28,7 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
     if isinstance(path_or_name, str) and path_or_name in BASELINES:
         return BASELINES[path_or_name]
     params, about = stored_params(path_or_name, names=(*AGENTS, *BASELINES))
-    config = config_in(about, path_or_name)
+    config = TrainConfig.from_dict(about["config"])
     done = about.get("update", config.num_updates) / config.num_updates
     return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config, done))
 
@@ -38,13 +39,18 @@ def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(
     Args:
         path_or_name: as for `load_policy`, no baseline.
         names: those that may be given instead of a path, for the message.
+
+    Raises:
+        CheckpointError: as for `load_policy`; also where the network is one of another version.
     """
     if folder := pretrained.folder_of(path_or_name):
         return pretrained.load(folder)
     if not os.path.exists(os.path.expanduser(path_or_name)):
         place = Path(os.path.expanduser(path_or_name)).absolute()
         raise CheckpointError(f"{place} does not exist. Give the directory of a training run, or {_listed(names)}")
-    return load_params(path_or_name)
+    params, about = load_params(path_or_name)
+    config_in(about, path_or_name)  # raises where this version has no such network
+    return params, about
 
 
 def _listed(names: Sequence[str]) -> str:

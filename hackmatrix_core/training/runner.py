@@ -25,8 +25,7 @@ class Environment(Protocol):
     observation before the auto-reset), `episode_return`, `episode_length` (of the episode that the step belongs to),
     `returned_episode` (bool: it ended here) and `reward_parts` (a dict). It may hold `full_game` (bool): the metrics of
     episodes leave out those where it is False. An environment may give observations in a compact dtype; it then has
-    `decode_observation`, which makes float32 of them, on any leading batch shape. For a search (`num_simulations`) it
-    has `step_env`, a step without the auto-reset, and may have `for_search`, which makes a state smaller.
+    `decode_observation`, which makes float32 of them, on any leading batch shape.
     """
 
     @property
@@ -93,29 +92,22 @@ class Agent(NamedTuple):
 
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of network inputs."""
-        return self._outputs(params, inputs, "__call__")
-
-    def estimates(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
-        """Logits of network inputs, and what the critic says of their values (`ActorCritic.estimates`)."""
-        return self._outputs(params, inputs, "estimates")
-
-    def _outputs(self, params: Any, inputs: jax.Array | Percept, method: str) -> tuple[jax.Array, jax.Array]:
-        inputs = inputs if isinstance(inputs, Percept) else self._decode(inputs)
-        outputs: Any = self.network.apply(params, inputs, method=method)
+        outputs: Any = self.network.apply(params, self._decode(inputs))
         return outputs
 
     def init(self, key: jax.Array, obs: jax.Array) -> Any:
         """Fresh parameters for observations like these."""
-        inputs = self.network_input(obs)
-        return self.network.init(key, inputs if isinstance(inputs, Percept) else self._decode(inputs))
+        return self.network.init(key, self._decode(self.network_input(obs)))
 
     def network_input(self, obs: jax.Array) -> jax.Array | Percept:
         """What a rollout stores of observations, (N, D): themselves, or what the network perceives in them."""
         return perceive(obs) if self.config.cell_dim else obs
 
-    def _decode(self, obs: jax.Array) -> jax.Array:
-        """Observations as dense layers take them: float32."""
-        return self.env.decode_observation(obs) if hasattr(self.env, "decode_observation") else obs
+    def _decode(self, inputs: jax.Array | Percept) -> jax.Array | Percept:
+        """Network inputs as its layers take them: observations as float32."""
+        if isinstance(inputs, Percept) or not hasattr(self.env, "decode_observation"):
+            return inputs
+        return self.env.decode_observation(inputs)
 
     def env_keys(self, key: jax.Array, count: int, times: int) -> jax.Array:
         """Keys for each of the device's `count` environments: (times, count)."""
@@ -126,7 +118,7 @@ class Agent(NamedTuple):
 
 def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
     """The network of a config."""
-    return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim, config.value_bins)
+    return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
 
 
 def objective_of(config: TrainConfig, done: float | jax.Array = 1.0) -> Objective:
@@ -145,7 +137,7 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
     """Network, optimiser and the environment's parameters for a config.
 
     Raises:
-        ValueError: the config asks for what the environment does not have (later starts, reward weights, `step_env`).
+        ValueError: the config asks for what the environment does not have (later starts, reward weights).
     """
     env_params, name, objective = env.default_params, type(env).__name__, objective_of(config, done=0.0)
     if config.later_starts:
@@ -160,8 +152,6 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
         env_params = env_params.replace(reward_weights=objective.reward_weights)
     if config.points and not hasattr(env_params, "reward_weights"):
         raise ValueError(f"points is {config.points}, but {name} has no reward weights, and so no points. Set it to 0")
-    if config.num_simulations and not hasattr(env, "step_env"):
-        raise ValueError(f"num_simulations is {config.num_simulations}, but {name} has no step_env. Set it to 0")
     network = make_network(config, env.num_actions)
     return Agent(config, env, env_params, network, _optimizer(config, config.learning_rate), objective)
 

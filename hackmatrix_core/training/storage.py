@@ -1,7 +1,6 @@
 """Where a run is kept: its directory, or a copy on the local disk for as long as that cannot be written to.
 
-What is kept there never ends a run. A file that cannot be written is told once, and written when that is possible
-again.
+A file that cannot be written never ends a run. This is told once, and the file is written when that is possible again.
 """
 
 import contextlib
@@ -9,15 +8,15 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hackmatrix_core.training import lock
-from hackmatrix_core.training.checkpointing import CheckpointError, Checkpoints
+from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.monitoring import MetricsFile, Record, save_curves
+from hackmatrix_core.training.history import MetricsFile, Record
 from hackmatrix_core.training.runner import RunnerState
+from hackmatrix_core.viewing.charts import save_curves
 
 
 class Storage:
@@ -29,7 +28,8 @@ class Storage:
 
     Attributes:
         place: the directory that holds the newest checkpoint: `run_dir`, or the local copy.
-        is_ours: False once another run has taken `run_dir` over; nothing is written there any more.
+        checkpoints: those in `run_dir`.
+        holds_lock: False once another run has taken `run_dir` over; nothing is written there any more.
 
     Raises:
         CheckpointError: the directory cannot be made or written to, is in use, or holds a run that is not resumed.
@@ -38,38 +38,36 @@ class Storage:
     def __init__(self, run_dir: Path, resume: bool) -> None:
         lock.check_free(run_dir)
         self.run_dir = self.place = run_dir
-        self.checkpoints = Checkpoints(run_dir / "checkpoints")
-        self.is_ours: Callable[[], bool] = lambda: True
+        self.holds_lock: Callable[[], bool] = lambda: True
         self._resumes = resume
-        self._told: set[str] = set()
-        self._check_runs()
+        self._told: set[Path] = set()
+        self._open()
 
-    def _check_runs(self) -> None:
+    def _open(self) -> None:
+        self.checkpoints = Checkpoints(self.run_dir / "checkpoints")
         if self.checkpoints.updates and not self._resumes:
             raise CheckpointError(f"{self.run_dir} already holds a run. Resume it, or choose another run directory")
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Keep other runs out of the directory; raises as the class does, for what others have done there since."""
-        with lock.locked(self.run_dir) as self.is_ours:
-            self.checkpoints.reload()
-            self._check_runs()
+        with lock.locked(self.run_dir) as self.holds_lock:
+            self._open()
             self._resumes = True  # what is there from now on is this run
             yield
 
     def begin(self, config: TrainConfig, update: int) -> list[Record]:
         """Write the config, and give the metrics of the updates so far."""
-        self._attempt("config.json", lambda: _write_config(self.run_dir, config))
+        self._write_config(self.run_dir, config)
         self._metrics = MetricsFile(self.run_dir / "metrics.jsonl", update)
-        self._attempt("metrics.jsonl", self._metrics.write)
+        self._attempt(self._metrics.path, self._metrics.write)
         return self._metrics.history
 
     def append(self, record: Record) -> None:
         """Add the metrics of one update."""
-        if self.is_ours():
-            self._attempt("metrics.jsonl", lambda: self._metrics.append(record))
-        else:
-            self._metrics.history.append(record)
+        self._metrics.history.append(record)
+        if self.holds_lock():
+            self._attempt(self._metrics.path, self._metrics.write)
 
     def save(self, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
         """Write a checkpoint and the curves; where the run's directory does not take them, on the local disk.
@@ -77,61 +75,60 @@ class Storage:
         Raises:
             CheckpointError: neither of them can be written to.
         """
-        metrics: Mapping[str, Any] = history[-1] if history else {}
         try:
-            if not self.is_ours():
+            if not self.holds_lock():
                 raise CheckpointError(f"another run has taken over {self.run_dir}")
             if not os.path.isdir(self.run_dir):  # making it could hide the folder that is mounted there, and comes back
                 raise CheckpointError(f"{self.run_dir} is gone")
-            if self.place != self.run_dir:
-                self.checkpoints.close()
-                self.checkpoints = Checkpoints(self.run_dir / "checkpoints")
-            self.checkpoints.save(runner, config, metrics)
+            self._write(self.run_dir, runner, config, history)
         except (CheckpointError, OSError) as error:
-            self._save_copy(error, runner, config, history)
-            return
+            self._choose_local_copy(error)
+            self._write(self.place, runner, config, history)
+            metrics = MetricsFile(self.place / "metrics.jsonl")
+            metrics.history = list(history)
+            self._attempt(metrics.path, metrics.write)
+        else:
+            if self.place != self.run_dir:
+                self._warn(f"{self.run_dir} can be written to again: the run is saved there, as before")
+                self.place = self.run_dir
+                self._told.clear()
+
+    def _write(self, place: Path, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
+        Checkpoints(place / "checkpoints").save(runner, config, history[-1] if history else {})
+        self._write_config(place, config)  # its length may have changed
+        self._attempt(place / "curves.png", lambda: save_curves(history, place / "curves.png"))
+
+    def _choose_local_copy(self, why: Exception) -> None:
         if self.place != self.run_dir:
-            self._warn(f"{self.run_dir} can be written to again: the run is saved there, as before")
-            self.place = self.run_dir
-            self._told.clear()
-        self._attempt("config.json", lambda: _write_config(self.run_dir, config))  # its length may have changed
-        self._attempt("curves.png", lambda: save_curves(history, self.run_dir / "curves.png"))
+            return
+        try:
+            self.place = Path(tempfile.mkdtemp(prefix="hackmatrix-")) / self.run_dir.name
+        except OSError as error:
+            raise CheckpointError(f"{why}; nor can a copy be kept: {error}") from error
+        if self.holds_lock():
+            self._warn(f"{why}. Training goes on, and the run is saved in {self.place} until that is possible again")
+        else:
+            self._warn(f"{why}. This one ends, and is saved in {self.place}")
 
-    def _save_copy(self, why: Exception, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
-        if self.place == self.run_dir:
-            try:
-                self.place = Path(tempfile.mkdtemp(prefix="hackmatrix-")) / self.run_dir.name
-            except OSError as error:
-                raise CheckpointError(f"{why}; nor can a copy be kept: {error}") from error
-            rest = "Training goes on, and the run is saved in {} until that is possible again"
-            self._warn(f"{why}. {(rest if self.is_ours() else 'This one ends, and is saved in {}').format(self.place)}")
-        copy = Checkpoints(self.place / "checkpoints")
-        copy.save(runner, config, history[-1] if history else {})
-        copy.close()
-        self._attempt(str(self.place / "config.json"), lambda: _write_config(self.place, config))
-        metrics = MetricsFile(self.place / "metrics.jsonl")
-        metrics.history = list(history)
-        self._attempt(str(metrics.path), metrics.write)
-        self._attempt(str(self.place / "curves.png"), lambda: save_curves(history, self.place / "curves.png"))
+    def _write_config(self, place: Path, config: TrainConfig) -> None:
+        def write() -> None:
+            temporary = place / "config.tmp"
+            temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+            temporary.replace(place / "config.json")
 
-    def _attempt(self, name: str, write: Callable[[], None]) -> None:
+        self._attempt(place / "config.json", write)
+
+    def _attempt(self, path: Path, write: Callable[[], None]) -> None:
         """Write a file, or say once that this is not possible."""
         try:
             write()
         except Exception as error:  # of the system, or of what draws the picture
-            if name not in self._told:
-                self._told.add(name)
-                self._warn(f"{self.run_dir / name} cannot be written ({error}). Training goes on without it")
+            if path not in self._told:
+                self._told.add(path)
+                self._warn(f"{path} cannot be written ({error}). Training goes on without it")
         else:
-            self._told.discard(name)
+            self._told.discard(path)
 
     @staticmethod
     def _warn(text: str) -> None:
         warnings.warn(text, RuntimeWarning, stacklevel=4)
-
-
-def _write_config(directory: Path, config: TrainConfig) -> None:
-    text = json.dumps(config.to_dict(), indent=2) + "\n"
-    temporary = directory / "config.tmp"
-    temporary.write_text(text)
-    os.replace(temporary, directory / "config.json")

@@ -8,7 +8,7 @@ from typing import Any
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.monitoring import Progress
+from hackmatrix_core.training.progress import Progress
 
 
 class TensorBoard:

@@ -17,21 +17,15 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
-from hackmatrix_core.interrupts import left_to_itself
-from hackmatrix_core.training.checkpointing import CheckpointError, taken_over
-from hackmatrix_core.training.config import TrainConfig, return_free_memory
+from hackmatrix_core.interrupts import use_handlers
+from hackmatrix_core.training.checkpoints import CheckpointError, check_network
+from hackmatrix_core.training.compilation import return_free_memory
+from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
-from hackmatrix_core.training.expert_iteration import update_step
+from hackmatrix_core.training.history import Record, make_record
 from hackmatrix_core.training.metrics import Metrics
-from hackmatrix_core.training.monitoring import (
-    Callback,
-    EntropyWatch,
-    Phase,
-    Progress,
-    Record,
-    default_display,
-    make_record,
-)
+from hackmatrix_core.training.ppo import update_step
+from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, default_display
 from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, make_agent
 from hackmatrix_core.training.storage import Storage
 
@@ -52,7 +46,7 @@ def make_train(
 
     Returns:
         A function of a typed key, for `jax.jit` and, over several keys, `jax.vmap`. It gives the runner after the last
-        update, and the metrics of `expert_iteration.update_step` with a leading axis of updates.
+        update, and the metrics of `ppo.update_step` with a leading axis of updates.
     """
     agent = make_agent(config, env or training_environment())
 
@@ -102,15 +96,19 @@ class Trainer:
         fit: make the run as long as fits into `minutes`, whatever the config's `total_timesteps`: what is annealed then
             follows the clock, so the result depends on the machine's speed. The config that is saved has the length.
             A resumed run goes on for that long.
-        save_every: seconds between checkpoints.
         start_from: parameters of a network to start with, as `load_params` gives them; those of the first process
-            count. Where the critic's shape is another (`value_bins`), the critic starts afresh.
+            count.
+
+    Attributes:
+        save_every: seconds between checkpoints; may be set before `run`.
 
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
-        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
+        ValueError: `minutes` is not a number above 0, or there is nothing to fit into.
     """
+
+    save_every = 60.0
 
     def __init__(
         self,
@@ -122,7 +120,6 @@ class Trainer:
         resume: bool = False,
         minutes: float | None = None,
         fit: bool = False,
-        save_every: float = 60.0,
         start_from: Any = None,
     ) -> None:
         self.config = config
@@ -130,11 +127,13 @@ class Trainer:
         self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
         shown = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
-        self._limit = float("inf") if minutes is None else 60 * _checked(minutes, "minutes", above=True)
+        is_number = isinstance(minutes, int | float | np.number) and not isinstance(minutes, bool)
+        if minutes is not None and not (is_number and minutes > 0):
+            raise ValueError(f"minutes is {minutes!r}, expected a number above 0")
         if fit and minutes is None:
             raise ValueError("fit is True, and minutes is None. Say into how many minutes the run has to fit")
+        self._limit = float("inf") if minutes is None else 60 * float(minutes)
         self._fit = fit
-        self._save_every = _checked(save_every, "save_every")
         self._start_from = start_from
         self._stopped_by: str | None = None
         self._is_saving = False
@@ -158,7 +157,7 @@ class Trainer:
         template = jax.eval_shape(init)
         runner = self._restored(template)
         if runner is None and self._start_from is not None:
-            taken_over(template.params, self._start_from)  # what does not fit shows before minutes of compiling
+            check_network(template.params, self._start_from)  # before minutes of compiling
         update = 0 if runner is None else int(runner.update)
         if not self._fit:
             self._check_length(update)
@@ -172,38 +171,37 @@ class Trainer:
         return_free_memory()
         runner = self._started(init(), template) if runner is None else runner
         self._tell("training", update, time.monotonic() - started, float("nan"), history)
-        with left_to_itself():
+        with use_handlers():
             return self._train(compiled, runner, update, history)
 
     def _train(self, compiled: Any, runner: RunnerState, update: int, history: list[Record]) -> TrainResult:
         """Go on from a runner after `update` updates, by the compiled update, until the run ends or is stopped."""
-        now = saved = training_since = time.monotonic()
-        first = update + 1  # takes some times as long as the others: its time tells nothing
+        saved = began = time.monotonic()
+        timed = -1  # updates after the first, which takes some times as long as the others: its time tells nothing
         if self._fit:
-            self._set_length(max(self.config.num_updates, first + 1))
+            self._set_length(max(self.config.num_updates, update + 2))
         try:
             while update < self.config.num_updates and not self._stops():
                 before = time.monotonic()
                 runner, metrics = compiled(runner, np.float32(update / self.config.num_updates))
                 metrics = jax.device_get(metrics)
                 now = time.monotonic()
-                update += 1
-                steps = update * self.config.batch_size
-                speed = self.config.batch_size / (now - before) if update > first else float("nan")
+                update, timed = update + 1, timed + 1
+                steps, speed, left = update * self.config.batch_size, float("nan"), self._limit
+                began = began if timed else now
+                spent = now - began
+                if timed:  # coarse clocks may show no time at all
+                    speed, each = self.config.batch_size / max(now - before, 1e-6), spent / timed
+                    if self._fit:
+                        fitting = max(0.0, self._limit - spent) / max(each, 1e-6)
+                        self._set_length(update + int(self._group.from_first_process(fitting)))
+                    left = max(0.0, min(each * (self.config.num_updates - update), self._limit - spent))
                 if self._storage:
                     self._storage.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
-
-                training_since = training_since if update > first else now
-                spent = now - training_since
-                each = spent / (update - first) if update > first else float("inf")
-                if self._fit and update > first:
-                    fitting = max(0.0, self._limit - spent) / max(each, 1e-6)  # coarse clocks may show no time at all
-                    self._set_length(update + int(self._group.of_first(fitting)))
-                left = each * (self.config.num_updates - update) if update > first else float("inf")
-                self._tell("training", update, spent, max(0.0, min(left, training_since + self._limit - now)), history)
+                self._tell("training", update, spent, left, history)
                 if spent >= self._limit and not self._fit:
                     self.stop("time")
-                if self._group.agree(now - saved >= self._save_every):
+                if self._group.any_process(now - saved >= self.save_every):
                     self._save(runner, history)
                     saved = time.monotonic()
         except BaseException:
@@ -212,7 +210,7 @@ class Trainer:
             raise
 
         self._save(runner, history, is_last=True)
-        self._tell("done", update, time.monotonic() - training_since, 0.0, history)
+        self._tell("done", update, time.monotonic() - began, 0.0, history)
         return self._result(runner, history, self._stopped_by if update < self.config.num_updates else None)
 
     def _set_length(self, updates: int) -> None:
@@ -223,29 +221,29 @@ class Trainer:
 
     def _stops(self) -> bool:
         """Whether any process was asked to stop, or another run has taken over the directory."""
-        if self._storage and not self._storage.is_ours():
+        if self._storage and not self._storage.holds_lock():
             self.stop("another run")
-        stops = self._group.agree(self._stopped_by is not None)
+        stops = self._group.any_process(self._stopped_by is not None)
         if stops:
             self.stop()
         return stops
 
     def _restored(self, template: RunnerState) -> RunnerState | None:
         """The runner of the newest checkpoint, None if there is none."""
-        runner = None
+        plain = None
         if self._storage:
             self._storage.checkpoints.check_space(template)
-            runner = self._storage.checkpoints.restore_newest(template, self.config)
-        return self._group.place(runner, template) if self._group.agree(runner is not None) else None
+            plain = self._storage.checkpoints.restore_newest(template, self.config)
+        return self._group.place(plain, template) if self._group.any_process(plain is not None) else None
 
     def _started(self, runner: RunnerState, template: RunnerState) -> RunnerState:
         """A fresh runner, with the network that the run starts from."""
-        if not self._group.agree(self._start_from is not None):
+        if not self._group.any_process(self._start_from is not None):
             return runner
-        whole = self._group.gather(runner)
+        plain = self._group.gather(runner)
         if self._start_from is not None:
-            whole = whole._replace(params=taken_over(whole.params, self._start_from))
-        return self._group.place(whole, template)
+            plain = plain._replace(params=self._start_from)
+        return self._group.place(plain, template)
 
     def _check_length(self, update: int) -> None:
         if update > self.config.num_updates:
@@ -310,11 +308,3 @@ class Trainer:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
-
-
-def _checked(value: float, name: str, *, above: bool = False) -> float:
-    """A number of 0 or more, or above 0."""
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not is_number or not value >= 0 or (above and value == 0):
-        raise ValueError(f"{name} is {value!r}, expected a number {'above 0' if above else 'of at least 0'}")
-    return float(value)

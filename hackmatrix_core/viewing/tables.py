@@ -1,8 +1,13 @@
-"""Tables: lines of text in a terminal, a real table in a notebook."""
+"""Tables: laid out by rich in a terminal, plain lines in a file, a real table in a notebook."""
 
 import re
+import sys
 from collections.abc import Sequence
 from html import escape
+
+from rich.console import Console, Group
+from rich.table import Table as Layout
+from rich.text import Text
 
 
 class Table(str):
@@ -14,29 +19,42 @@ class Table(str):
         left: how many columns are flush left.
     """
 
-    rows: Sequence[Sequence[str]]
-    note: str
-    left: int
+    _rows: Sequence[Sequence[str]]
+    _note: str
+    _layout: Layout
 
     def __new__(cls, rows: Sequence[Sequence[str]], note: str = "", left: int = 1) -> "Table":
         """The table; see the class."""
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        flush = [str.ljust] * left + [str.rjust] * (len(widths) - left)
-        lines = ["  ".join(f(cell, w) for f, cell, w in zip(flush, row, widths, strict=True)).rstrip() for row in rows]
+        layout = Layout(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for number, name in enumerate(rows[0]):
+            layout.add_column(Text(name), justify="left" if number < left else "right")
+        for row in rows[1:]:
+            layout.add_row(*map(Text, row))
+        console = Console(width=1000, color_system=None, force_jupyter=False)
+        with console.capture() as captured:
+            console.print(layout)
+        lines = [line.rstrip() for line in captured.get().splitlines()]
         table = super().__new__(cls, "\n".join([*lines, note] if note else lines))
-        table.rows, table.note, table.left = rows, note, left
+        table._rows, table._note, table._layout = rows, note, layout
         return table
+
+    def print(self) -> None:
+        """Print it; in a terminal it is as wide as that, and has a bold head."""
+        if sys.stdout.isatty():
+            Console().print(Group(self._layout, Text(self._note)))
+        else:
+            print(self)
 
     def _repr_pretty_(self, printer: object, cycle: bool) -> None:
         printer.text(str(self))  # type: ignore[attr-defined]  # IPython's, which may not be installed
 
     def _repr_html_(self) -> str:
-        lines = "".join(self._line(row, "td" if number else "th") for number, row in enumerate(self.rows))
-        note = f'<p style="margin:4px 0">{escape(self.note)}</p>' if self.note else ""
+        lines = "".join(self._line(row, "td" if number else "th") for number, row in enumerate(self._rows))
+        note = f'<p style="margin:4px 0">{escape(self._note)}</p>' if self._note else ""
         return f'<div style="overflow-x:auto"><table>{lines}</table></div>{note}'
 
     def _line(self, row: Sequence[str], tag: str) -> str:
-        sides = ["left" if number < self.left else "right" for number in range(len(row))]
+        sides = [column.justify for column in self._layout.columns]
         cells = [f'<{tag} style="text-align:{to}">{_cell(text)}</{tag}>' for text, to in zip(row, sides, strict=True)]
         return f"<tr>{''.join(cells)}</tr>"
 

@@ -1,15 +1,13 @@
-"""A line that says what is being done, for how long, and how far it is: below a notebook's cell, or in a terminal."""
+"""A line that says what is being done, for how long, and how far it is: in a terminal, or below a notebook's cell."""
 
 import contextvars
-import shutil
 import sys
 import threading
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-_BAR = 20  # characters
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 class Waiting:
@@ -23,72 +21,47 @@ class Waiting:
     """
 
     def __init__(self, what: str, usually: str = "") -> None:
-        self._what, self._usually = what, usually
-        self._done = self._total = 0
-        self._ended = threading.Event()
-        self._show: Callable[[str], None] | None = None
+        self._what, self._ended = what, threading.Event()
+        columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn()
+        console, is_hidden = Console(force_jupyter=False), not sys.stdout.isatty()
+        self._line = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=is_hidden)
+        self._task = self._line.add_task(f"{what} · {usually}" if usually else what, total=None)
 
     def reached(self, done: int, total: int = 0) -> None:
         """Tell how far it is; 0 for a total that is not known."""
-        if done and not self._done:
-            self._first = time.monotonic(), done
-        self._done, self._total = done, total
+        what = self._what if done else None
+        self._line.update(self._task, completed=done, total=total or None, description=what)
 
-    def text(self, seconds: float) -> str:
-        """The line, after so many seconds."""
-        parts = [self._what]
-        if self._total:
-            full = _BAR * self._done // self._total
-            parts.append(f"{'█' * full}{'░' * (_BAR - full)} {self._done:,} of {self._total:,}")
-        elif self._done:
-            parts.append(f"{self._done:,} actions")
-        parts.append(f"{clock(seconds)} so far")
-        if not self._done and self._usually:
-            parts.append(self._usually)
-        if self._done:
-            since, done = self._first
-            if self._total and self._done > done:  # the beginning, which compiles, says nothing of the rest
-                left = (time.monotonic() - since) / (self._done - done) * (self._total - self._done)
-                parts.append(f"about {clock(left)} left")
-        return " · ".join(parts)
+    def text(self) -> str:
+        """The line as it is now, without colours."""
+        console = Console(color_system=None, force_jupyter=False, width=100)
+        with console.capture() as captured:
+            console.print(self._line.get_renderable())
+        return captured.get().rstrip()
 
     def __enter__(self) -> Self:
-        self._begun = time.monotonic()
-        self._show = _place(self.text(0.0))
-        if self._show:
+        self._line.start()
+        self._thread = None
+        if in_notebook():
+            from IPython.display import display
+
+            cell: Any = display({"text/plain": self.text()}, raw=True, display_id=True)
             # The context tells a kernel which cell the line belongs to.
-            context = contextvars.copy_context()
-            self._thread = threading.Thread(target=context.run, args=(self._tick, self._show), daemon=True)
+            run = contextvars.copy_context().run
+            self._thread = threading.Thread(target=run, args=(self._renew, cell), daemon=True)
             self._thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._line.stop()
         self._ended.set()
-        if self._show:
+        if self._thread:
             self._thread.join()
-            self._show("")
 
-    def _tick(self, show: Callable[[str], None]) -> None:
+    def _renew(self, cell: Any) -> None:
         while not self._ended.wait(1.0):
-            show(self.text(time.monotonic() - self._begun))
-
-
-def _place(text: str) -> Callable[[str], None] | None:
-    """Shows a first text, and gives what replaces it; None where that cannot be."""
-    if in_notebook():
-        from IPython.display import display
-
-        handle: Any = display({"text/plain": text}, raw=True, display_id=True)
-        return lambda text: handle.update({"text/plain": text}, raw=True)
-    if not sys.stdout.isatty():
-        return None
-
-    def show(text: str) -> None:
-        sys.stdout.write("\r\033[K" + text[: shutil.get_terminal_size().columns - 1])
-        sys.stdout.flush()
-
-    show(text)
-    return show
+            cell.update({"text/plain": self.text()}, raw=True)
+        cell.update({"text/plain": ""}, raw=True)
 
 
 def clock(seconds: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.agent import pretrained
-from hackmatrix_core.training.checkpointing import CheckpointError
+from hackmatrix_core.training.checkpoints import CheckpointError
 from hackmatrix_core.training.config import TrainConfig
 
 GAMES = 200

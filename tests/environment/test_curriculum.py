@@ -7,7 +7,7 @@ import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.masked_ppo import collect
+from hackmatrix_core.training.ppo import collect
 from hackmatrix_core.training.runner import init_runner, make_agent
 from hackmatrix_core.training.trainer import training_environment
 from tests import programs

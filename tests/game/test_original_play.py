@@ -11,7 +11,7 @@ import pytest
 from hackmatrix_core.agent import pretrained
 from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy
 from hackmatrix_core.evaluation import compare
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_network
 from tests import ROOT

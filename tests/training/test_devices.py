@@ -61,7 +61,7 @@ def run(run_dir, *, processes: int, devices: int, updates: int = 6, port: int = 
 
 
 def parameters(run_dir):
-    from hackmatrix_core.training.checkpointing import load_params
+    from hackmatrix_core.training.checkpoints import load_params
 
     params, about = load_params(run_dir)
     return jax.tree.leaves(params), about

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hackmatrix_core.training.masked_ppo import Transition, compute_gae
+from hackmatrix_core.training.ppo import Transition, compute_gae
 
 pytestmark = pytest.mark.quick
 

@@ -7,19 +7,23 @@ import shutil
 import signal
 import threading
 import time
+import uuid
 
+import orbax.checkpoint as ocp
 import pytest
 
 from hackmatrix_core.training import lock
-from hackmatrix_core.training.checkpointing import CheckpointError, load_params
-from hackmatrix_core.training.monitoring import MetricsFile, read_metrics
+from hackmatrix_core.training.checkpoints import CheckpointError, load_params
+from hackmatrix_core.training.history import MetricsFile, read_metrics
 from tests.training.test_trainer import config_of, trainer
 
 UPDATES = 4
 
 
 def holder(**changes):
-    return lock._me() | {"seen": time.time()} | changes
+    now = {"since": time.time(), "seen": time.time()}
+    me = {"id": uuid.uuid4().hex, "host": "here", "machine": lock._machine(), "process": os.getpid()}
+    return me | now | changes
 
 
 def wait_until(holds):
@@ -46,10 +50,9 @@ def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
     [
         (holder, False),
         (lambda: holder(process=2**22 + 1), True),  # killed
-        (lambda: holder(begun="1"), True),  # its number is another process's by now
-        (lambda: holder(host="elsewhere"), False),
-        (lambda: holder(host="elsewhere", seen=time.time() - 3600), True),
-        (lambda: holder(boot="before", process=1), False),
+        (lambda: holder(seen=time.time() - 3600), True),  # its number is another process's by now
+        (lambda: holder(machine="elsewhere", process=2**22 + 1), False),
+        (lambda: holder(machine="elsewhere", seen=time.time() - 3600), True),
         ("not JSON", True),
         ([1], True),
         ({"host": "elsewhere"}, True),
@@ -96,15 +99,14 @@ def test_a_side_file_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_pa
     "line", [b"5\n", b'{"steps": 5}\n', b"\xff\xfe\x80\n", b'{"update": "x", "steps": []}\n', b"[" * 9999 + b"\n"]
 )
 def test_lines_without_metrics_are_set_aside(tmp_path, line):
-    from hackmatrix_core.training.monitoring import MetricsFile
-
     path, good = tmp_path / "metrics.jsonl", {"update": 1, "steps": 16}
     path.write_bytes(json.dumps(good).encode() + b"\n" + line)
     assert read_metrics(path) == [good]
     with pytest.warns(RuntimeWarning, match=r"has 1 line without metrics.* kept as metrics\.jsonl\.damaged"):
         file = MetricsFile(path, last_update=1)
     assert line in (tmp_path / "metrics.jsonl.damaged").read_bytes()
-    file.append(good | {"update": 2})
+    file.history.append(good | {"update": 2})
+    file.write()
     assert read_metrics(path) == [good, good | {"update": 2}]
 
 
@@ -185,12 +187,16 @@ def test_a_run_says_where_it_is_if_its_directory_stays_away(tmp_path, monkeypatc
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run_dir = tmp_path / "drive" / "run"
 
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
+    save = ocp.CheckpointManager.save
+
+    def full(manager, *arguments, **options):
+        if run_dir in manager.directory.parents:
+            raise OSError(28, "No space left on device")
+        return save(manager, *arguments, **options)
 
     def harm(progress):
         if progress.phase == "training" and progress.update == 1:
-            monkeypatch.setattr(first._storage.checkpoints._manager, "save", full)
+            monkeypatch.setattr(ocp.CheckpointManager, "save", full)
 
     first = trainer(config_of(2), run_dir, [harm])
     with pytest.warns(RuntimeWarning, match="No space left on device.*Training goes on, and the run is saved in"):
@@ -213,29 +219,32 @@ def test_fewer_steps_than_done_are_refused_before_anything_is_written(tmp_path):
 def test_a_line_that_was_cut_off_is_written_anew(tmp_path):
     file = MetricsFile(tmp_path / "metrics.jsonl")
     records = [{"update": number, "steps": number} for number in range(1, 5)]
-    file.append(records[0])
-    file.append(records[1])
+    for record in records[:2]:
+        file.history.append(record)
+        file.write()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)  # as if the disk filled up in the middle of a line
     resource.setrlimit(resource.RLIMIT_FSIZE, (file.path.stat().st_size + 9, limits[1]))
     try:
+        file.history.append(records[2])
         with pytest.raises(OSError, match="File too large"):
-            file.append(records[2])
+            file.write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not file.path.read_text().endswith("\n")
-    file.append(records[3])
+    file.history.append(records[3])
+    file.write()
     assert read_metrics(file.path) == records
 
 
 def test_a_run_that_was_taken_over_leaves_the_lock_alone(tmp_path):
     with lock.locked(tmp_path):
-        other = holder(begun="later")
+        other = holder()
         (tmp_path / lock._NAME).write_text(json.dumps(other))
     assert json.loads((tmp_path / lock._NAME).read_text()) == other
 
 
 def test_a_run_that_was_taken_over_ends_and_is_saved_elsewhere(tmp_path):
-    run_dir, other = tmp_path / "run", holder(host="elsewhere")
+    run_dir, other = tmp_path / "run", holder(machine="elsewhere")
 
     def take_over(progress):
         if progress.update == 2 and progress.phase == "training":
@@ -269,7 +278,6 @@ def test_a_checkpoint_that_is_not_newer_than_another_runs_is_kept_elsewhere(tmp_
         if progress.update == 1:
             last = f"checkpoints/{UPDATES}"
             shutil.copytree(tmp_path / "other" / last, tmp_path / "run" / last)
-            run._storage.checkpoints.reload()
 
     trainer(config_of(UPDATES), tmp_path / "other").run()
     run = trainer(config_of(2), tmp_path / "run", [save_there])
@@ -298,12 +306,12 @@ def test_a_mount_that_has_died_is_as_good_as_gone(tmp_path, monkeypatch):
 
 
 @pytest.mark.quick
-def test_a_number_that_belongs_to_somebody_elses_process_by_now_holds_nothing(tmp_path, monkeypatch):
+def test_a_process_of_another_user_holds_the_directory_for_as_long_as_it_says_so(tmp_path, monkeypatch):
     def refused(*_):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "kill", refused)
-    (tmp_path / lock._NAME).write_text(json.dumps(holder(begun="1")))
+    (tmp_path / lock._NAME).write_text(json.dumps(holder(seen=time.time() - 3600)))
     lock.check_free(tmp_path)
     (tmp_path / lock._NAME).write_text(json.dumps(holder()))
     with pytest.raises(CheckpointError, match="is in use"):
@@ -311,11 +319,10 @@ def test_a_number_that_belongs_to_somebody_elses_process_by_now_holds_nothing(tm
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("changes", [{"minutes": float("nan")}, {"minutes": "3"}, {"minutes": 0}, {"save_every": -1}])
-def test_times_are_numbers(tmp_path, changes):
-    (name,) = changes
-    with pytest.raises(ValueError, match=f"{name} is .*, expected a number"):
-        trainer(config_of(2), tmp_path, **changes)
+@pytest.mark.parametrize("minutes", [float("nan"), "3", 0, True])
+def test_the_time_limit_is_a_number(tmp_path, minutes):
+    with pytest.raises(ValueError, match=r"minutes is .*, expected a number above 0"):
+        trainer(config_of(2), tmp_path, minutes=minutes)
 
 
 def test_a_lock_that_is_removed_comes_back(tmp_path, monkeypatch):
@@ -327,7 +334,7 @@ def test_a_lock_that_is_removed_comes_back(tmp_path, monkeypatch):
 
 def test_of_two_that_begin_at_once_one_holds_the_directory(tmp_path):
     """Both find it free, and the second writes after the first."""
-    checked, other = lock.check_free, holder(process=os.getppid(), begun=lock._begun(os.getppid()))
+    checked, other = lock.check_free, holder(process=os.getppid())
 
     def check(run_dir):
         checked(run_dir)

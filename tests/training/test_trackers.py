@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from hackmatrix_core.cli import main
-from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.history import read_metrics
 from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
 from tests.training.test_trainer import config_of, trainer
 
@@ -41,7 +41,6 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("option", "package"), [("--wandb", "wandb"), ("--tensorboard", "tensorboardX")])
 def test_a_missing_package_is_reported_in_one_sentence(option, package, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("warnings.showwarning", None)
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["train", "--run-dir", str(tmp_path), option]) == 1
     assert f"{option} needs the package {package}: pip install {package}" in capsys.readouterr().err

@@ -17,10 +17,10 @@ import pytest
 
 from hackmatrix_core import interrupts
 from hackmatrix_core.training import trainer as trainer_module
-from hackmatrix_core.training.checkpointing import CheckpointError, load_params
+from hackmatrix_core.training.checkpoints import CheckpointError, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
-from hackmatrix_core.training.monitoring import read_metrics
+from hackmatrix_core.training.history import read_metrics
 from hackmatrix_core.training.trainer import Trainer
 from tests.training import probe_environments as probes
 
@@ -32,8 +32,10 @@ def config_of(updates: int, **changes) -> TrainConfig:
     return TrainConfig(**settings, total_timesteps=updates * settings["num_envs"] * settings["num_steps"])
 
 
-def trainer(config, run_dir, callbacks=(), **options):
-    return Trainer(config, run_dir, probes.TwoStepCredit(), callbacks, **options)
+def trainer(config, run_dir, callbacks=(), *, save_every=Trainer.save_every, **options):
+    run = Trainer(config, run_dir, probes.TwoStepCredit(), callbacks, **options)
+    run.save_every = save_every
+    return run
 
 
 def bits(runner):
@@ -87,11 +89,11 @@ def test_resume_of_a_complete_run_does_nothing_and_of_no_run_starts_one(tmp_path
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
 
 
-def test_ctrl_c_is_left_to_it_from_the_first_update_on(tmp_path):
-    heard = {}
-    trainer(config_of(2), tmp_path, [lambda now: heard.update({now.update: interrupts._finishes.is_set()})]).run()
-    assert heard == {0: False, 1: True, 2: True}
-    assert not interrupts._finishes.is_set()
+def test_ctrl_c_calls_its_handler_from_the_first_update_on(tmp_path):
+    told = {}
+    trainer(config_of(2), tmp_path, [lambda now: told.update({now.update: interrupts._handled.is_set()})]).run()
+    assert told == {0: False, 1: True, 2: True}
+    assert not interrupts._handled.is_set()
 
 
 def test_stop_ends_after_the_update_in_progress_and_saves(tmp_path):

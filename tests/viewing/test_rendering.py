@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import hackmatrix_core as hm
-from hackmatrix_core.game.state import PROGRAMS
+from hackmatrix_core.game.actions import PROGRAMS
 from hackmatrix_core.viewing import rendering
-from hackmatrix_core.viewing.scene import LEGEND
+from hackmatrix_core.viewing.board.contents import LEGEND
 
 SVG = "{http://www.w3.org/2000/svg}"
 ESCAPES = re.compile(r"\x1b\[[\d;]*m")

@@ -4,7 +4,7 @@
 points of the score are the larger part, and wins less often.
 
 In the folder of each, `params.msgpack` holds the network, `about.json` the config (with seed) and the steps of its run,
-the same of the runs that it started from, and its evaluation. `python -m hackmatrix_core.training.shipping NAME RUN
+the same of the runs that it started from, and its evaluation. In a checkout, `python -m tests.tools.ship_agent NAME RUN
 EARLIER …` makes both from a run that was evaluated.
 """
 

@@ -1,0 +1,322 @@
+"""Saving and restoring the whole state of a training run, with orbax.
+
+A checkpoint has three items: `policy` (the network's parameters), `training` (everything else of the runner) and
+`about` (JSON: config, shapes, mean return). Orbax writes them into a temporary folder and renames it at the end, so a
+run that is killed leaves only complete ones. The checksums of all files are added then.
+"""
+
+import json
+import logging
+import operator
+import os
+import shutil
+import warnings
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import humanize
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from hackmatrix_core.errors import UserError
+from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.keys import as_plain
+from hackmatrix_core.training.runner import RunnerState
+
+_BEST = "episode_return"
+_CHECKSUMS = "checksums.json"
+_KEPT = 3
+_MAY_CHANGE = {"total_timesteps"}
+"""Fields in which a resumed run may differ from the run that it continues. Annealing follows the new length."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be written, or cannot be used as asked; the message says what to do."""
+
+
+class Checkpoints:
+    """The checkpoints in one folder, one subfolder per update number: the last three and the best.
+
+    Args:
+        directory: local, mounted (a Drive) or relative path; created if it does not exist.
+
+    Raises:
+        CheckpointError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, directory: str | os.PathLike) -> None:
+        self.directory = Path(os.path.expanduser(directory)).absolute()
+        probe = self.directory / ".writable"
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.directory} cannot be written to ({error}). Choose another run directory"
+            ) from error
+
+    @property
+    def updates(self) -> list[int]:
+        """The update numbers of all complete checkpoints, in ascending order."""
+        return sorted(int(path.name) for path in self.directory.iterdir() if path.name.isdigit())
+
+    def check_space(self, runner: Any) -> None:
+        """Raise a CheckpointError unless there is room for two checkpoints of this (abstract) runner."""
+        needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(as_plain(runner)))
+        if (free := shutil.disk_usage(self.directory).free) < needed:
+            free_size, needed_size = (humanize.naturalsize(size, binary=True) for size in (free, needed))
+            raise CheckpointError(
+                f"{self.directory} has {free_size} free, two checkpoints need {needed_size}. Free some space or choose "
+                "another run directory"
+            )
+
+    def save(self, runner: RunnerState, config: TrainConfig, metrics: Mapping[str, float | None]) -> None:
+        """Write one checkpoint; returns when it is complete on disk.
+
+        Args:
+            runner: its `update` names the checkpoint; an update that was saved before is left as it is.
+            config: of the run.
+            metrics: `episode_return` decides which checkpoint is the best; if it is
+                missing, None or NaN (no episode ended), this one cannot be.
+
+        Raises:
+            CheckpointError: it cannot be written, or the folder has a newer one.
+        """
+        arrays = jax.device_get(as_plain(runner))
+        update, updates = int(arrays.update), self.updates
+        if update in updates:
+            return
+        if updates and update < updates[-1]:
+            raise CheckpointError(
+                f"{self.directory} has a checkpoint of update {updates[-1]}, and this run is at {update}: another run "
+                "has saved there"
+            )
+        value = metrics.get(_BEST)
+        mean_return = None if value is None or np.isnan(value) else float(value)
+        about = {"config": config.to_dict(), "shapes": _shapes(arrays), _BEST: mean_return}
+        policy, training = _items(arrays)
+        try:
+            with _opened(self.directory) as manager:
+                manager.save(
+                    update,
+                    args=ocp.args.Composite(
+                        policy=ocp.args.StandardSave(policy),
+                        training=ocp.args.StandardSave(training),
+                        about=ocp.args.JsonSave(about),
+                    ),
+                    metrics=None if mean_return is None else {_BEST: mean_return},
+                )
+                manager.wait_until_finished()
+            _write_checksums(self.directory / str(update))
+        except Exception as error:  # whatever stands between here and the disk: orbax, tensorstore, the system
+            raise CheckpointError(
+                f"the checkpoint of update {update} could not be written to {self.directory}: {_reason(error)}"
+            ) from error
+
+    def stored_config(self) -> TrainConfig | None:
+        """The config of the newest checkpoint that is intact, or None if there is none."""
+        with _opened(self.directory) as manager:
+            for update in reversed(self.updates):
+                try:
+                    about = _read_about(manager, update)
+                except Exception as error:  # what damage does to the readers of orbax is not one kind of error
+                    _warn_damaged(update, error)
+                else:
+                    return config_in(about, self.directory)
+        return None
+
+    def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
+        """The runner, with plain keys, of the newest checkpoint that is intact, or None if there is no checkpoint.
+
+        A damaged one causes a warning and is set aside (renamed to `UPDATE.damaged` next to the folder), and the
+        one before it is used.
+
+        Args:
+            template: the runner's shapes and dtypes, as `jax.eval_shape` gives them.
+            config: of the resumed run; it may differ from the stored one in `total_timesteps`.
+
+        Raises:
+            CheckpointError: config or shapes differ (the message names the fields), or all checkpoints are damaged.
+        """
+        runner, damaged = None, []
+        with _opened(self.directory) as manager:
+            for update in reversed(self.updates):
+                try:
+                    about = _read_about(manager, update)
+                    _check_config(config, config_in(about, self.directory), self.directory)
+                    _check_shapes(template, about["shapes"], self.directory)
+                    runner = _read_runner(manager, update, template)
+                    break
+                except CheckpointError:
+                    raise
+                except Exception as error:
+                    _warn_damaged(update, error)
+                    damaged.append(update)
+        if damaged and runner is None:
+            raise CheckpointError(
+                f"all checkpoints in {self.directory} are damaged. Start over in another run directory"
+            )
+        for update in damaged:
+            target = self.directory.with_name(f"{self.directory.name}.{update}.damaged")
+            shutil.rmtree(target, ignore_errors=True)
+            (self.directory / str(update)).rename(target)
+        return runner
+
+
+def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
+    """The network's parameters of the newest checkpoint in a folder, and its description (`about`) with its `update`.
+
+    Args:
+        directory: a run directory, its folder `checkpoints`, or one checkpoint in it.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it cannot be read.
+    """
+    path = Path(os.path.expanduser(directory)).absolute()
+    path = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    folder, update = (path.parent, int(path.name)) if path.name.isdigit() else (path, None)
+    if not folder.is_dir():
+        what = "is a file" if folder.is_file() else "does not exist"
+        raise CheckpointError(f"{folder} {what}. Give the directory of a training run")
+    with _opened(folder) as manager:
+        update = manager.latest_step() if update is None else update
+        if update is None or update not in manager.all_steps():
+            raise CheckpointError(
+                f"{path} holds no checkpoint. Give the directory of a training run that has saved one"
+            )
+        try:
+            about = _read_about(manager, update)
+            policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
+            if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(policy)):
+                raise ValueError("the network's parameters are not all finite")
+        except Exception as error:
+            raise CheckpointError(
+                f"the checkpoint {folder / str(update)} cannot be read: {_reason(error)}. Another one may be whole: "
+                f"give its folder, one of those in {folder}"
+            ) from error
+    return jax.tree.map(jnp.asarray, policy), about | {"update": update}
+
+
+def config_in(about: Mapping[str, Any], place: str | os.PathLike) -> TrainConfig:
+    """The config in the description of a checkpoint.
+
+    Raises:
+        CheckpointError: this version has no such config; names the place.
+    """
+    try:
+        return TrainConfig.from_dict(about["config"])
+    except ValueError as error:
+        raise CheckpointError(
+            f"{place} holds a run of another version of this package: {error}. Use that version, or another run"
+        ) from error
+
+
+def check_network(expected: Any, given: Any) -> None:
+    """Raise a CheckpointError unless the parameters of a network to start from have the expected shapes."""
+    if different := _differences(_shapes(expected), _shapes(given)):
+        raise CheckpointError(
+            f"the network to start from has another shape: {'; '.join(different)}. Set hidden_dim, num_layers and "
+            "cell_dim to those of its run"
+        )
+
+
+def _opened(directory: Path) -> ocp.CheckpointManager:
+    """The folder as orbax sees it, to be used with `with`."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every step; its errors are raised as well
+    mean_return = operator.itemgetter(_BEST)
+    latest = checkpoint_managers.LatestN(_KEPT)
+    # Where no episode ended there is no metric, and so no best one.
+    best = checkpoint_managers.BestN(get_metric_fn=mean_return, n=1, keep_checkpoints_without_metrics=False)
+    return ocp.CheckpointManager(
+        directory,
+        options=ocp.CheckpointManagerOptions(
+            create=False,
+            best_fn=mean_return,  # else orbax keeps no metrics, and the next time does not know which is the best
+            enable_async_checkpointing=False,
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy([latest, best]),
+            # Of several processes only the first one has the files.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}),
+        ),
+        item_names=("policy", "training", "about"),
+    )
+
+
+def _read_about(manager: ocp.CheckpointManager, update: int) -> dict[str, Any]:
+    """The description of a checkpoint whose files are as they were written."""
+    folder = Path(manager.directory) / str(update)
+    if (folder / _CHECKSUMS).exists():  # one of version 0.2 has none
+        for name, checksum in json.loads((folder / _CHECKSUMS).read_text()).items():
+            if zlib.crc32((folder / name).read_bytes()) != checksum:
+                raise ValueError(f"{name} does not match its checksum")
+    about: dict[str, Any] = manager.restore(update, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+    return about
+
+
+def _write_checksums(folder: Path) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    checksums = {str(path.relative_to(folder)): zlib.crc32(path.read_bytes()) for path in files}
+    (folder / _CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n")
+
+
+def _read_runner(manager: ocp.CheckpointManager, update: int, template: Any) -> RunnerState:
+    abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
+    policy, training = map(ocp.args.StandardRestore, _items(abstract))
+    restored = manager.restore(update, args=ocp.args.Composite(policy=policy, training=training))
+    return RunnerState(params=restored["policy"], **restored["training"])
+
+
+def _items(runner: RunnerState) -> tuple[Any, dict[str, Any]]:
+    training = runner._asdict()
+    return training.pop("params"), training
+
+
+def _shapes(runner: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(as_plain(runner))
+    return {jax.tree_util.keystr(path): f"{leaf.dtype.name}{list(leaf.shape)}" for path, leaf in leaves}
+
+
+def _check_config(config: TrainConfig, stored: TrainConfig, directory: Path) -> None:
+    differences = {k: v for k, v in config.differences(stored).items() if k not in _MAY_CHANGE}
+    if differences:
+        named = ", ".join(f"{name} is {mine}, stored is {theirs}" for name, (mine, theirs) in differences.items())
+        raise CheckpointError(
+            f"the run in {directory.parent} has a different config: {named}. Resume with the stored values (only "
+            f"{', '.join(_MAY_CHANGE)} may change), or start over in another run directory"
+        )
+
+
+def _check_shapes(template: Any, stored: dict[str, str], directory: Path) -> None:
+    if different := _differences(_shapes(template), stored):
+        raise CheckpointError(
+            f"the checkpoints in {directory} were made by a different version or environment: "
+            f"{', '.join(different[:5])}{' and others' if len(different) > 5 else ''}. Start over in another run "
+            "directory"
+        )
+
+
+def _differences(expected: dict[str, str], stored: dict[str, str]) -> list[str]:
+    """What differs between the shapes of two trees, by the names of their arrays, in words."""
+    return [
+        f"{name} is {expected.get(name, 'absent')}, stored is {stored.get(name, 'absent')}"
+        for name in sorted(set(expected) | set(stored))
+        if expected.get(name) != stored.get(name)
+    ]
+
+
+def _warn_damaged(update: int, error: Exception) -> None:
+    warnings.warn(
+        f"the checkpoint of update {update} is damaged and is not used ({_reason(error)})",
+        stacklevel=3,
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what an error says."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else repr(error)
