@@ -103,7 +103,7 @@ class Trainer:
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
-        ValueError: `minutes` is not a number above 0, `save_every` not one of at least 0, or there is nothing to fit into.
+        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
     """
 
     def __init__(
