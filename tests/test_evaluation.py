@@ -18,6 +18,8 @@ from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import RunnerState
+from tests import programs
+from tests.programs import few
 
 GAMES = 160  # more than are played at a time
 SEED = 0
@@ -48,20 +50,18 @@ def evaluations(policies):
 @pytest.fixture(scope="module")
 def played(policies):
     """The same games of the network, played step by step with the public functions; states before each action."""
-    step = jax.jit(jax.vmap(hm.step))
-    look = jax.jit(lambda states: (jax.vmap(hm.observe)(states), jax.vmap(hm.get_valid_actions)(states)))
     choose = jax.jit(jax.vmap(policies["network"]))
     start_key, play_key = jax.random.split(jax.random.key(SEED))
-    states = jax.jit(jax.vmap(hm.reset))(jax.random.split(start_key, GAMES))
+    states = few(programs.reset, jax.random.split(start_key, GAMES))
     history = []
     game_keys = jax.random.split(play_key, GAMES)
     for time in range(2000):
-        observations, masks = look(states)
+        observations, masks = few(programs.observe, states), few(programs.get_valid_actions, states)
         keys = jax.vmap(lambda key, time=time: jax.random.split(jax.random.fold_in(key, time)))(game_keys)
         actions = choose(states, observations, masks, keys[:, 0])
         before = states
-        states, outcome = step(states, actions, keys[:, 1])
-        history.append(jax.device_get((before, masks, actions, states, outcome)))
+        states, outcome = few(programs.step, states, actions, keys[:, 1])
+        history.append((before, masks, jax.device_get(actions), states, outcome))
         if np.all(np.any([h[4].terminated for h in history], axis=0)):
             return history
     raise AssertionError("a game went on for ever")
