@@ -78,7 +78,7 @@ print(", ".join(players))
 # ## What it wins
 #
 # All play the same 32 games. The small numbers are 95 % intervals; with so few games they overlap.
-# [learning.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/learning.md#points) has 1,000 games.
+# [experiments.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/experiments.md#points) has 1,000 games.
 
 # %% tags=["nbval-ignore-output"]
 results = {name: notebook.compare({name: player}, jax.random.key(1), 32)[name] for name, player in players.items()}

@@ -101,8 +101,11 @@ def test_what_goes_wrong_in_a_measuring_process_is_told():
 MEASURING = """
 import time
 from multiprocessing import util
-from hackmatrix_core.benchmark.machine import in_own_process
 from hackmatrix_core.interrupts import end_at_interrupt, postponed
+
+if __name__ == "__main__":
+    end_at_interrupt()  # before JAX starts threads, as the command does
+from hackmatrix_core.benchmark.machine import in_own_process
 
 def measure():
     print("measuring", flush=True)
@@ -117,7 +120,6 @@ def spawn_slowly(*arguments):
     return child
 
 if __name__ == "__main__":
-    end_at_interrupt()
     print("started", flush=True)
     with postponed():
         pass  # has started Python's tracker of resources, a process as well

@@ -231,7 +231,6 @@ def test_policies_load_by_name_and_from_a_run(tmp_path, policies):
     runner = RunnerState(params, nothing, nothing, nothing, jax.random.key(0), nothing)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(runner, TrainConfig(hidden_dim=8, num_layers=1), {})
-    checkpoints.close()
 
     policy = load_policy(tmp_path, greedy=True)
     observation = jax.random.uniform(jax.random.key(1), (1545,), jnp.float32)

@@ -32,3 +32,8 @@ def test_the_list_has_each_room():
 def test_importing_the_package_is_light():
     code = "import sys, hackmatrix_core; assert not {'jax', 'flax', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_the_first_name_may_be_that_of_a_module():
+    for name in ("rendering.svg", "baselines.greedy", "scenario.blank"):
+        subprocess.run([sys.executable, "-c", f"import hackmatrix_core as hm; hm.{name}"], check=True, timeout=300)

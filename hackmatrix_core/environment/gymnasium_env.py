@@ -2,7 +2,6 @@
 
 import functools
 import operator
-from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
 import jax
@@ -43,28 +42,30 @@ def _look(state: EnvState) -> tuple[jax.Array, jax.Array]:
 class Configured:
     """What `HackMatrixGymnasium` and `HackMatrixVectorEnv` have in common: settings, and a state once they run."""
 
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
     _state: EnvState | None = None
     _mask: np.ndarray
 
-    def _configure(
+    def __init__(
         self,
-        render_mode: str | None,
-        render_modes: Sequence[str],
-        max_steps: int,
-        reward_weights: np.ndarray | None,
-        undo_depth: int,
-    ) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Discrete]:
-        """Check and keep the settings; returns the spaces of observations and actions of one game."""
-        if render_mode is not None and render_mode not in render_modes:
-            raise ValueError(f"render_mode is {render_mode!r}, expected None or one of {', '.join(render_modes)}")
+        render_mode: str | None = None,
+        max_steps: int = MAX_ACTIONS,
+        reward_weights: np.ndarray | None = None,
+        undo_depth: int = DEFAULT_UNDO_DEPTH,
+    ) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise ValueError(f"render_mode is {render_mode!r}, expected None or one of {', '.join(modes)}")
         self.render_mode = render_mode
         self._params = EnvParams(max_steps).replace(max_steps=np.int32(max_steps))
         if reward_weights is not None:
             self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
         self._undo_depth = history.checked_depth(undo_depth)
         space = _ENV.observation_space()
-        box = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
-        return box, gymnasium.spaces.Discrete(NUM_ACTIONS)
+        self.observation_space = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
+        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
 
     def _running(self, method: str) -> EnvState:
         if self._state is None:
@@ -102,19 +103,7 @@ class HackMatrixGymnasium(Configured, gymnasium.Env[np.ndarray, np.int64]):
         ValueError: an argument is out of range.
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - so Gymnasium declares it
-
-    def __init__(
-        self,
-        render_mode: str | None = None,
-        max_steps: int = MAX_ACTIONS,
-        reward_weights: np.ndarray | None = None,
-        undo_depth: int = DEFAULT_UNDO_DEPTH,
-    ) -> None:
-        self.observation_space, self.action_space = self._configure(
-            render_mode, self.metadata["render_modes"], max_steps, reward_weights, undo_depth
-        )
-        self._over = False
+    _over = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

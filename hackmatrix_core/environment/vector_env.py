@@ -22,7 +22,6 @@ except ImportError as error:
     raise ImportError("HackMatrixVectorEnv needs gymnasium: pip install 'hackmatrix-jax[gymnasium]'") from error
 
 _REPORTED = ("stage", "score", "hp", "won", "died", "episode_return", "episode_length")
-_CUT = gymnasium.vector.AutoresetMode.SAME_STEP
 
 
 @functools.lru_cache
@@ -68,7 +67,7 @@ class HackMatrixVectorEnv(Configured, gymnasium.vector.VectorEnv[np.ndarray, np.
         ValueError: an argument is out of range.
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4, "autoreset_mode": _CUT}  # noqa: RUF012
+    metadata = Configured.metadata | {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
@@ -81,9 +80,8 @@ class HackMatrixVectorEnv(Configured, gymnasium.vector.VectorEnv[np.ndarray, np.
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs is {num_envs!r}, expected an integer of at least 1")
         self.num_envs = int(num_envs)
-        self.single_observation_space, self.single_action_space = self._configure(
-            render_mode, self.metadata["render_modes"], max_steps, reward_weights, undo_depth
-        )
+        super().__init__(render_mode, max_steps, reward_weights, undo_depth)
+        self.single_observation_space, self.single_action_space = self.observation_space, self.action_space
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
         self._reset, self._step = _programs(self._undo_depth)

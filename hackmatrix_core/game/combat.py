@@ -4,7 +4,7 @@ The actions share their machinery: a set of slots that are removed, a set that i
 Which sets these are depends on the action; the masks of all actions are computed for every game of the batch.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,28 +33,18 @@ class Combat(NamedTuple):
     warp_cell: jax.Array  # int32 (N,): where WARP puts the player, otherwise −1
 
 
-class Fighter(Protocol):
-    """What the effect on the entities depends on, games along the last axis."""
+class BoardAction(NamedTuple):
+    """What the actions that change the board depend on; games along the last axis."""
 
-    @property
-    def entities(self) -> jax.Array:
-        """uint32 (36, N), without gaps."""
-
-    @property
-    def position(self) -> jax.Array:
-        """int32 (N,), the player's cell."""
-
-    @property
-    def attack(self) -> jax.Array:
-        """int32 (N,)."""
-
-    @property
-    def action(self) -> jax.Array:
-        """int32 (N,), a valid action."""
-
-    @property
-    def seed(self) -> jax.Array:
-        """uint32 (2, N)."""
+    cells: jax.Array  # uint32 (36, N)
+    entities: jax.Array  # uint32 (36, N), without gaps
+    newest_cells: jax.Array  # uint32 (36, N), of the newest snapshot
+    newest_entities: jax.Array  # uint32 (36, N)
+    position: jax.Array  # int32 (N,)
+    attack: jax.Array  # int32 (N,)
+    programs: jax.Array  # uint32 (N,)
+    action: jax.Array  # int32 (N,)
+    seed: jax.Array  # uint32 (2, N)
 
 
 def line_of_sight(occupancy: Occupancy, action: jax.Array) -> jax.Array:
@@ -74,8 +64,8 @@ def line_of_sight(occupancy: Occupancy, action: jax.Array) -> jax.Array:
     return line
 
 
-def fight(state: Fighter, occupancy: Occupancy) -> Combat:
-    """The action's effect on the entities; `occupancy` is the occupancy of the state that the fighter is of."""
+def fight(state: BoardAction, occupancy: Occupancy) -> Combat:
+    """The action's effect on the entities; `occupancy` is that of the same games."""
     action = state.action
     target, meets_transmission = uninlined(_look_ahead)(state, occupancy)
     bombed = _nearest_daemon(state, occupancy)
@@ -118,7 +108,7 @@ def _at(values: jax.Array, slot: jax.Array, default: int) -> jax.Array:
     return jnp.where(slot >= 0, picked, default)
 
 
-def _look_ahead(state: Fighter, occupancy: Occupancy) -> tuple[jax.Array, jax.Array]:
+def _look_ahead(state: BoardAction, occupancy: Occupancy) -> tuple[jax.Array, jax.Array]:
     """What the look along a direction meets (R4.3): its slot, −1 for nothing; and whether it is a transmission."""
     is_direction = state.action[None] == np.arange(len(DIRECTIONS), dtype=np.int32)[:, None]
     d_row = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, :1], 0), axis=0)
@@ -140,7 +130,7 @@ def _look_ahead(state: Fighter, occupancy: Occupancy) -> tuple[jax.Array, jax.Ar
     return jnp.where(found, best & 63, -1), found & (best & 64 == 0)
 
 
-def _nearest_daemon(state: Fighter, occupancy: Occupancy) -> jax.Array:
+def _nearest_daemon(state: BoardAction, occupancy: Occupancy) -> jax.Array:
     """The slot that D_BOM removes (R8.2), −1 for other actions."""
     is_daemon = occupancy.is_enemy & (occupancy.type == entity.DAEMON)
     order = board.manhattan(occupancy.cell, state.position[None]) * 64 + SLOTS
@@ -148,13 +138,13 @@ def _nearest_daemon(state: Fighter, occupancy: Occupancy) -> jax.Array:
     return jnp.where((state.action == actions.D_BOM) & (nearest < _FAR), nearest & 63, -1)
 
 
-def _warp_target(state: Fighter, occupancy: Occupancy) -> jax.Array:
+def _warp_target(state: BoardAction, occupancy: Occupancy) -> jax.Array:
     """The slot of a uniformly random entity for WARP, −1 for other actions."""
     length = total((occupancy.is_enemy | occupancy.is_transmission).astype(jnp.int32))
     return jnp.where(state.action == actions.WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
 
 
-def _harmed(state: Fighter, occupancy: Occupancy, target: jax.Array, bombed: jax.Array) -> jax.Array:
+def _harmed(state: BoardAction, occupancy: Occupancy, target: jax.Array, bombed: jax.Array) -> jax.Array:
     """The enemies that the action damages: bool (36, N)."""
     action, bomb = state.action, board.bit(_at(occupancy.cell, bombed, -1))
     region = jnp.where((action == actions.DEBUG)[None], occupancy.blocks, np.uint32(0))
@@ -177,7 +167,7 @@ def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Arra
     return total(counts.astype(jnp.int32))
 
 
-def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
+def _shoved(state: BoardAction, occupancy: Occupancy) -> jax.Array:
     """The cell of each entity after PUSH or PULL (R8.1), unchanged after other actions: int32 (36, N)."""
     shoves = (state.action == actions.PUSH) | (state.action == actions.PULL)
     pulls = (state.action == actions.PULL)[None]

@@ -1,6 +1,6 @@
 """What several rules ask of one state, computed once: where the blocks, the enemies and the transmissions are."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 
@@ -21,34 +21,18 @@ class Occupancy(NamedTuple):
     type: jax.Array  # (36, N) int32
 
 
-class Board(Protocol):
-    """What an occupancy is computed from: a state, or as much of it."""
-
-    @property
-    def cells(self) -> jax.Array:
-        """(36, N) uint32."""
-
-    @property
-    def entities(self) -> jax.Array:
-        """(36, N) uint32."""
-
-    @property
-    def position(self) -> jax.Array:
-        """(N,) int32."""
-
-
-def occupancy_of(state: Board) -> Occupancy:
-    """The occupancy of a batch of states, games along the last axis."""
-    kind, where = entity.KIND.get(state.entities), entity.CELL.get(state.entities)
+def occupancy_of(cells: jax.Array, entities: jax.Array, position: jax.Array) -> Occupancy:
+    """The occupancy of N games by their arrays: (36, N), (36, N) and (N,)."""
+    kind, where = entity.KIND.get(entities), entity.CELL.get(entities)
     is_enemy, is_transmission = kind == entity.ENEMY, kind == entity.TRANSMISSION
     return Occupancy(
-        player=board.bit(state.position),
-        blocks=board.blocks(state.cells),
-        siphoned=board.from_mask(cell.SIPHONED.test(state.cells)),
+        player=board.bit(position),
+        blocks=board.blocks(cells),
+        siphoned=board.from_mask(cell.SIPHONED.test(cells)),
         enemies=board.union(where, is_enemy),
         transmissions=board.union(where, is_transmission),
         is_enemy=is_enemy,
         is_transmission=is_transmission,
         cell=where,
-        type=entity.TYPE.get(state.entities),
+        type=entity.TYPE.get(entities),
     )

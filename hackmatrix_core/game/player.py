@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game import actions, board, cell, entity, history
-from hackmatrix_core.game.combat import fight, line_of_sight
+from hackmatrix_core.game.combat import BoardAction, fight, line_of_sight
 from hackmatrix_core.game.occupancy import Occupancy, occupancy_of
 from hackmatrix_core.game.siphon import Loot, missed_by_siphon, siphoned
 from hackmatrix_core.game.spawning import compacted
@@ -92,20 +92,6 @@ def perform(state: GameState, occupancy: Occupancy, action: jax.Array, seed: jax
     return state, Effect(change.kills, change.missed, picked_up, completed, ends_turn)
 
 
-class BoardAction(NamedTuple):
-    """What the actions that change the board depend on; games along the last axis."""
-
-    cells: jax.Array  # uint32 (36, N)
-    entities: jax.Array  # uint32 (36, N), without gaps
-    newest_cells: jax.Array  # uint32 (36, N), of the newest snapshot
-    newest_entities: jax.Array  # uint32 (36, N)
-    position: jax.Array  # int32 (N,)
-    attack: jax.Array  # int32 (N,)
-    programs: jax.Array  # uint32 (N,)
-    action: jax.Array  # int32 (N,)
-    seed: jax.Array  # uint32 (2, N)
-
-
 class BoardChange(NamedTuple):
     """What these actions did."""
 
@@ -118,9 +104,9 @@ class BoardChange(NamedTuple):
 
 
 def _change_board(_: jax.Array, inputs: BoardAction) -> BoardChange:
-    occupancy = uninlined(occupancy_of)(inputs)
+    occupancy = uninlined(occupancy_of)(inputs.cells, inputs.entities, inputs.position)
     siphons, undoes = inputs.action == actions.SIPHON, (inputs.action == actions.UNDO)[None]
-    missed = jnp.where(siphons, uninlined(missed_by_siphon)(inputs, occupancy), 0)
+    missed = uninlined(missed_by_siphon)(inputs.cells, inputs.position, inputs.programs, occupancy)
     combat = fight(inputs, occupancy)
     cells = _crash_and_reduce(inputs.cells, occupancy, inputs.action)
     cells, loot = uninlined(siphoned)(cells, occupancy, inputs.programs, siphons)
@@ -129,7 +115,7 @@ def _change_board(_: jax.Array, inputs: BoardAction) -> BoardChange:
         cells=jnp.where(undoes, inputs.newest_cells, cells),
         entities=jnp.where(undoes, inputs.newest_entities, entities),
         kills=combat.kills,
-        missed=missed,
+        missed=jnp.where(siphons, missed, 0),
         warp_cell=combat.warp_cell,
         loot=loot,
     )

@@ -129,7 +129,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         The states, their histories set aside and what tells of these as before; the outcomes, their reward parts as
         one array, float32 (15, N); how the histories change, int32 (N,).
     """
-    occupancy = uninlined(occupancy_of)(state)
+    occupancy = uninlined(occupancy_of)(state.cells, state.entities, state.position)
     chosen = (uninlined(mask.valid_actions)(state, occupancy) >> (action & 31).astype(jnp.uint32)) & 1
     is_valid = (chosen != 0) & (action >= 0) & (action < NUM_ACTIONS)
     action = jnp.where(is_valid, action, -1)
@@ -193,7 +193,7 @@ def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
 
 @batched
 def _get_valid_actions(state: GameState) -> jax.Array:
-    return mask.as_mask(mask.valid_actions(state, occupancy_of(state)))
+    return mask.as_mask(mask.valid_actions(state, occupancy_of(state.cells, state.entities, state.position)))
 
 
 _packed_observation = batched(observation.packed)

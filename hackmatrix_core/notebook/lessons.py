@@ -81,7 +81,7 @@ def show_worst_slip(episode: Episode) -> None:
     favourite = np.argmax(thoughts.network_policy, axis=1)
     loss = thoughts.action_values[times, episode.actions] - thoughts.action_values[times, favourite]
     time = int(np.argmax(np.where(thoughts.visits[times, favourite] > 0, loss, 0)))
-    worth = np.where(thoughts.visits[time] > 0, [f"{value:+.1f}" for value in thoughts.action_values[time]], "–")
+    worth = list(np.where(thoughts.visits[time] > 0, [f"{value:+.1f}" for value in thoughts.action_values[time]], "–"))
     chances = {"network": thoughts.network_policy, "search": thoughts.policy}
     _show(episode, time, chances, f"the network would have chosen {ACTION_NAMES[favourite[time]]}", worth)
 
@@ -107,7 +107,7 @@ def _plot_chances(
     for i, (name, values) in enumerate(chances.items()):
         places = np.arange(len(valid)) + (i - (len(chances) - 1) / 2) * width
         axes.bar(places, values[time, valid], width, label=name)
-    names = [ACTION_NAMES[action] + (f"\n{below[action]}" if below is not None else "") for action in valid]
+    names = [ACTION_NAMES[action] + (f"\n{below[int(action)]}" if below is not None else "") for action in valid]
     axes.set_xticks(range(len(valid)), names)
     title = f"action {time}: {ACTION_NAMES[episode.actions[time]]} was chosen; {note}"
     axes.set(ylabel="probability", ylim=(0, 1), title=title)

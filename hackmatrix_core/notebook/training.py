@@ -86,7 +86,7 @@ def _handle_widget_messages() -> None:
     from IPython import get_ipython
 
     kernel: Any = getattr(get_ipython(), "kernel", None)
-    queue = getattr(kernel, "msg_queue", None)
+    queue: Any = getattr(kernel, "msg_queue", None)
     for _ in range(queue.qsize() if queue else 0):
         item = queue.get_nowait()
         sender, message = kernel.session.feed_identities(item[-1][-1], copy=False)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import queue
+import re
 import sys
 import types
 
@@ -180,14 +181,34 @@ def test_a_hard_choice_and_a_slip_are_found(monkeypatch):
 
 
 def test_a_line_tells_how_far_it_is(monkeypatch):
-    clock = iter([0.0, 10.0, 30.0])
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: next(clock))
+    now = 0.0
+    monkeypatch.setattr("rich.console.monotonic", lambda: now)
     with waiting.Waiting("playing", "compiling first") as line:
-        assert line.text(3) == "playing · 0:03 so far · compiling first"
+        now = 3.0
+        assert re.fullmatch(r"playing · compiling first ━+ 0/\? 0:00:03", line.text())
+        now = 10.0
         line.reached(5, 25)
-        assert line.text(10) == "playing · ████░░░░░░░░░░░░░░░░ 5 of 25 · 0:10 so far"
+        assert re.fullmatch(r"playing ━━━━ +5/25 0:00:10 -:--:--", line.text())  # the beginning, which compiles
+        now = 30.0
         line.reached(15, 25)
-        assert line.text(30) == "playing · ████████████░░░░░░░░ 15 of 25 · 0:30 so far · about 0:20 left"
+        assert re.fullmatch(r"playing ━{12} +15/25 0:00:30 0:00:20", line.text())
+
+
+def test_a_line_is_renewed_below_its_cell_and_leaves_nothing(monkeypatch):
+    updates = []
+    cell = types.SimpleNamespace(update=lambda data, **options: updates.append(data["text/plain"]))
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: updates.append(data["text/plain"]) or cell)
+    monkeypatch.setattr(waiting, "in_notebook", lambda: True)
+    with waiting.Waiting("playing"):
+        pass
+    assert updates[0].startswith("playing ━")
+    assert updates[-1] == ""
+
+
+def test_a_line_is_not_shown_in_a_file(capsys):
+    with waiting.Waiting("playing") as line:
+        line.reached(5, 25)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_table_is_text_and_html():

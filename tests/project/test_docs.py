@@ -31,7 +31,7 @@ each_present_document = pytest.mark.parametrize(
 WRITTEN = {"metrics.jsonl", "lock.json", "curves.png", "config.json", "evaluation.json", "replay.html", "checkpoints/"}
 """Files that a run writes."""
 PLACEHOLDERS = {"I": "1", "N": "2", "RUN": "runs/mine", "DIR": "runs/mine", "HOST:1234": "host:1234"}
-OTHER_TOOLS = {"--spot", "--resume", "--worker=all"}
+OTHER_TOOLS = {"--spot", "--resume", "--worker=all", "--nbval"}
 """Options in the text that are other programs', or are explained where they stand."""
 
 

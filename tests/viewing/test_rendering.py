@@ -92,6 +92,26 @@ def test_each_thing_shows(name):
 
 
 @pytest.mark.parametrize(
+    ("environment", "escapes"),
+    [
+        ({"TERM": "xterm-256color"}, {"bold", "color"}),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, {"bold"}),
+        ({"TERM": "dumb"}, set()),
+    ],
+)
+def test_the_colours_are_those_that_the_terminal_has(monkeypatch, environment, escapes):
+    for name in ("TERM", "COLORTERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    board = rendering.text(hm.scenario.from_dict(empty_game()))
+    codes = ESCAPES.findall(board)
+    found = {"bold": any(re.match(r"\x1b\[1[;m]", code) for code in codes), "color": any("38;" in c for c in codes)}
+    assert {name for name, there in found.items() if there} == escapes
+    assert len({len(ESCAPES.sub("", line)) for line in board.splitlines()}) == 1  # the panel behind is a rectangle
+
+
+@pytest.mark.parametrize(
     ("change", "tip"),
     [
         (with_cell(data_siphon=True), "data siphon"),

@@ -152,5 +152,5 @@ def _numbers(**numbers: float) -> dict[str, str]:
 
 def _paint(fill: str = "", stroke: str = "", dashed: bool = False) -> dict[str, str]:
     """How a shape is filled and outlined, with colours of the palette."""
-    colors = {"fill": PALETTE.get(fill, "none"), "stroke": PALETTE.get(stroke, "none")}
+    colors = {"fill": PALETTE[fill] if fill else "none", "stroke": PALETTE[stroke] if stroke else "none"}
     return colors | {"stroke-width": "1.5"} | ({"stroke-dasharray": "4 3"} if dashed else {})
