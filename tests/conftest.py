@@ -6,6 +6,7 @@ Most of their time is compiling. So XLA optimises little, except in modules that
 what is compiled is kept in `.jax_cache` for all processes and later runs. `tests.programs` says how tests share it.
 """
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -32,12 +33,19 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-@pytest.fixture(scope="module")
-def as_users_compile():
-    """With all of XLA's optimisations."""
+@contextlib.contextmanager
+def all_optimisations():
+    """Compile with all of XLA's optimisations, as users do."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
+
+
+@pytest.fixture(scope="module")
+def as_users_compile():
+    """With all of XLA's optimisations."""
+    with all_optimisations():
+        yield
 
 
 @pytest.fixture(scope="module")

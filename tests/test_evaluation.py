@@ -142,20 +142,6 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     np.testing.assert_allclose(evaluation.total_reward, total, atol=1e-3)
 
 
-def test_a_game_that_is_cut_makes_room_for_the_next(policies, evaluations, monkeypatch):
-    """The first actions are those of the whole games, also of games that begin after another was cut."""
-    monkeypatch.setattr(protocol, "MAX_ACTIONS", 7)
-    jax.clear_caches()  # the limit is part of the compiled program
-    cut = compare({"network": policies["network"]}, jax.random.key(SEED), GAMES)["network"]
-    jax.clear_caches()
-    whole = evaluations["network"]
-    np.testing.assert_array_equal(cut.length, np.minimum(whole.length, 7))
-    short = whole.length <= 7
-    assert 0 < short.sum() < GAMES
-    np.testing.assert_array_equal(cut.used[short], whole.used[short])
-    np.testing.assert_array_equal(cut.used.sum(axis=1), cut.length)
-
-
 def test_same_key_same_games_other_key_other_games(policies, evaluations):
     again, other = (compare(policies, jax.random.key(seed), GAMES) for seed in (SEED, SEED + 1))
     for name in policies:
@@ -272,3 +258,16 @@ def test_nothing_to_evaluate_is_refused():
             function("greedy", jax.random.key(0))
         with pytest.raises(TypeError, match=rf"hm\.{function.__name__}: key is 0, expected a random key"):
             function(baselines.greedy, 0)
+
+
+def test_a_game_that_is_cut_makes_room_for_the_next(policies, evaluations, monkeypatch):
+    """The first actions are those of the whole games, also of games that begin after another was cut."""
+    monkeypatch.setattr(protocol, "MAX_ACTIONS", 7)
+    cut = compare({"network": policies["network"]}, jax.random.key(SEED), GAMES)["network"]
+    jax.clear_caches()  # the limit is part of the compiled program
+    whole = evaluations["network"]
+    np.testing.assert_array_equal(cut.length, np.minimum(whole.length, 7))
+    short = whole.length <= 7
+    assert 0 < short.sum() < GAMES
+    np.testing.assert_array_equal(cut.used[short], whole.used[short])
+    np.testing.assert_array_equal(cut.used.sum(axis=1), cut.length)

@@ -78,18 +78,18 @@ def test_parameters_of_another_kind_than_the_state_are_refused(resets):
 
 
 def test_metrics_count_full_games_only():
-    def episodes(later_starts):
-        config = TrainConfig(
-            num_envs=32, num_steps=64, total_timesteps=4096, hidden_dim=8, num_layers=1, later_starts=later_starts
-        )
-        agent = make_agent(config, training_environment())
-        runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(3))
-        return jax.device_get(jax.jit(lambda runner: collect(agent, runner))(runner)[1:])
+    config = TrainConfig(num_envs=32, num_steps=64, total_timesteps=4096, hidden_dim=8, num_layers=1, later_starts=0.5)
 
-    transitions, metrics = episodes(1.0)
+    @jax.jit
+    def episodes(share):
+        agent = make_agent(config, training_environment())
+        agent = agent._replace(env_params=agent.env_params.replace(later_starts=share))
+        return collect(agent, init_runner(agent, jax.random.key(3)))[1:]
+
+    transitions, metrics = jax.device_get(episodes(jnp.float32(1.0)))
     assert transitions.done.any()
     assert metrics["episodes"] == 0
-    transitions, metrics = episodes(0.5)
+    transitions, metrics = jax.device_get(episodes(jnp.float32(0.5)))
     assert 0 < metrics["episodes"] < transitions.done.sum()
     assert 1.0 <= metrics["final_stage"] < 3.0
 

@@ -74,7 +74,8 @@ def test_compact_observation_decodes_to_the_float_one(played):
 def test_an_end_starts_a_new_game_and_keeps_the_last_observation(played):
     ends = 0
     for _, before, action, step_keys, (_, after, _, done, info) in played:
-        final_obs, final, _, final_done, _ = step_env(step_keys, before, action, PARAMS)
+        after, done, info = jax.device_get((after, done, info))
+        final_obs, final, _, final_done, _ = jax.device_get(step_env(step_keys, before, action, PARAMS))
         np.testing.assert_array_equal(done, final_done)
         np.testing.assert_array_equal(info["final_observation"], final_obs)
         ended = np.flatnonzero(done)

@@ -14,6 +14,7 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 from tests import programs
+from tests.conftest import all_optimisations
 from tests.game import bulk, conformance, random_states, reference
 from tests.game.bulk import assert_same
 from tests.game.reference.turn import snapshot
@@ -112,9 +113,10 @@ def start_states():
 def played(start_states):
     states = bulk.take(start_states, np.arange(GAMES) % START_STATES)
     laps = []
-    for key in jax.random.split(jax.random.key(12), LAPS):
-        states, extremes, counts = lap(states, start_states, key)
-        laps.append((states, extremes, counts))
+    with all_optimisations():  # a million steps take longer than compiling
+        for key in jax.random.split(jax.random.key(12), LAPS):
+            states, extremes, counts = lap(states, start_states, key)
+            laps.append((states, extremes, counts))
     states, extremes, counts = zip(*jax.tree.map(np.asarray, laps), strict=True)
     return Played(
         list(extremes),

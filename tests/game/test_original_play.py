@@ -2,6 +2,9 @@
 
 The original's figures are means and standard errors of games played there by the protocol of `evaluation`: 4,000 games
 of random valid actions, 500 of the greedy walker, 1,900 of the agent that came with version 0.1, with sampled actions.
+
+A rule that is wrong shows in the conformance and differential tests as well, and play that is far off in
+`test_evaluation`, with fewer games; these are for what only whole games of a good player come across.
 """
 
 import jax
@@ -16,7 +19,7 @@ from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_network
 from tests import ROOT
 
-pytestmark = pytest.mark.usefixtures("as_users_compile")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("as_users_compile")]
 
 GAMES = 1000
 ORIGINAL = {
