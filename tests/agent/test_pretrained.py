@@ -12,8 +12,8 @@ from hackmatrix_core.training.checkpoints import CheckpointError
 from hackmatrix_core.training.config import TrainConfig
 
 
-# An agent that is another one, or sees something else than it was trained on, is stages worse. 64 games show that: their
-# interval is ±0.5 stages or less. With 200 it is ±0.3.
+# An agent that is another one, or sees something else than it was trained on, is stages worse. 64 games show that, for
+# their interval is ±0.5 stages or less; with 200 it is ±0.3.
 @pytest.mark.parametrize("games", [64, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", pretrained.AGENTS)
 def test_its_evaluation_is_found_again(name, games):
