@@ -10,7 +10,7 @@ usage: bash colab_setup.sh [train | test | lab | help] [arguments]
   (nothing)   set up: a Python environment in .venv with the right JAX for this machine.
               On Google Colab: no .venv; what is missing is added, JAX stays as it is.
   train       set up, train for about three minutes, evaluate against random play
-  test        set up, run all tests and all notebooks
+  test        set up, run all notebooks and all tests but the slow ones (-m slow runs these)
   lab         set up, open the notebooks in JupyterLab
 
 Arguments are passed on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
@@ -216,7 +216,7 @@ main() {
         train)
             "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@"
             ;;
-        test) HACKMATRIX_SMOKE=1 "$interpreter" -m pytest --numprocesses=2 --dist=loadfile --nbval --nbval-current-env tests notebooks "$@" ;;
+        test) "$interpreter" -m pytest --numprocesses=2 --dist=loadfile -m "not slow" --nbval tests notebooks "$@" ;;
         lab) "$interpreter" -m jupyterlab notebooks "$@" ;;
     esac
 }

@@ -16,21 +16,13 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core import game
-from hackmatrix_core.agent.policy import Policy, as_pytree
+from hackmatrix_core.agent.policy import Policy, as_pytree, as_taken
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
-from hackmatrix_core.game import GameState, history
+from hackmatrix_core.game import GameState, actions, history
+from hackmatrix_core.game.actions import ACTION_NAMES, NUM_ACTIONS
 from hackmatrix_core.game.arguments import check_key
-from hackmatrix_core.game.state import (
-    ACTION_NAMES,
-    DEFAULT_UNDO_DEPTH,
-    DOWN,
-    LEFT,
-    NUM_ACTIONS,
-    NUM_STAGES,
-    RIGHT,
-    SIPHON,
-    UP,
-)
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_STAGES
+from hackmatrix_core.game.step import compact_observation
 from hackmatrix_core.game.vectorization.backend import compiler_options, platform
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
@@ -44,7 +36,7 @@ _MANY_LANES = 1024
 have 100; but anything other than a CPU steps many games in the time of a few."""
 _ACTIONS_AT_A_TIME = 8
 """After so many actions of all games in progress the host hears how many have ended."""
-_OPPOSITE = np.array([DOWN, UP, RIGHT, LEFT], np.int32)
+_OPPOSITE = np.array([actions.DOWN, actions.UP, actions.RIGHT, actions.LEFT], np.int32)
 _RESAMPLES = 2000
 
 
@@ -84,8 +76,8 @@ class Evaluation:
             "score": _with_interval(self.score),
             "length": _with_interval(self.length),
             "steps_undone": _with_interval(self.undone, self.length),
-            "games_with_siphon": _with_interval(self.used[:, SIPHON] > 0),
-            "games_with_programs": _with_interval(np.any(self.used[:, SIPHON + 1 :], axis=1)),
+            "games_with_siphon": _with_interval(self.used[:, actions.SIPHON] > 0),
+            "games_with_programs": _with_interval(np.any(self.used[:, actions.SIPHON + 1 :], axis=1)),
         }
 
     def stages(self) -> dict[int, int]:
@@ -95,7 +87,9 @@ class Evaluation:
     def use_when_valid(self) -> dict[str, float | None]:
         """For siphon and each program: how often it was taken, as a share of the states where it was valid."""
         valid, used = self.valid.sum(axis=0), self.used.sum(axis=0)
-        return {ACTION_NAMES[a]: float(used[a] / valid[a]) if valid[a] else None for a in range(SIPHON, NUM_ACTIONS)}
+        return {
+            ACTION_NAMES[a]: float(used[a] / valid[a]) if valid[a] else None for a in range(actions.SIPHON, NUM_ACTIONS)
+        }
 
     def summary(self) -> dict[str, Any]:
         """Everything above, JSON-ready."""
@@ -181,10 +175,10 @@ def usage_table(evaluation: Evaluation) -> Table:
     """
     games = len(evaluation.length)
     rows = [("", "games with it", "uses per game", "used when valid", "mean stage")]
-    programs = evaluation.used[:, SIPHON + 1 :].sum(axis=1)
+    programs = evaluation.used[:, actions.SIPHON + 1 :].sum(axis=1)
     rows.append(("any program", f"{np.mean(programs > 0):.1%}", f"{programs.mean():.2f}", "", ""))
     when_valid = evaluation.use_when_valid()
-    for action in range(SIPHON, NUM_ACTIONS):
+    for action in range(actions.SIPHON, NUM_ACTIONS):
         used, share = evaluation.used[:, action], when_valid[ACTION_NAMES[action]]
         if share is not None:
             stage = f"{np.sum(evaluation.stages_of_use[:, action]) / np.sum(used):.1f}" if used.any() else ""
@@ -196,7 +190,7 @@ def usage_table(evaluation: Evaluation) -> Table:
 @styled
 def plot_stages(evaluations: Mapping[str, Evaluation]) -> "Figure":
     """For each policy the share of its games that ended in each stage, 9 for a won game, as bars side by side."""
-    from hackmatrix_core.viewing.plot import Picture  # here, as in `viewing.charts`
+    from hackmatrix_core.viewing.figures import Picture  # here, as in `viewing.charts`
 
     figure = Picture(figsize=(7, 3), layout="constrained")
     axes, width = figure.subplots(), 0.8 / len(evaluations)
@@ -288,19 +282,21 @@ def play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int
         states = lanes.states
         keys = jax.vmap(jax.random.fold_in)(games.keys[jnp.minimum(lanes.number, num_games - 1)], lanes.time)
         policy_keys, step_keys = jnp.unstack(jax.vmap(jax.random.split)(keys), axis=1)
-        observations, masks = jax.vmap(game.observe)(states), jax.vmap(game.get_valid_actions)(states)
-        parts = zip(policies, *(_split(x, count) for x in (states, observations, masks, policy_keys)), strict=True)
-        actions = jnp.concatenate([jax.vmap(policy)(*part) for policy, *part in parts])
-        after, outcome = jax.vmap(game.step)(states, actions, step_keys)
+        observed, masks = jax.vmap(compact_observation)(states), jax.vmap(game.get_valid_actions)(states)
+        parts = zip(policies, *(_split(x, count) for x in (states, observed, masks, policy_keys)), strict=True)
+        taken = jnp.concatenate(
+            [jax.vmap(policy)(state, as_taken(policy, compact), *rest) for policy, state, compact, *rest in parts]
+        )
+        after, outcome = jax.vmap(game.step)(states, taken, step_keys)
 
-        moved = (actions < SIPHON) & (after.position != states.position)
+        moved = (taken < actions.SIPHON) & (after.position != states.position)
         back = moved & (after.position == lanes.came_from)
-        back = back & (lanes.direction >= 0) & (actions == jnp.asarray(_OPPOSITE)[lanes.direction])
-        chosen = jax.nn.one_hot(actions, NUM_ACTIONS, dtype=jnp.int32)
+        back = back & (lanes.direction >= 0) & (taken == jnp.asarray(_OPPOSITE)[lanes.direction])
+        chosen = jax.nn.one_hot(taken, NUM_ACTIONS, dtype=jnp.int32)
         told = {
             "won": outcome.won,
             "total_reward": outcome.reward,
-            "length": jnp.ones_like(actions),
+            "length": jnp.ones_like(taken),
             "undone": back,
             "valid": masks,
             "used": chosen,
@@ -321,7 +317,7 @@ def play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int
             time=jnp.where(ended, 0, lanes.time + 1),
             states=jax.vmap(history.restarted)(after, of_game(games.starts, number), ended),
             came_from=jnp.where(moved & ~ended, lanes.states.position, -1),
-            direction=jnp.where(moved & ~ended, actions, -1),
+            direction=jnp.where(moved & ~ended, taken, -1),
         )
         return _Table(lanes, upcoming + places[:, -1], sums | last), time + 1
 

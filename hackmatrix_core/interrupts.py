@@ -4,7 +4,6 @@
 thread waits for the signal and ends the process.
 """
 
-import _thread
 import contextlib
 import os
 import signal
@@ -18,13 +17,16 @@ _starting = threading.Lock()
 
 
 def end_at_interrupt() -> None:
-    """From now on Ctrl-C ends this process. For the main thread, before others start: they inherit the blocked signal.
+    """From now on Ctrl-C ends this process, whatever its threads do. To be called in the main thread.
 
     A process that was started to ignore Ctrl-C, as in the background of a script, goes on ignoring it.
     """
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        threading.Thread(target=_wait_and_end, daemon=True).start()
+        listening, telling = os.pipe()
+        os.set_blocking(telling, False)
+        signal.set_wakeup_fd(telling, warn_on_full_buffer=False)
+        signal.signal(signal.SIGINT, lambda *_: None)
+        threading.Thread(target=_wait_and_end, args=(listening,), daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -50,9 +52,9 @@ def postponed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-def _wait_and_end() -> None:
-    while signal.sigwait(_SIGNALS) and _handled.is_set():
-        _thread.interrupt_main()
+def _wait_and_end(listening: int) -> None:
+    while os.read(listening, 1)[0] != signal.SIGINT or _handled.is_set():
+        pass
     with _starting:
         with contextlib.suppress(OSError):
             if os.isatty(1):

@@ -71,14 +71,14 @@ agent = "pretrained"  # @param ["pretrained", "pretrained-points"] {allow-input:
 few, many = 8, 32
 
 network = hm.load_policy(agent)
-players = notebook.thinkers(network, few, many)
+players = notebook.with_and_without_search(network, few, many)
 print(", ".join(players))
 
 # %% [markdown]
 # ## What it wins
 #
 # All play the same 32 games. The small numbers are 95 % intervals; with so few games they overlap.
-# [learning.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/learning.md#points) has 1,000 games.
+# [experiments.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/experiments.md#points) has 1,000 games.
 
 # %% tags=["nbval-ignore-output"]
 results = {name: notebook.compare({name: player}, jax.random.key(1), 32)[name] for name, player in players.items()}
@@ -137,8 +137,3 @@ hm.replay(episode, f"{agent} with {many} simulations")
 #   does it take, and what does it risk for them? Its games are longer, so give it ten minutes.
 # - Set `agent` to the folder of your own run. The search makes weak networks stronger, but it relies on their values:
 #   where these are wrong, it is misled.
-# - **Learn from it.** `hackmatrix train --from pretrained --simulations 16 --shaping 0 --minutes 7` lets the search
-#   play and the network learn what it found: *expert iteration*. The next search should then start from a better
-#   network. So far it has not made the pretrained agent stronger:
-#   [learning.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/learning.md#expert-iteration) has the
-#   figures and the reasons.

@@ -13,12 +13,13 @@ from hackmatrix_core.agent import baselines
 from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.evaluation import Evaluation, compare, plot_stages, table, to_json, usage_table
-from hackmatrix_core.game import board
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, RESET
+from hackmatrix_core.game import actions, board, entity
 from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import RunnerState
+from tests import programs
+from tests.programs import few
 
 GAMES = 160  # more than are played at a time
 SEED = 0
@@ -49,20 +50,18 @@ def evaluations(policies):
 @pytest.fixture(scope="module")
 def played(policies):
     """The same games of the network, played step by step with the public functions; states before each action."""
-    step = jax.jit(jax.vmap(hm.step))
-    look = jax.jit(lambda states: (jax.vmap(hm.observe)(states), jax.vmap(hm.get_valid_actions)(states)))
     choose = jax.jit(jax.vmap(policies["network"]))
     start_key, play_key = jax.random.split(jax.random.key(SEED))
-    states = jax.jit(jax.vmap(hm.reset))(jax.random.split(start_key, GAMES))
+    states = few(programs.reset, jax.random.split(start_key, GAMES))
     history = []
     game_keys = jax.random.split(play_key, GAMES)
     for time in range(2000):
-        observations, masks = look(states)
+        observations, masks = few(programs.observe, states), few(programs.get_valid_actions, states)
         keys = jax.vmap(lambda key, time=time: jax.random.split(jax.random.fold_in(key, time)))(game_keys)
         actions = choose(states, observations, masks, keys[:, 0])
         before = states
-        states, outcome = step(states, actions, keys[:, 1])
-        history.append(jax.device_get((before, masks, actions, states, outcome)))
+        states, outcome = few(programs.step, states, actions, keys[:, 1])
+        history.append((before, masks, jax.device_get(actions), states, outcome))
         if np.all(np.any([h[4].terminated for h in history], axis=0)):
             return history
     raise AssertionError("a game went on for ever")
@@ -122,8 +121,8 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     total = np.zeros(GAMES)
     for game in range(GAMES):
         earlier = None  # where the last move came from
-        for before, masks, actions, after, outcome in played:
-            action, position = actions[game], before.position[game]
+        for before, masks, chosen, after, outcome in played:
+            action, position = chosen[game], before.position[game]
             assert masks[game, action]
             length[game] += 1
             total[game] += outcome.reward[game]
@@ -141,20 +140,6 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     np.testing.assert_array_equal(evaluation.stages_of_use, stages_of_use)
     np.testing.assert_array_equal(evaluation.undone, undone)
     np.testing.assert_allclose(evaluation.total_reward, total, atol=1e-3)
-
-
-def test_a_game_that_is_cut_makes_room_for_the_next(policies, evaluations, monkeypatch):
-    """The first actions are those of the whole games, also of games that begin after another was cut."""
-    monkeypatch.setattr(protocol, "MAX_ACTIONS", 7)
-    jax.clear_caches()  # the limit is part of the compiled program
-    cut = compare({"network": policies["network"]}, jax.random.key(SEED), GAMES)["network"]
-    jax.clear_caches()
-    whole = evaluations["network"]
-    np.testing.assert_array_equal(cut.length, np.minimum(whole.length, 7))
-    short = whole.length <= 7
-    assert 0 < short.sum() < GAMES
-    np.testing.assert_array_equal(cut.used[short], whole.used[short])
-    np.testing.assert_array_equal(cut.used.sum(axis=1), cut.length)
 
 
 def test_same_key_same_games_other_key_other_games(policies, evaluations):
@@ -182,11 +167,11 @@ def test_greedy_walks_by_its_rule(played):
 
 
 def _greedy_by_hand(state, mask):
-    if state.hp == 1 and mask[RESET]:
-        return RESET, False
+    if state.hp == 1 and mask[actions.RESET]:
+        return actions.RESET, False
     row, col = divmod(int(state.position), 6)
     blocks = np.asarray(board.to_mask(board.blocks(jnp.asarray(state.cells)[:, None])))[:, 0].reshape(6, 6)
-    enemies = {int(CELL.get(word)) for word in state.entities if int(KIND.get(word)) == ENEMY}
+    enemies = {int(entity.CELL.get(word)) for word in state.entities if int(entity.KIND.get(word)) == entity.ENEMY}
     neighbours = [(row + 1, col), (row - 1, col), (row, col - 1), (row, col + 1)]
     on_board = [0 <= r < 6 and 0 <= c < 6 for r, c in neighbours]
     for direction, (r, c) in enumerate(neighbours):
@@ -246,7 +231,6 @@ def test_policies_load_by_name_and_from_a_run(tmp_path, policies):
     runner = RunnerState(params, nothing, nothing, nothing, jax.random.key(0), nothing)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(runner, TrainConfig(hidden_dim=8, num_layers=1), {})
-    checkpoints.close()
 
     policy = load_policy(tmp_path, greedy=True)
     observation = jax.random.uniform(jax.random.key(1), (1545,), jnp.float32)
@@ -274,3 +258,16 @@ def test_nothing_to_evaluate_is_refused():
             function("greedy", jax.random.key(0))
         with pytest.raises(TypeError, match=rf"hm\.{function.__name__}: key is 0, expected a random key"):
             function(baselines.greedy, 0)
+
+
+def test_a_game_that_is_cut_makes_room_for_the_next(policies, evaluations, monkeypatch):
+    """The first actions are those of the whole games, also of games that begin after another was cut."""
+    monkeypatch.setattr(protocol, "MAX_ACTIONS", 7)
+    cut = compare({"network": policies["network"]}, jax.random.key(SEED), GAMES)["network"]
+    jax.clear_caches()  # the limit is part of the compiled program
+    whole = evaluations["network"]
+    np.testing.assert_array_equal(cut.length, np.minimum(whole.length, 7))
+    short = whole.length <= 7
+    assert 0 < short.sum() < GAMES
+    np.testing.assert_array_equal(cut.used[short], whole.used[short])
+    np.testing.assert_array_equal(cut.used.sum(axis=1), cut.length)

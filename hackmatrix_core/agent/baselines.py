@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import GameState, board
+from hackmatrix_core.game import GameState, actions, board, entity
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.random import below
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, NUM_ACTIONS, RESET
 from hackmatrix_core.game.vectorization.batching import batched
 from hackmatrix_core.game.vectorization.sparse import nth_bit
 
@@ -34,7 +34,7 @@ def greedy(state: GameState, observation: jax.Array, action_mask: jax.Array, key
 @batched
 def _greedy(state: GameState, action_mask: jax.Array) -> jax.Array:
     neighbours = board.neighbour_cells(state.position)  # (4, N)
-    enemy_cells = jnp.where(KIND.get(state.entities) == ENEMY, CELL.get(state.entities), -1)
+    enemy_cells = jnp.where(entity.KIND.get(state.entities) == entity.ENEMY, entity.CELL.get(state.entities), -1)
     has_enemy = jnp.any(neighbours[:, None] == jnp.where(enemy_cells < 0, -2, enemy_cells)[None], axis=1)
 
     walls = board.blocks(state.cells)
@@ -47,4 +47,4 @@ def _greedy(state: GameState, action_mask: jax.Array) -> jax.Array:
     steps = jnp.where(action_mask[:4], steps, 2 * _FAR)
 
     walk = jnp.where(jnp.any(has_enemy, axis=0), jnp.argmax(has_enemy, axis=0), jnp.argmin(steps, axis=0))
-    return jnp.where((state.hp == 1) & action_mask[RESET], np.int32(RESET), walk.astype(jnp.int32))
+    return jnp.where((state.hp == 1) & action_mask[actions.RESET], np.int32(actions.RESET), walk.astype(jnp.int32))

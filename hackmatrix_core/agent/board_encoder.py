@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, PLACE, SOURCE, Percept
-from hackmatrix_core.game.state import DOWN, LEFT, NUM_CELLS, RIGHT, UP
+from hackmatrix_core.game import actions
+from hackmatrix_core.game.state import NUM_CELLS
 
 
 class BoardEncoder(nn.Module):
@@ -64,7 +65,7 @@ def on_real_board(logits: jax.Array, pose: jax.Array) -> jax.Array:
     """Logits for the directions as seen, (N, 28), turned into logits for the real directions."""
     orientation = pose // NUM_CELLS
     mirrors_rows, mirrors_cols, exchanges = ((orientation >> i & 1 != 0)[:, None] for i in range(3))
-    up, down, left, right = (logits[:, i : i + 1] for i in (UP, DOWN, LEFT, RIGHT))
+    up, down, left, right = (logits[:, i : i + 1] for i in (actions.UP, actions.DOWN, actions.LEFT, actions.RIGHT))
     up, right = jnp.where(exchanges, right, up), jnp.where(exchanges, up, right)
     down, left = jnp.where(exchanges, left, down), jnp.where(exchanges, down, left)
     up, down = jnp.where(mirrors_rows, down, up), jnp.where(mirrors_rows, up, down)

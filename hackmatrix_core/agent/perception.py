@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import board
-from hackmatrix_core.game.mask import CREDITS, ENERGY
+from hackmatrix_core.game import board, observation
+from hackmatrix_core.game.actions import CREDITS, DIRECTIONS, ENERGY, NUM_PROGRAMS, PROGRAM_NAMES
 from hackmatrix_core.game.observation import CELL_VALUES, OBSERVATION_SCALE, OBSERVATION_SIZE, PLAYER_VALUES
-from hackmatrix_core.game.state import BOARD_SIZE, DIRECTIONS, NUM_CELLS, NUM_PROGRAMS, NUM_STAGES
+from hackmatrix_core.game.state import BOARD_SIZE, MAX_HP, NUM_CELLS, NUM_STAGES
 
 BEHIND = 3
 """Rows and columns that are seen behind the player and to its left; ahead and to its right it is the whole board."""
@@ -31,10 +31,11 @@ _PURSUIT = 6  # enemies are counted by their walking distance below this
 _FEW = 10  # credits and energy are exact up to this
 _PRICES = np.array([CREDITS, ENERGY], np.float32)
 
-# The values of a cell in an observation (R11).
-_ENEMIES, _HP, _STUNNED = slice(0, 4), 4, 5
-_BLOCKS, _POINTS, _SIPHONED, _PROGRAMS, _SPAWN = slice(7, 10), 10, 11, slice(12, 12 + NUM_PROGRAMS), 35
-_TIMER, _CREDITS, _ENERGY, _EXIT = 36, 37, 38, 40
+_CHANNEL = {name: i for i, name in enumerate(observation.CHANNEL_NAMES)}
+_ENEMIES = slice(0, _CHANNEL["hp"])
+_OF_ENEMIES = slice(0, _CHANNEL["data_block"])
+_BLOCKS = slice(_CHANNEL["data_block"], _CHANNEL["points"])
+_PROGRAMS = slice(_CHANNEL[PROGRAM_NAMES[0]], _CHANNEL["spawn"])
 
 _ROW, _COL = np.divmod(np.arange(NUM_CELLS), BOARD_SIZE)
 _RISE, _RUN = _ROW[None] - _ROW[:, None], _COL[None] - _COL[:, None]
@@ -77,18 +78,18 @@ def perceive(observations: jax.Array) -> Percept:
     row, col = (observations[:, i].astype(jnp.int32) for i in (0, 1))
     position = row * BOARD_SIZE + col
     here = _one_hot(position, NUM_CELLS)
-    pose = _orientation(row, col, cells[..., _EXIT]) * NUM_CELLS + position
+    pose = _orientation(row, col, _channel(cells, "exit")) * NUM_CELLS + position
 
     added = _cell_facts(cells, here)
-    facts = [
-        *_player_facts(player, owned),
-        _at(here, added),
-        *_ray_facts(cells, added, player, pose),
-        *_board_facts(cells, added, here, owned, player),
-        _one_hot(_table(_SEEN_AT, pose)[:, 0], NUM_CELLS),
-    ]
+    facts = {
+        **_player_facts(player, owned),
+        "here": jnp.sum(here[..., None] * added, axis=1),
+        **_ray_facts(cells, added, player, pose),
+        **_board_facts(cells, added, here, owned, player),
+        "seen_at": _one_hot(_table(_SEEN_AT, pose)[:, 0], NUM_CELLS),
+    }
     seen_cells = jnp.concatenate([packed_cells, added.astype(jnp.uint8)], axis=-1)
-    return Percept(seen_cells, jnp.concatenate([fact.astype(jnp.uint8) for fact in facts], axis=-1), pose)
+    return Percept(seen_cells, jnp.concatenate([facts[name].astype(jnp.uint8) for name in _FACTS], axis=-1), pose)
 
 
 def _orientation(row: jax.Array, col: jax.Array, exits: jax.Array) -> jax.Array:
@@ -96,25 +97,6 @@ def _orientation(row: jax.Array, col: jax.Array, exits: jax.Array) -> jax.Array:
     rise, run = exit_cell // BOARD_SIZE - row, exit_cell % BOARD_SIZE - col
     bits = (rise < 0, run < 0, jnp.abs(rise) < jnp.abs(run))
     return sum(bit.astype(jnp.int32) << i for i, bit in enumerate(bits))  # type: ignore[return-value]  # not empty
-
-
-def _cell_facts(cells: jax.Array, here: jax.Array) -> jax.Array:
-    """What each cell's surroundings show: float32 (N, 36, 9), see `_CELL_FACTS`."""
-    is_block = _sum_of(cells, _BLOCKS)
-    is_open, unsiphoned = 1.0 - is_block, is_block * (1.0 - cells[..., _SIPHONED])
-    enemies, able = _sum_of(cells, _ENEMIES), 1.0 - cells[..., _STUNNED]
-    is_free = is_open * (1.0 - enemies) * _number(cells[..., _TIMER] == 0)
-
-    # From the exit (R10), and from the player (R6.2, entities left aside).
-    to_exit, from_player = _steps(jnp.stack([cells[..., _EXIT], here]), is_open)
-
-    # A virus that moves first and then strikes (two rounds, R6.2); all others strike from a neighbouring cell.
-    strikes = (enemies * able) @ _BESIDE
-    leaps = jnp.minimum(jnp.minimum((cells[..., 0] * able) @ _BESIDE, 1.0) * is_free @ _BESIDE, 1.0)
-    credits, energy = (jnp.minimum(cells[..., i], 15.0) * is_open @ _REACH for i in (_CREDITS, _ENERGY))
-    points, spawns = (cells[..., i] * unsiphoned @ _BESIDE for i in (_POINTS, _SPAWN))
-    on_board = jnp.ones_like(is_open)
-    return jnp.stack([on_board, to_exit, from_player, strikes, leaps, credits, energy, points, spawns], axis=-1)
 
 
 _CELL_FACTS = {
@@ -128,7 +110,49 @@ _CELL_FACTS = {
     "points": 9,
     "spawns": 9,
 }
-_TO_EXIT, _STRIKES, _LEAPS = 1, 3, 4
+"""What is added to the 42 values of each cell, and its order of magnitude."""
+_SHOWN_AHEAD = ("steps_to_exit", "strikes", "leaps")
+_FACTS = {
+    "hp": [1] * MAX_HP, "stage": [1] * NUM_STAGES, "credits": [50], "energy": [50], "few_credits": [_FEW],
+    "few_energy": [_FEW], "data_siphons": [4], "attack": [2], "show": [1], "calm": [1], "owned": [1] * NUM_PROGRAMS,
+    "affordable": [1] * NUM_PROGRAMS, "here": list(_CELL_FACTS.values()),
+    # In each direction: the target of an attack, whether it dies, how far one sees, the next cell.
+    "rays": 4 * [1, 1, 1, 1, 3, 1, 1, 1, 1, BOARD_SIZE - 1, 1, *(_CELL_FACTS[name] for name in _SHOWN_AHEAD)],
+    "nearer": [1] * 4, "programs_by_siphon": [1] * NUM_PROGRAMS, "programs_on_board": [1] * NUM_PROGRAMS,
+    "enemies": [3] * 4, "pursuit": [3] * _PURSUIT, "counts": [3] * 11, "seen_at": [1] * NUM_CELLS,
+}  # fmt: skip
+"""The facts of a `Percept` in their order, by their orders of magnitude."""
+CELL_SCALE = np.concatenate([OBSERVATION_SCALE[-CELL_VALUES:], 1.0 / np.array(list(_CELL_FACTS.values()), np.float32)])
+FACT_SCALE = 1.0 / np.concatenate(list(_FACTS.values())).astype(np.float32)
+"""(51,) and (F,) float32: factors that bring the integers of a `Percept` to the order of 1."""
+
+
+def _cell_facts(cells: jax.Array, here: jax.Array) -> jax.Array:
+    """What each cell's surroundings show: float32 (N, 36, 9), by `_CELL_FACTS`."""
+    is_block = _sum_of(cells, _BLOCKS)
+    is_open, unsiphoned = 1.0 - is_block, is_block * (1.0 - _channel(cells, "siphoned"))
+    enemies, able = _sum_of(cells, _ENEMIES), 1.0 - _channel(cells, "stunned")
+    is_free = is_open * (1.0 - enemies) * _number(_channel(cells, "transmission") == 0)
+
+    # From the exit (R10), and from the player (R6.2, entities left aside).
+    to_exit, from_player = _steps(jnp.stack([_channel(cells, "exit"), here]), is_open)
+
+    def on_and_beside(resource: str) -> jax.Array:
+        return jnp.minimum(_channel(cells, resource), 15.0) * is_open @ _REACH
+
+    facts = {
+        "on_board": jnp.ones_like(is_open),
+        "steps_to_exit": to_exit,
+        "steps_from_player": from_player,
+        # A virus that moves first and then strikes (two rounds, R6.2); all others strike from a neighbouring cell.
+        "strikes": (enemies * able) @ _BESIDE,
+        "leaps": jnp.minimum(jnp.minimum((_channel(cells, "virus") * able) @ _BESIDE, 1.0) * is_free @ _BESIDE, 1.0),
+        "credits": on_and_beside("credits"),
+        "energy": on_and_beside("energy"),
+        "points": _channel(cells, "points") * unsiphoned @ _BESIDE,
+        "spawns": _channel(cells, "spawn") * unsiphoned @ _BESIDE,
+    }
+    return jnp.stack([facts[name] for name in _CELL_FACTS], axis=-1)
 
 
 def _steps(starts: jax.Array, is_open: jax.Array) -> jax.Array:
@@ -146,29 +170,26 @@ def _steps(starts: jax.Array, is_open: jax.Array) -> jax.Array:
     return jnp.swapaxes(steps, 1, 2).astype(jnp.float32)
 
 
-def _player_facts(player: jax.Array, owned: jax.Array) -> list[jax.Array]:
+def _player_facts(player: jax.Array, owned: jax.Array) -> dict[str, jax.Array]:
     """Hp and stage one-hot, resources, flags, owned programs, and those that can be paid."""
-    hp, credits, energy, stage = (player[:, i : i + 1] for i in (2, 3, 4, 5))
-    can_pay = owned * _number((credits >= _PRICES[:1]) & (energy >= _PRICES[1:]))
-    return [
-        _number(hp == np.arange(1, 4, dtype=np.float32)[None]),
-        _number(stage == np.arange(NUM_STAGES, dtype=np.float32)[None]),
-        credits,
-        energy,
-        jnp.minimum(credits, _FEW),
-        jnp.minimum(energy, _FEW),
-        player[:, 6:],
-        owned,
-        can_pay,
-    ]
+    facts = {name: player[:, i : i + 1] for i, name in enumerate(observation.PLAYER_NAMES)}
+    credits, energy = facts["credits"], facts["energy"]
+    return facts | {
+        "hp": _number(facts["hp"] == np.arange(1, MAX_HP + 1, dtype=np.float32)[None]),
+        "stage": _number(facts["stage"] == np.arange(NUM_STAGES, dtype=np.float32)[None]),
+        "few_credits": jnp.minimum(credits, _FEW),
+        "few_energy": jnp.minimum(energy, _FEW),
+        "owned": owned,
+        "affordable": owned * _number((credits >= _PRICES[:1]) & (energy >= _PRICES[1:])),
+    }
 
 
-def _ray_facts(cells: jax.Array, added: jax.Array, player: jax.Array, pose: jax.Array) -> list[jax.Array]:
+def _ray_facts(cells: jax.Array, added: jax.Array, player: jax.Array, pose: jax.Array) -> dict[str, jax.Array]:
     """For each direction as seen: the neighbouring cell, and what an attack would hit (R4.3)."""
     is_block = _sum_of(cells, _BLOCKS)[..., None]
-    incoming = jnp.minimum(cells[..., _TIMER, None], 1.0)
-    shown = [added[..., fact, None] for fact in (_TO_EXIT, _STRIKES, _LEAPS)]
-    looks = jnp.concatenate([cells[..., :7], incoming, is_block, *shown], axis=-1)
+    incoming = jnp.minimum(_channel(cells, "transmission")[..., None], 1.0)
+    shown = [_added(added, name)[..., None] for name in _SHOWN_AHEAD]
+    looks = jnp.concatenate([cells[..., _OF_ENEMIES], incoming, is_block, *shown], axis=-1)
     beyond = np.zeros((1, 1, looks.shape[-1]), np.float32)
     beyond[..., 8:10] = 1.0, FAR
     looks = jnp.concatenate([looks, jnp.broadcast_to(beyond, (looks.shape[0], 1, looks.shape[-1]))], axis=1)
@@ -179,39 +200,54 @@ def _ray_facts(cells: jax.Array, added: jax.Array, player: jax.Array, pose: jax.
     in_sight = _number(jnp.cumsum(ends, axis=-1) - ends == 0)
     target = jnp.sum(seen[..., :8] * in_sight[..., None], axis=2)
     sight = jnp.sum(in_sight, axis=-1, keepdims=True)
-    # One blow is enough: attack is observed as attack − 1.
     hp = target[..., 4:5]
-    dies = _number((hp > 0) & (hp <= player[:, None, 7:8] + 1.0))
+    dies = _number((hp > 0) & (hp <= _blow(player)[:, None]))
     next_cell = seen[:, :, 0, 8:]
     position = pose % NUM_CELLS
-    steps_here = jnp.take_along_axis(added[..., _TO_EXIT], position[:, None], axis=1)
-    nearer = _number(next_cell[..., 1] < steps_here)
+    steps_here = jnp.take_along_axis(_added(added, "steps_to_exit"), position[:, None], axis=1)
     rays = jnp.concatenate([target, dies, sight, next_cell], axis=-1)
-    return [rays.reshape(rays.shape[0], -1), nearer]
+    return {"rays": rays.reshape(rays.shape[0], -1), "nearer": _number(next_cell[..., 1] < steps_here)}
 
 
 def _board_facts(
     cells: jax.Array, added: jax.Array, here: jax.Array, owned: jax.Array, player: jax.Array
-) -> list[jax.Array]:
+) -> dict[str, jax.Array]:
     """Programs to be had, on the board and from a siphon here; counts of what programs act on (R7)."""
     is_block, enemies = _sum_of(cells, _BLOCKS), _sum_of(cells, _ENEMIES)
-    unsiphoned = is_block * (1.0 - cells[..., _SIPHONED])
+    unsiphoned = is_block * (1.0 - _channel(cells, "siphoned"))
     by_siphon_and_all = jnp.stack([here @ _BESIDE * unsiphoned, unsiphoned], axis=1) @ cells[..., _PROGRAMS]
     wanted = 1.0 - owned
-    frail = enemies * _number(cells[..., _HP] <= player[:, 7:8] + 1.0)
-    incoming = jnp.minimum(cells[..., _TIMER], 1.0)
-    pursuit = _number(added[..., 2:3] == np.arange(_PURSUIT, dtype=np.float32)[None, None])
+    frail = enemies * _number(_channel(cells, "hp") <= _blow(player))
+    incoming = jnp.minimum(_channel(cells, "transmission"), 1.0)
+    steps = _added(added, "steps_from_player")[..., None]
+    pursuit = _number(steps == np.arange(_PURSUIT, dtype=np.float32)[None, None])
     lines = [here @ _SAME_ROW, here @ _SAME_COL]
-    counted = [jnp.sum(who * line, axis=-1) for line in lines for who in (enemies, frail)]
-    counted += [jnp.sum(who * (here @ _AROUND), axis=-1) for who in (enemies, incoming, is_block)]
-    counted += [jnp.sum(who, axis=-1) for who in (enemies * is_block, incoming, unsiphoned, frail)]
-    return [
-        by_siphon_and_all[:, 0] * wanted,
-        jnp.minimum(by_siphon_and_all[:, 1], 1.0) * wanted,
-        jnp.sum(cells[..., _ENEMIES], axis=1),
-        jnp.sum(enemies[..., None] * pursuit, axis=1),
-        jnp.stack(counted, axis=-1),
-    ]
+    counts = [jnp.sum(who * line, axis=-1) for line in lines for who in (enemies, frail)]
+    counts += [jnp.sum(who * (here @ _AROUND), axis=-1) for who in (enemies, incoming, is_block)]
+    counts += [jnp.sum(who, axis=-1) for who in (enemies * is_block, incoming, unsiphoned, frail)]
+    return {
+        "programs_by_siphon": by_siphon_and_all[:, 0] * wanted,
+        "programs_on_board": jnp.minimum(by_siphon_and_all[:, 1], 1.0) * wanted,
+        "enemies": jnp.sum(cells[..., _ENEMIES], axis=1),
+        "pursuit": jnp.sum(enemies[..., None] * pursuit, axis=1),
+        "counts": jnp.stack(counts, axis=-1),
+    }
+
+
+def _channel(cells: jax.Array, name: str) -> jax.Array:
+    """A value of each cell by its name in `CHANNEL_NAMES`: float32 (N, 36)."""
+    return cells[..., _CHANNEL[name]]
+
+
+def _added(added: jax.Array, name: str) -> jax.Array:
+    """A fact of each cell by its name in `_CELL_FACTS`: float32 (N, 36)."""
+    return added[..., list(_CELL_FACTS).index(name)]
+
+
+def _blow(player: jax.Array) -> jax.Array:
+    """The hp that one attack takes, float32 (N, 1): attack is observed as attack − 1."""
+    attack = observation.PLAYER_NAMES.index("attack")
+    return player[:, attack : attack + 1] + 1.0
 
 
 def _sum_of(values: jax.Array, which: slice) -> jax.Array:
@@ -226,11 +262,6 @@ def _number(condition: jax.Array) -> jax.Array:
 
 def _one_hot(index: jax.Array, size: int) -> jax.Array:
     return jax.nn.one_hot(index, size, dtype=jnp.float32)
-
-
-def _at(here: jax.Array, values: jax.Array) -> jax.Array:
-    """The values of the player's cell: (N, 36), (N, 36, K) to (N, K)."""
-    return jnp.sum(here[..., None] * values, axis=1)
 
 
 def _table(table: np.ndarray, pose: jax.Array) -> jax.Array:
@@ -271,19 +302,3 @@ def _tables() -> tuple[np.ndarray, ...]:
 
 
 SOURCE, PLACE, _RAYS, _SEEN_AT = _tables()
-
-
-def _scales() -> tuple[np.ndarray, np.ndarray]:
-    first_cell = PLAYER_VALUES + NUM_PROGRAMS
-    cell_scale = OBSERVATION_SCALE[first_cell : first_cell + CELL_VALUES]
-    added = 1.0 / np.array(list(_CELL_FACTS.values()), np.float32)
-    player = [1] * 11 + [50, 50, _FEW, _FEW, 4, 2, 1, 1] + [1] * (2 * NUM_PROGRAMS)
-    ray = [1, 1, 1, 1, 3, 1, 1, 1, 1, BOARD_SIZE - 1, 1, FAR, 2, 1]
-    board = [1] * (2 * NUM_PROGRAMS) + [3] * (4 + _PURSUIT + 11)
-    others = np.array(ray * 4 + [1] * 4 + board + [1] * NUM_CELLS, np.float32)
-    facts = np.concatenate([1.0 / np.array(player, np.float32), added, 1.0 / others])
-    return np.concatenate([cell_scale, added]).astype(np.float32), facts.astype(np.float32)
-
-
-CELL_SCALE, FACT_SCALE = _scales()
-"""(51,) and (F,) float32: factors that bring the integers of a `Percept` to the order of 1."""

@@ -12,7 +12,7 @@ It has to work under `jax.jit` and `jax.vmap`. A policy with arrays of its own i
 """
 
 import os
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import distrax
 import flax.struct
@@ -24,6 +24,7 @@ from hackmatrix_core.agent.network import ActorCritic, masked_categorical
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.observation import decode
+from hackmatrix_core.game.step import compact_observation
 
 
 class Policy(Protocol):
@@ -43,6 +44,8 @@ class NetworkPolicy:
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
     objective: Objective = flax.struct.field(pytree_node=False, default=Objective())
     """What its value counts."""
+    takes_compact: ClassVar[bool] = True
+    """Whether `observe_for` leaves its observations as integers: what it perceives are integers, too."""
 
     def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
         """The action: () int32."""
@@ -61,6 +64,16 @@ class NetworkPolicy:
             self.params, decode(observation) if is_compact and not self.network.cell_dim else observation
         )
         return outputs
+
+
+def observe_for(policy: Policy, state: GameState) -> jax.Array:
+    """The observation of one game in the form that a policy takes: float32 (R11), or uint8 for networks."""
+    return as_taken(policy, compact_observation(state))
+
+
+def as_taken(policy: Policy, compact: jax.Array) -> jax.Array:
+    """Compact observations, uint8 (…, 1545), in the form that a policy takes."""
+    return compact if getattr(policy, "takes_compact", False) else decode(compact)
 
 
 def as_pytree(policy: Policy) -> Policy:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import distrax
 import flax.struct
@@ -43,43 +43,33 @@ class Thoughts(NamedTuple):
     network_value: jax.Array  # () float32
 
 
-class Model(Protocol):
-    """What a search needs from an environment: the functions of one game (see `HackMatrixGymnax`)."""
-
-    def step_env(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[Any, Any, Any, Any, dict]:
-        """Observation, state, reward, done and info after one action, without auto-reset."""
-        ...
-
-    def get_action_mask(self, state: Any) -> jax.Array:
-        """Which actions are valid: bool (A,)."""
-        ...
-
-
-Evaluate = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
-"""A network: observations (N, D) to logits (N, A) and values (N,)."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Search:
     """A search with its settings.
 
     Attributes:
-        model: the environment.
+        model: the environment, whose observations the network takes.
         objective: what the network's values count.
         num_simulations: states that are looked at, at least 1.
     """
 
-    model: Model
+    model: HackMatrixGymnax
     objective: Objective
     num_simulations: int
 
     def __call__(
-        self, evaluate: Evaluate, params: Any, state: Any, observation: jax.Array, mask: jax.Array, key: jax.Array
+        self,
+        evaluate: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+        params: EnvParams,
+        state: EnvState,
+        observation: jax.Array,
+        mask: jax.Array,
+        key: jax.Array,
     ) -> Thoughts:
         """Search from one state; `jax.vmap` searches from many side by side.
 
         Args:
-            evaluate: the network.
+            evaluate: the network: observations (N, D) to logits (N, A) and values (N,).
             params: of the environment.
             state: of the environment.
             observation: (D,), of the state.
@@ -90,7 +80,8 @@ class Search:
         def step(_: None, unused_key: jax.Array, action: jax.Array, node: Any) -> tuple[mctx.RecurrentFnOutput, Any]:
             states, keys = node
             keys = jax.vmap(jax.random.fold_in)(keys, action)  # each edge is taken once, so this key is its own
-            obs, states, reward, _, info = jax.vmap(self.model.step_env, (0, 0, 0, None))(keys, states, action, params)
+            step_env = jax.vmap(self.model.step_env, (0, 0, 0, None))
+            obs, states, reward, _done, info = step_env(keys, states, action, params)
             logits, value = evaluate(obs)
             prior = masked_categorical(logits, jax.vmap(self.model.get_action_mask)(states)).logits
             ended = info["terminated"]
@@ -154,6 +145,7 @@ class SearchPolicy:
 
     policy: Policy
     num_simulations: int = flax.struct.field(pytree_node=False, default=32)
+    takes_compact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         is_function = callable(self.policy) and not isinstance(self.policy, NetworkPolicy)

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.game import random
+from hackmatrix_core.game.actions import NUM_PROGRAMS
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.stage import FIRST_INTERVAL
-from hackmatrix_core.game.state import MAX_HP, NUM_PROGRAMS, NUM_STAGES, GameState
+from hackmatrix_core.game.stage import first_interval
+from hackmatrix_core.game.state import MAX_HP, NUM_STAGES, GameState
 
 _MAX_RESOURCES, _MAX_DATA_SIPHONS = 15, 2
 _ATTACKS = np.array([1, 1, 1, 1, 1, 2, 2, 3], np.int32)
@@ -43,7 +44,7 @@ def with_later_starts(games: GameState, seed: jax.Array, share: float | jax.Arra
     few = jnp.where(draw(2, 2) == 0, third, ~np.uint32(0))
     starts = {
         "stage": stage,
-        "interval": FIRST_INTERVAL + 1 - stage,
+        "interval": first_interval(stage),
         "hp": 1 + draw(3, MAX_HP),
         "credits": draw(4, _MAX_RESOURCES + 1),
         "energy": draw(5, _MAX_RESOURCES + 1),

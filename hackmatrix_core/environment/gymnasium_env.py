@@ -2,18 +2,17 @@
 
 import functools
 import operator
-from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.drawers import draw
-from hackmatrix_core.environment.forks import check_process
+from hackmatrix_core.display import draw
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import history, scenario
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 
 try:
     import gymnasium
@@ -40,25 +39,46 @@ def _look(state: EnvState) -> tuple[jax.Array, jax.Array]:
     return _ENV.get_obs(state), _ENV.get_action_mask(state)
 
 
-def checked_render_mode(render_mode: str | None, modes: Sequence[str]) -> str | None:
-    """The mode as given, if it is one.
+class Configured:
+    """What `HackMatrixGymnasium` and `HackMatrixVectorEnv` have in common: settings, and a state once they run."""
 
-    Raises:
-        ValueError: it is none.
-    """
-    if render_mode is not None and render_mode not in modes:
-        raise ValueError(f"render_mode is {render_mode!r}, expected None or one of {', '.join(modes)}")
-    return render_mode
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012
+    observation_space: gymnasium.Space
+    action_space: gymnasium.Space
+    _state: EnvState | None = None
+    _mask: np.ndarray
+
+    def __init__(
+        self,
+        render_mode: str | None = None,
+        max_steps: int = MAX_ACTIONS,
+        reward_weights: np.ndarray | None = None,
+        undo_depth: int = DEFAULT_UNDO_DEPTH,
+    ) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise ValueError(f"render_mode is {render_mode!r}, expected None or one of {', '.join(modes)}")
+        self.render_mode = render_mode
+        self._params = EnvParams(max_steps).replace(max_steps=np.int32(max_steps))
+        if reward_weights is not None:
+            self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
+        self._undo_depth = history.checked_depth(undo_depth)
+        space = _ENV.observation_space()
+        self.observation_space = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
+        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
+
+    def _running(self, method: str) -> EnvState:
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded(f"{method} needs an episode: call reset first")
+        return self._state
+
+    def action_masks(self) -> np.ndarray:
+        """Which actions are valid (R4.1): bool (28,) a game, under the name that sb3-contrib asks for."""
+        self._running("action_masks")
+        return self._mask.copy()
 
 
-def as_spaces() -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Discrete]:
-    """The spaces of observations and actions of one game."""
-    space = _ENV.observation_space()
-    box = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
-    return box, gymnasium.spaces.Discrete(NUM_ACTIONS)
-
-
-class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
+class HackMatrixGymnasium(Configured, gymnasium.Env[np.ndarray, np.int64]):
     """HackMatrix in the API of Gymnasium; compiled once per process, for all instances.
 
     Observation: float32 (1545,), R11.
@@ -81,28 +101,9 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
 
     Raises:
         ValueError: an argument is out of range.
-        RuntimeError: the process was forked from one in which JAX had started.
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 - so Gymnasium declares it
-
-    def __init__(
-        self,
-        render_mode: str | None = None,
-        max_steps: int = MAX_ACTIONS,
-        reward_weights: np.ndarray | None = None,
-        undo_depth: int = DEFAULT_UNDO_DEPTH,
-    ) -> None:
-        check_process()
-        self.render_mode = checked_render_mode(render_mode, self.metadata["render_modes"])
-        self.observation_space, self.action_space = as_spaces()
-        self._params = EnvParams(max_steps)
-        self._params = self._params.replace(max_steps=np.int32(max_steps))
-        self._undo_depth = history.checked_depth(undo_depth)
-        if reward_weights is not None:
-            self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
-        self._state: EnvState | None = None
-        self._over = False
+    _over = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -119,7 +120,6 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
         Raises:
             ValueError: an unknown option, or a scenario that does not follow R12; the message names the place.
         """
-        check_process()
         super().reset(seed=seed)
         options = options or {}
         if unknown := sorted(set(options) - {"scenario"}):
@@ -152,34 +152,26 @@ class HackMatrixGymnasium(gymnasium.Env[np.ndarray, np.int64]):
             gymnasium.error.ResetNeeded: the episode has not begun, or is over.
             TypeError: the action is not an integer.
         """
-        check_process()
-        if self._state is None or self._over:
-            raise gymnasium.error.ResetNeeded("step needs a running episode: call reset first")
+        state = self._running("step")
+        if self._over:
+            raise gymnasium.error.ResetNeeded("step needs a running episode, and this one is over: call reset first")
         try:
             index = operator.index(action)
         except TypeError:
             raise TypeError(f"action is {action!r}, expected an integer from 0 to {NUM_ACTIONS - 1}") from None
         number = np.int32(index if 0 <= index < NUM_ACTIONS else -1)
-        self._state, reward, info = _step(self._key, self._state, number, self._params)
+        self._state, reward, info = _step(self._key, state, number, self._params)
         info = jax.tree.map(lambda value: value.item(), jax.device_get(info))
         terminated, truncated = info.pop("terminated"), info.pop("truncated")
         self._over = terminated or truncated
         return self._looked(), float(reward), terminated, truncated, info
-
-    def action_masks(self) -> np.ndarray:
-        """Which actions are valid (R4.1): bool (28,), under the name that sb3-contrib asks for."""
-        if self._state is None:
-            raise gymnasium.error.ResetNeeded("action_masks needs an episode: call reset first")
-        return self._mask.copy()
 
     def render(self) -> str | np.ndarray | None:
         """The board as text ("ansi") or as a picture, uint8 (height, width, 3) ("rgb_array")."""
         if self.render_mode is None:
             gymnasium.logger.warn('render needs a render_mode: HackMatrixGymnasium(render_mode="ansi")')
             return None
-        if self._state is None:
-            raise gymnasium.error.ResetNeeded("render needs an episode: call reset first")
-        return draw(self._state.game, self.render_mode)
+        return draw(self._running("render").game, self.render_mode)
 
     def _looked(self) -> np.ndarray:
         observation, mask = jax.device_get(_look(self._state))

@@ -13,9 +13,10 @@ from jax.typing import ArrayLike
 from hackmatrix_core.environment import spaces
 from hackmatrix_core.environment.curriculum import with_later_starts
 from hackmatrix_core.game import history, observation, random, stage
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.arguments import as_action, check_key, check_state
 from hackmatrix_core.game.rewards import REWARD_PARTS, by_name
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS, GameState
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, GameState
 from hackmatrix_core.game.step import (
     Outcome,
     advance,

@@ -24,13 +24,7 @@ class HackMatrixGymnaxV1(HackMatrixGymnax):
     def step(  # type: ignore[override]  # six values, as gymnax 1.0 has it
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None
     ) -> Step:
-        """One action, and a new game if it ended the episode.
-
-        Args:
-            key: one key, typed or old.
-            state: from `reset` or an earlier step.
-            action: () integer; outside 0–27 it counts as invalid (R4.2).
-            params: default `default_params`.
+        """As `HackMatrixGymnax.step`, but `done` is in two.
 
         Returns:
             observation: of the state returned: the new game's after an end.
@@ -38,7 +32,7 @@ class HackMatrixGymnaxV1(HackMatrixGymnax):
             reward: () float32.
             terminated: () bool, won, dead or invalid.
             truncated: () bool, cut after `max_steps` actions; never together with terminated.
-            info: as that of `HackMatrixGymnax.step`; `final_observation` is the one before the new game.
+            info: `final_observation` is the one before the new game.
         """
         obs, state, reward, _, info = super().step(key, state, action, params)
         return obs, state, reward, info["terminated"], info["truncated"], info

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from hackmatrix_core.drawers import draw
-from hackmatrix_core.environment.forks import check_process
-from hackmatrix_core.environment.gymnasium_env import as_spaces, checked_render_mode
+from hackmatrix_core.display import draw
+from hackmatrix_core.environment.gymnasium_env import Configured
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvState, HackMatrixGymnax
-from hackmatrix_core.game import history
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 from hackmatrix_core.game.vectorization.backend import compiler_options
 
 try:
@@ -23,7 +22,6 @@ except ImportError as error:
     raise ImportError("HackMatrixVectorEnv needs gymnasium: pip install 'hackmatrix-jax[gymnasium]'") from error
 
 _REPORTED = ("stage", "score", "hp", "won", "died", "episode_return", "episode_length")
-_CUT = gymnasium.vector.AutoresetMode.SAME_STEP
 
 
 @functools.lru_cache
@@ -44,7 +42,7 @@ def _programs(undo_depth: int) -> tuple[Any, Any]:
     return compiled(reset), compiled(step, donate_argnums=2)
 
 
-class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class HackMatrixVectorEnv(Configured, gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """N games of HackMatrix in the vector API of Gymnasium, stepped together by one compiled program.
 
     Observation: float32 (N, 1545), R11.
@@ -67,10 +65,9 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
 
     Raises:
         ValueError: an argument is out of range.
-        RuntimeError: the process was forked from one in which JAX had started.
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4, "autoreset_mode": _CUT}  # noqa: RUF012
+    metadata = Configured.metadata | {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
@@ -80,20 +77,14 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
         reward_weights: np.ndarray | None = None,
         undo_depth: int = DEFAULT_UNDO_DEPTH,
     ) -> None:
-        check_process()
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs is {num_envs!r}, expected an integer of at least 1")
         self.num_envs = int(num_envs)
-        self.render_mode = checked_render_mode(render_mode, self.metadata["render_modes"])
-        self.single_observation_space, self.single_action_space = as_spaces()
+        super().__init__(render_mode, max_steps, reward_weights, undo_depth)
+        self.single_observation_space, self.single_action_space = self.observation_space, self.action_space
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
-        self._params = EnvParams(max_steps)
-        self._params = self._params.replace(max_steps=np.int32(max_steps))
-        if reward_weights is not None:
-            self._params = self._params.replace(reward_weights=np.asarray(reward_weights, np.float32))
-        self._reset, self._step = _programs(history.checked_depth(undo_depth))
-        self._states: EnvState | None = None
+        self._reset, self._step = _programs(self._undo_depth)
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
@@ -110,7 +101,6 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
         Raises:
             ValueError: an option, or another number of seeds than games.
         """
-        check_process()
         if options:
             raise ValueError(f"options has {next(iter(options))!r}, expected none")
         if isinstance(seed, Sequence):
@@ -123,7 +113,7 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
             key = jax.random.key(self.np_random.integers(2**32, dtype=np.uint32))
             self._keys = jax.random.split(key, self.num_envs)
         self._time = 0
-        self._states, obs, mask = self._reset(self._keys, self._params)
+        self._state, obs, mask = self._reset(self._keys, self._params)
         self._mask = np.array(mask)
         return np.array(obs), {}
 
@@ -147,13 +137,10 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
             TypeError: the actions are not integers.
             ValueError: they are not one a game.
         """
-        check_process()
-        if self._states is None:
-            raise gymnasium.error.ResetNeeded("step needs running games: call reset first")
-        numbers = self._checked(actions)
+        state, numbers = self._running("step"), self._checked(actions)
         self._time += 1
-        self._states, obs, mask, reward, info = self._step(
-            self._keys, np.int32(self._time), self._states, numbers, self._params
+        self._state, obs, mask, reward, info = self._step(
+            self._keys, np.int32(self._time), state, numbers, self._params
         )
         final = info.pop("final_observation")  # stays on the device where no game ended
         obs, self._mask, reward, info = jax.tree.map(np.array, (obs, mask, reward, info))
@@ -168,19 +155,11 @@ class HackMatrixVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, np.
             infos |= {"final_obs": last, "_final_obs": ended, "final_info": told, "_final_info": ended}
         return obs, reward, info["terminated"], info["truncated"], infos
 
-    def action_masks(self) -> np.ndarray:
-        """Which actions are valid (R4.1): bool (N, 28)."""
-        if self._states is None:
-            raise gymnasium.error.ResetNeeded("action_masks needs running games: call reset first")
-        return self._mask.copy()
-
     def render(self) -> tuple[Any, ...] | None:
         """The boards as texts ("ansi") or pictures, uint8 (height, width, 3) ("rgb_array")."""
         if self.render_mode is None:
             return None
-        if self._states is None:
-            raise gymnasium.error.ResetNeeded("render needs running games: call reset first")
-        games = jax.device_get(self._states.game)
+        games = jax.device_get(self._running("render").game)
         return tuple(draw(jax.tree.map(lambda x, i=i: x[i], games), self.render_mode) for i in range(self.num_envs))
 
     def _checked(self, actions: ArrayLike) -> np.ndarray:

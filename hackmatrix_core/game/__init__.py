@@ -5,9 +5,11 @@ them fast is in `vectorization`.
 """
 
 from hackmatrix_core.game import scenario
+from hackmatrix_core.game.actions import ACTION_NAMES, PROGRAM_NAMES
+from hackmatrix_core.game.entity import ENEMY_NAMES
 from hackmatrix_core.game.observation import split_observation
 from hackmatrix_core.game.rewards import REWARD_PARTS
-from hackmatrix_core.game.state import ACTION_NAMES, ENEMY_NAMES, PROGRAM_NAMES, GameState
+from hackmatrix_core.game.state import GameState
 from hackmatrix_core.game.step import Outcome, get_valid_actions, observe, reset, step
 
 __all__ = [

@@ -1,213 +1,64 @@
-"""The player's action, without what the enemies do after it (R4.3, R5, R7)."""
+"""The 28 actions by number, and the table of the programs (R4, R7)."""
 
-import dataclasses
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import board, history
-from hackmatrix_core.game.combat import fight, line_of_sight
-from hackmatrix_core.game.mask import CREDITS, ENERGY
-from hackmatrix_core.game.occupancy import Occupancy, occupancy_of
-from hackmatrix_core.game.siphon import Loot, missed_by_siphon, siphoned
-from hackmatrix_core.game.spawning import compacted
-from hackmatrix_core.game.state import (
-    ANTI_V,
-    ATK_PLUS,
-    BLOCK,
-    BLOCK_SPAWN,
-    CALM,
-    COL,
-    CONTENT,
-    CRASH,
-    D_BOM,
-    DATA_SIPHON,
-    DEBUG,
-    DELAY,
-    ENEMY,
-    EXCH,
-    EXIT,
-    FIRST_PROGRAM_ACTION,
-    HACK,
-    KIND,
-    MAX_HP,
-    NUM_CELLS,
-    NUM_STAGES,
-    POLY,
-    PULL,
-    PUSH,
-    REDUC,
-    RESET,
-    ROW,
-    SCORE,
-    SHOW,
-    SIPH_PLUS,
-    SIPHON,
-    SNAPSHOT_FIELDS,
-    STEP,
-    UNDO,
-    WAIT,
-    WARP,
-    GameState,
+UP, DOWN, LEFT, RIGHT, SIPHON = range(5)
+DIRECTIONS = np.array([[1, 0], [-1, 0], [0, -1], [0, 1]], np.int32)
+"""(4, 2) row and column step of the directions, in the order that settles every tie (R1.1)."""
+
+
+class Program(NamedTuple):
+    """One line of the table of R7: costs in credits and energy, spawn count of a block that holds the program."""
+
+    name: str
+    credits: int
+    energy: int
+    spawn: int
+
+
+PROGRAMS = (
+    Program("push", 0, 2, 4),
+    Program("pull", 0, 2, 4),
+    Program("crash", 3, 2, 6),
+    Program("warp", 2, 2, 5),
+    Program("poly", 1, 1, 3),
+    Program("wait", 0, 1, 1),
+    Program("debug", 3, 0, 4),
+    Program("row", 3, 1, 2),
+    Program("col", 3, 1, 2),
+    Program("undo", 1, 0, 3),
+    Program("step", 0, 3, 4),
+    Program("siph+", 5, 0, 7),
+    Program("exch", 4, 0, 3),
+    Program("show", 2, 0, 2),
+    Program("reset", 0, 4, 2),
+    Program("calm", 2, 4, 6),
+    Program("d_bom", 3, 0, 4),
+    Program("delay", 1, 2, 4),
+    Program("anti-v", 3, 0, 4),
+    Program("score", 0, 5, 5),
+    Program("reduc", 2, 1, 3),
+    Program("atk+", 4, 4, 8),
+    Program("hack", 2, 2, 4),
 )
-from hackmatrix_core.game.vectorization.batching import uninlined
-from hackmatrix_core.game.vectorization.reductions import total
-from hackmatrix_core.game.vectorization.sparse import apply_where
+NUM_PROGRAMS = len(PROGRAMS)
+PROGRAM_NAMES = tuple(program.name for program in PROGRAMS)
+CREDITS = np.array([program.credits for program in PROGRAMS], np.int32)
+ENERGY = np.array([program.energy for program in PROGRAMS], np.int32)
+SPAWNS = np.array([program.spawn for program in PROGRAMS], np.int32)
+"""(23,) the columns of the table."""
 
-MIN_INTERVAL = 4
-_CELL_INDEX = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
-_FIGHTING = (PUSH, PULL, CRASH, WARP, POLY, DEBUG, ROW, COL, D_BOM, DELAY, ANTI_V, HACK)
-_CHANGES_BOARD = np.uint32(sum(1 << action for action in (*_FIGHTING, SIPHON, REDUC, UNDO)))
-
-
-class Effect(NamedTuple):
-    """What an action did, apart from the new state; arrays (N,)."""
-
-    kills: jax.Array  # int32 (R10)
-    missed: jax.Array  # int32, credits and energy missed by a siphon (R10.1)
-    picked_up: jax.Array  # bool: a data siphon, by walking
-    completed: jax.Array  # bool: the player reached the exit (R9)
-    ends_turn: jax.Array  # bool: the enemies move next (R4.4)
+FIRST_PROGRAM = 5
+ACTION_NAMES = ("up", "down", "left", "right", "siphon", *PROGRAM_NAMES)
+NUM_ACTIONS = len(ACTION_NAMES)
+(
+    PUSH, PULL, CRASH, WARP, POLY, WAIT, DEBUG, ROW, COL, UNDO, STEP, SIPH_PLUS, EXCH, SHOW, RESET, CALM, D_BOM, DELAY,
+    ANTI_V, SCORE, REDUC, ATK_PLUS, HACK,
+) = range(FIRST_PROGRAM, NUM_ACTIONS)  # fmt: skip
 
 
-def perform(state: GameState, occupancy: Occupancy, action: jax.Array, seed: jax.Array) -> tuple[GameState, Effect]:
-    """Carry out the player's action.
-
-    Args:
-        state: games along the last axis, with their newest snapshots, packed, in place of the histories.
-        occupancy: the occupancy of `state`.
-        action: int32 (N,), a valid action, or −1 to do nothing.
-        seed: uint32 (2, N).
-
-    Returns:
-        The state and the effect. An undo has not been removed from the history yet.
-    """
-    hits = ~board.is_empty(line_of_sight(occupancy, action) & (occupancy.enemies | occupancy.transmissions))
-    newest = history.unpack(state.history)
-    inputs = BoardAction(
-        cells=state.cells,
-        entities=state.entities,
-        newest_cells=newest.cells,
-        newest_entities=newest.entities,
-        position=state.position,
-        attack=state.attack,
-        programs=state.programs,
-        action=action,
-        seed=seed,
-    )
-    zero = jnp.zeros_like(action)
-    nothing = BoardChange(
-        state.cells, state.entities, zero, zero, zero - 1, Loot(zero, zero, zero, zero, state.programs)
-    )
-    changes_board = (_CHANGES_BOARD >> action.astype(jnp.uint32)) & 1 != 0
-    change = apply_where(_change_board, hits | changes_board, (inputs,), nothing, groups=8)
-
-    is_direction = (action >= 0) & (action < SIPHON)
-    walks = is_direction & ~hits
-    warps = change.warp_cell >= 0
-    goal = board.neighbour_cells(state.position)
-    goal = jnp.sum(jnp.where(action[None] == np.arange(4, dtype=np.int32)[:, None], goal, 0), axis=0)
-    position = jnp.where(walks, goal, jnp.where(warps, change.warp_cell, state.position))
-
-    here = _CELL_INDEX == position[None]
-    content = total(jnp.where(here, CONTENT.get(change.cells), 0))
-    picked_up = walks & (content == DATA_SIPHON)
-    completed = (walks & (content == EXIT)) | (warps & (position == state.exit))
-    cells = jnp.where(here & picked_up[None], change.cells & ~np.uint32(BLOCK), change.cells)
-
-    state = dataclasses.replace(state, position=position)
-    state = _settle_accounts(state, action, change.loot, picked_up)
-    undone = {
-        name: jnp.where(action == UNDO, getattr(newest, name), getattr(state, name))
-        for name in SNAPSHOT_FIELDS
-        if name not in ("cells", "entities")
-    }
-    state = dataclasses.replace(state, **undone, cells=cells, entities=change.entities)
-    ends_turn = (is_direction | (action == SIPHON) | (action == WAIT)) & ~completed
-    return state, Effect(change.kills, change.missed, picked_up, completed, ends_turn)
-
-
-class BoardAction(NamedTuple):
-    """What the actions that change the board depend on; games along the last axis."""
-
-    cells: jax.Array  # uint32 (36, N)
-    entities: jax.Array  # uint32 (36, N), without gaps
-    newest_cells: jax.Array  # uint32 (36, N), of the newest snapshot
-    newest_entities: jax.Array  # uint32 (36, N)
-    position: jax.Array  # int32 (N,)
-    attack: jax.Array  # int32 (N,)
-    programs: jax.Array  # uint32 (N,)
-    action: jax.Array  # int32 (N,)
-    seed: jax.Array  # uint32 (2, N)
-
-
-class BoardChange(NamedTuple):
-    """What these actions did."""
-
-    cells: jax.Array  # uint32 (36, N)
-    entities: jax.Array  # uint32 (36, N), without gaps
-    kills: jax.Array  # int32 (N,)
-    missed: jax.Array  # int32 (N,)
-    warp_cell: jax.Array  # int32 (N,), −1 for none
-    loot: Loot
-
-
-def _change_board(_: jax.Array, inputs: BoardAction) -> BoardChange:
-    occupancy = uninlined(occupancy_of)(inputs)
-    siphons, undoes = inputs.action == SIPHON, (inputs.action == UNDO)[None]
-    missed = jnp.where(siphons, uninlined(missed_by_siphon)(inputs, occupancy), 0)
-    combat = fight(inputs, occupancy)
-    cells = _crash_and_reduce(inputs.cells, occupancy, inputs.action)
-    cells, loot = uninlined(siphoned)(cells, occupancy, inputs.programs, siphons)
-    entities = compacted(combat.entities, jnp.where(KIND.get(combat.entities) == ENEMY, 0, 1))
-    return BoardChange(
-        cells=jnp.where(undoes, inputs.newest_cells, cells),
-        entities=jnp.where(undoes, inputs.newest_entities, entities),
-        kills=combat.kills,
-        missed=missed,
-        warp_cell=combat.warp_cell,
-        loot=loot,
-    )
-
-
-def _crash_and_reduce(cells: jax.Array, occupancy: Occupancy, action: jax.Array) -> jax.Array:
-    near = board.around(occupancy.player) & ~occupancy.player
-    crashed = jnp.where((action == CRASH)[None], near & occupancy.blocks, np.uint32(0))
-    cells = jnp.where(board.to_mask(crashed), cells & ~np.uint32(BLOCK), cells)
-    reduced = jnp.where((action == REDUC)[None], occupancy.blocks & ~occupancy.siphoned, np.uint32(0))
-    reduced = board.to_mask(reduced) & BLOCK_SPAWN.test(cells)
-    return jnp.where(reduced, cells - np.uint32(1 << BLOCK_SPAWN.shift), cells)
-
-
-def _settle_accounts(state: GameState, action: jax.Array, loot: Loot, picked_up: jax.Array) -> GameState:
-    """Costs, gains and flags."""
-    siphons = action == SIPHON
-    program = action - FIRST_PROGRAM_ACTION
-    is_program = program >= 0
-
-    def cost(prices: np.ndarray) -> jax.Array:
-        return jnp.where(is_program, jnp.take(prices, program, mode="clip"), 0)
-
-    def one_if(condition: jax.Array) -> jax.Array:
-        return condition.astype(jnp.int32)
-
-    scored = jnp.where(action == SCORE, NUM_STAGES - state.stage, 0)
-    return dataclasses.replace(
-        state,
-        hp=jnp.where(action == RESET, MAX_HP, state.hp),
-        credits=state.credits - cost(CREDITS) + loot.credits,
-        energy=state.energy - cost(ENERGY) + loot.energy + 4 * one_if(action == EXCH),
-        data_siphons=state.data_siphons + one_if(picked_up | (action == SIPH_PLUS)) - one_if(siphons),
-        attack=state.attack + one_if(action == ATK_PLUS),
-        score=state.score + loot.points + scored,
-        programs=loot.programs,
-        show=state.show | (action == SHOW),
-        calm=state.calm | (action == CALM),
-        step=state.step | (action == STEP),
-        atk_plus_uses=state.atk_plus_uses + one_if(action == ATK_PLUS),
-        interval=jnp.where(siphons, jnp.maximum(MIN_INTERVAL, state.interval - 1), state.interval),
-        next_turn=state.next_turn + jnp.where(siphons, 5, 0),
-        pending_spawns=state.pending_spawns + loot.spawns,
-    )
+def set_of(*numbers: int) -> np.uint32:
+    """Some actions as a set: bit i is action i."""
+    return np.uint32(sum(1 << number for number in numbers))

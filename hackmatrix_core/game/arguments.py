@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game.state import NUM_ACTIONS, GameState
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import GameState
 
 
 def check_state(state: Any, function: str, kind: type = GameState) -> None:

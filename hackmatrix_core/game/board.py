@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game.state import BOARD_SIZE, CONTENT, DATA_BLOCK, DIRECTIONS, NUM_CELLS, PROGRAM_BLOCK
+from hackmatrix_core.game import cell
+from hackmatrix_core.game.actions import DIRECTIONS
+from hackmatrix_core.game.state import BOARD_SIZE, NUM_CELLS
 from hackmatrix_core.game.vectorization import reductions
 from hackmatrix_core.game.vectorization.backend import on_gpu
 from hackmatrix_core.game.vectorization.sparse import nth_bit
@@ -76,8 +78,8 @@ def union(cells: jax.Array, keep: jax.Array) -> jax.Array:
 
 def blocks(cells: jax.Array) -> jax.Array:
     """The cells with a block: packed cells (36, N) to (2, N)."""
-    content = CONTENT.get(cells)
-    return from_mask((content == DATA_BLOCK) | (content == PROGRAM_BLOCK))
+    content = cell.CONTENT.get(cells)
+    return from_mask((content == cell.DATA_BLOCK) | (content == cell.PROGRAM_BLOCK))
 
 
 def up(board: jax.Array) -> jax.Array:

@@ -4,43 +4,19 @@ The actions share their machinery: a set of slots that are removed, a set that i
 Which sets these are depends on the action; the masks of all actions are computed for every game of the batch.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import board, random
+from hackmatrix_core.game import actions, board, entity, random
+from hackmatrix_core.game.actions import DIRECTIONS
+from hackmatrix_core.game.entity import full_hp
 from hackmatrix_core.game.occupancy import Occupancy
 from hackmatrix_core.game.random import Stream
 from hackmatrix_core.game.spawning import SLOTS
-from hackmatrix_core.game.state import (
-    ANTI_V,
-    BOARD_SIZE,
-    CELL,
-    COL,
-    CRASH,
-    D_BOM,
-    DAEMON,
-    DEBUG,
-    DELAY,
-    DIRECTIONS,
-    FULL_HP,
-    HACK,
-    HP,
-    MAX_HP,
-    NUM_CELLS,
-    POLY,
-    PULL,
-    PUSH,
-    ROW,
-    SCHEDULED,
-    STUNNED,
-    TIMER,
-    TYPE,
-    VIRUS,
-    WARP,
-)
+from hackmatrix_core.game.state import BOARD_SIZE, MAX_HP, NUM_CELLS
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.loops import is_first
 from hackmatrix_core.game.vectorization.reductions import least, total
@@ -57,28 +33,18 @@ class Combat(NamedTuple):
     warp_cell: jax.Array  # int32 (N,): where WARP puts the player, otherwise −1
 
 
-class Fighter(Protocol):
-    """What the effect on the entities depends on, games along the last axis."""
+class BoardAction(NamedTuple):
+    """What the actions that change the board depend on; games along the last axis."""
 
-    @property
-    def entities(self) -> jax.Array:
-        """uint32 (36, N), without gaps."""
-
-    @property
-    def position(self) -> jax.Array:
-        """int32 (N,), the player's cell."""
-
-    @property
-    def attack(self) -> jax.Array:
-        """int32 (N,)."""
-
-    @property
-    def action(self) -> jax.Array:
-        """int32 (N,), a valid action."""
-
-    @property
-    def seed(self) -> jax.Array:
-        """uint32 (2, N)."""
+    cells: jax.Array  # uint32 (36, N)
+    entities: jax.Array  # uint32 (36, N), without gaps
+    newest_cells: jax.Array  # uint32 (36, N), of the newest snapshot
+    newest_entities: jax.Array  # uint32 (36, N)
+    position: jax.Array  # int32 (N,)
+    attack: jax.Array  # int32 (N,)
+    programs: jax.Array  # uint32 (N,)
+    action: jax.Array  # int32 (N,)
+    seed: jax.Array  # uint32 (2, N)
 
 
 def line_of_sight(occupancy: Occupancy, action: jax.Array) -> jax.Array:
@@ -98,42 +64,40 @@ def line_of_sight(occupancy: Occupancy, action: jax.Array) -> jax.Array:
     return line
 
 
-def fight(state: Fighter, occupancy: Occupancy) -> Combat:
-    """The action's effect on the entities; `occupancy` is the occupancy of the state that the fighter is of."""
+def fight(state: BoardAction, occupancy: Occupancy) -> Combat:
+    """The action's effect on the entities; `occupancy` is that of the same games."""
     action = state.action
     target, meets_transmission = uninlined(_look_ahead)(state, occupancy)
     bombed = _nearest_daemon(state, occupancy)
     warped = _warp_target(state, occupancy)
-    warp_cell, warp_kind_is_enemy = (
-        _at(occupancy.cell, warped, -1),
-        _at(occupancy.is_enemy.astype(jnp.int32), warped, 0) != 0,
-    )
+    warp_cell = _at(occupancy.cell, warped, -1)
+    warp_kind_is_enemy = _at(occupancy.is_enemy.astype(jnp.int32), warped, 0) != 0
 
     near = board.contains(board.around(occupancy.player) & ~occupancy.player, occupancy.cell)
     removed = (occupancy.is_enemy | occupancy.is_transmission) & (
         ((SLOTS == target[None]) & meets_transmission[None])
         | (SLOTS == bombed[None])
-        | ((action == CRASH)[None] & near)
+        | ((action == actions.CRASH)[None] & near)
         | ((occupancy.cell == warp_cell[None]) & (occupancy.is_enemy == warp_kind_is_enemy[None]))
     )
     harmed = uninlined(_harmed)(state, occupancy, target, bombed) & ~removed
-    damage = jnp.where((action == D_BOM) | (action == ANTI_V), 1, state.attack)
+    damage = jnp.where((action == actions.D_BOM) | (action == actions.ANTI_V), 1, state.attack)
 
-    transformed = (action == POLY)[None] & occupancy.is_enemy
+    transformed = (action == actions.POLY)[None] & occupancy.is_enemy
     turn_by = 1 + random.below(random.bits(state.seed, Stream.POLY, SLOTS), jnp.int32(3))
     new_type = jnp.where(transformed, (occupancy.type + turn_by) & 3, occupancy.type)
-    more_hp = jnp.where(transformed, _full_hp(new_type) - _full_hp(occupancy.type), 0)
-    hp = HP.get(state.entities) + more_hp - jnp.where(harmed, damage[None], 0)
+    more_hp = jnp.where(transformed, full_hp(new_type) - full_hp(occupancy.type), 0)
+    hp = entity.HP.get(state.entities) + more_hp - jnp.where(harmed, damage[None], 0)
     dead = (harmed | transformed) & (hp <= 0)
 
-    entities = HP.replace(TYPE.replace(state.entities, new_type), jnp.clip(hp, 0, MAX_HP))
-    entities = jnp.where(harmed, entities | np.uint32(STUNNED.mask), entities)
-    delayed = (action == DELAY)[None] & occupancy.is_transmission
-    entities = jnp.where(delayed, entities + np.uint32(3 << TIMER.shift), entities)
+    entities = entity.HP.replace(entity.TYPE.replace(state.entities, new_type), jnp.clip(hp, 0, MAX_HP))
+    entities = jnp.where(harmed, entities | np.uint32(entity.STUNNED.mask), entities)
+    delayed = (action == actions.DELAY)[None] & occupancy.is_transmission
+    entities = jnp.where(delayed, entities + np.uint32(3 << entity.TIMER.shift), entities)
     entities = jnp.where(removed | dead, np.uint32(0), entities)
-    entities = CELL.replace(entities, uninlined(_shoved)(state, occupancy)) * (entities != 0).astype(jnp.uint32)
+    entities = entity.CELL.replace(entities, uninlined(_shoved)(state, occupancy)) * (entities != 0).astype(jnp.uint32)
 
-    scheduled = SCHEDULED.test(state.entities)
+    scheduled = entity.SCHEDULED.test(state.entities)
     kills = total((dead & ~scheduled).astype(jnp.int32)) + _removal_kills(occupancy, removed, scheduled)
     return Combat(entities, kills, warp_cell)
 
@@ -144,11 +108,7 @@ def _at(values: jax.Array, slot: jax.Array, default: int) -> jax.Array:
     return jnp.where(slot >= 0, picked, default)
 
 
-def _full_hp(enemy_type: jax.Array) -> jax.Array:
-    return jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
-
-
-def _look_ahead(state: Fighter, occupancy: Occupancy) -> tuple[jax.Array, jax.Array]:
+def _look_ahead(state: BoardAction, occupancy: Occupancy) -> tuple[jax.Array, jax.Array]:
     """What the look along a direction meets (R4.3): its slot, −1 for nothing; and whether it is a transmission."""
     is_direction = state.action[None] == np.arange(len(DIRECTIONS), dtype=np.int32)[:, None]
     d_row = jnp.sum(jnp.where(is_direction, DIRECTIONS[:, :1], 0), axis=0)
@@ -170,34 +130,34 @@ def _look_ahead(state: Fighter, occupancy: Occupancy) -> tuple[jax.Array, jax.Ar
     return jnp.where(found, best & 63, -1), found & (best & 64 == 0)
 
 
-def _nearest_daemon(state: Fighter, occupancy: Occupancy) -> jax.Array:
+def _nearest_daemon(state: BoardAction, occupancy: Occupancy) -> jax.Array:
     """The slot that D_BOM removes (R8.2), −1 for other actions."""
-    is_daemon = occupancy.is_enemy & (occupancy.type == DAEMON)
+    is_daemon = occupancy.is_enemy & (occupancy.type == entity.DAEMON)
     order = board.manhattan(occupancy.cell, state.position[None]) * 64 + SLOTS
     nearest = least(jnp.where(is_daemon, order, _FAR))
-    return jnp.where((state.action == D_BOM) & (nearest < _FAR), nearest & 63, -1)
+    return jnp.where((state.action == actions.D_BOM) & (nearest < _FAR), nearest & 63, -1)
 
 
-def _warp_target(state: Fighter, occupancy: Occupancy) -> jax.Array:
+def _warp_target(state: BoardAction, occupancy: Occupancy) -> jax.Array:
     """The slot of a uniformly random entity for WARP, −1 for other actions."""
     length = total((occupancy.is_enemy | occupancy.is_transmission).astype(jnp.int32))
-    return jnp.where(state.action == WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
+    return jnp.where(state.action == actions.WARP, random.below(random.bits(state.seed, Stream.WARP), length), -1)
 
 
-def _harmed(state: Fighter, occupancy: Occupancy, target: jax.Array, bombed: jax.Array) -> jax.Array:
+def _harmed(state: BoardAction, occupancy: Occupancy, target: jax.Array, bombed: jax.Array) -> jax.Array:
     """The enemies that the action damages: bool (36, N)."""
     action, bomb = state.action, board.bit(_at(occupancy.cell, bombed, -1))
-    region = jnp.where((action == DEBUG)[None], occupancy.blocks, np.uint32(0))
-    region = jnp.where((action == HACK)[None], occupancy.siphoned, region)
-    region = jnp.where((action == D_BOM)[None], board.around(bomb) & ~bomb, region)
+    region = jnp.where((action == actions.DEBUG)[None], occupancy.blocks, np.uint32(0))
+    region = jnp.where((action == actions.HACK)[None], occupancy.siphoned, region)
+    region = jnp.where((action == actions.D_BOM)[None], board.around(bomb) & ~bomb, region)
     same_row = board.row_of(occupancy.cell) == board.row_of(state.position)[None]
     same_col = board.col_of(occupancy.cell) == board.col_of(state.position)[None]
     return occupancy.is_enemy & (
         (SLOTS == target[None])
         | board.contains(region, occupancy.cell)
-        | ((action == ROW)[None] & same_row)
-        | ((action == COL)[None] & same_col)
-        | ((action == ANTI_V)[None] & (occupancy.type == VIRUS))
+        | ((action == actions.ROW)[None] & same_row)
+        | ((action == actions.COL)[None] & same_col)
+        | ((action == actions.ANTI_V)[None] & (occupancy.type == entity.VIRUS))
     )
 
 
@@ -207,10 +167,10 @@ def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Arra
     return total(counts.astype(jnp.int32))
 
 
-def _shoved(state: Fighter, occupancy: Occupancy) -> jax.Array:
+def _shoved(state: BoardAction, occupancy: Occupancy) -> jax.Array:
     """The cell of each entity after PUSH or PULL (R8.1), unchanged after other actions: int32 (36, N)."""
-    shoves = (state.action == PUSH) | (state.action == PULL)
-    pulls = (state.action == PULL)[None]
+    shoves = (state.action == actions.PUSH) | (state.action == actions.PULL)
+    pulls = (state.action == actions.PULL)[None]
     row, col = board.row_of(occupancy.cell), board.col_of(occupancy.cell)
     away_row = jnp.sign(row - board.row_of(state.position)[None])
     away_col = jnp.sign(col - board.col_of(state.position)[None])

@@ -8,32 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import board, random
+from hackmatrix_core.game import board, entity, random
+from hackmatrix_core.game.entity import full_hp
 from hackmatrix_core.game.random import Stream
 from hackmatrix_core.game.spawning import SLOTS, Spawns, compacted, spawn
-from hackmatrix_core.game.state import (
-    CELL,
-    DAEMON,
-    ENEMY,
-    FROM_SIPHON,
-    FULL_HP,
-    GLITCH,
-    HP,
-    KIND,
-    MAX_ENTITIES,
-    NO_ENTITY,
-    SCHEDULED,
-    STUNNED,
-    TIMER,
-    TRANSMISSION,
-    TYPE,
-    VIRUS,
-    GameState,
-)
+from hackmatrix_core.game.state import MAX_ENTITIES, GameState
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import anywhere, least_of, total_of
 from hackmatrix_core.game.vectorization.sparse import apply_where
 
+_ONE_TURN = np.uint32(1 << entity.TIMER.shift)
 _SLOT_BITS = np.uint32(63)
 _SECOND_ROUND = np.uint32(1 << 31)
 _NEVER = np.uint32(0xFFFFFFFF)  # no key: the slot bits of a key are below 36
@@ -62,7 +46,7 @@ def enemy_turn(state: GameState, moves: jax.Array, blocks: jax.Array, seed: jax.
     due = moves & ~state.calm & (state.interval > 0) & (turn >= state.next_turn)
     pending = jnp.where(moves, state.pending_spawns, 0)
     spawns = jnp.minimum(pending, MAX_ENTITIES) + due.astype(jnp.int32)  # there is room for no more
-    first_flags = jnp.where(due, np.uint32(SCHEDULED.mask), np.uint32(FROM_SIPHON.mask))
+    first_flags = jnp.where(due, np.uint32(entity.SCHEDULED.mask), np.uint32(entity.FROM_SIPHON.mask))
     has_entities = state.entities[0] != 0
     entities, hp = apply_where(
         _turn,
@@ -89,28 +73,27 @@ def _turn(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
     spawns = Spawns(
         entities, jnp.where(wanted, turn.spawns, 0), turn.first_flags, turn.position, turn.blocks, turn.seed
     )
-    entities = spawn(spawns, flags=FROM_SIPHON.mask, stream=Stream.SPAWN)
+    entities = spawn(spawns, flags=entity.FROM_SIPHON.mask, stream=Stream.SPAWN)
 
-    is_enemy = KIND.get(entities) == ENEMY
-    entities = jnp.where(is_enemy, entities & ~np.uint32(STUNNED.mask), entities)
-    return jnp.where(is_enemy & TIMER.test(entities), entities - np.uint32(1 << TIMER.shift), entities), hp
+    is_enemy = entity.KIND.get(entities) == entity.ENEMY
+    entities = jnp.where(is_enemy, entities & ~np.uint32(entity.STUNNED.mask), entities)
+    return jnp.where(is_enemy & entity.TIMER.test(entities), entities - _ONE_TURN, entities), hp
 
 
 def _arrived(entities: jax.Array) -> jax.Array:
     """Transmissions count down and become enemies (R6.1)."""
-    kind, timer, enemy_type = KIND.get(entities), TIMER.get(entities), TYPE.get(entities)
-    arrives = (kind == TRANSMISSION) & (timer <= 1)
-    counted = jnp.where((kind == TRANSMISSION) & ~arrives, entities - np.uint32(1 << TIMER.shift), entities)
-    full_hp = jnp.where(enemy_type == DAEMON, FULL_HP[DAEMON], FULL_HP[VIRUS])
-    kept = entities & np.uint32(TYPE.mask | CELL.mask | FROM_SIPHON.mask | SCHEDULED.mask)
-    enemy = kept | np.uint32(ENEMY | (1 << TIMER.shift)) | HP.put(full_hp)
-    rank = jnp.where(kind == ENEMY, 0, jnp.where(arrives, 1, 2))
+    kind, timer = entity.KIND.get(entities), entity.TIMER.get(entities)
+    arrives = (kind == entity.TRANSMISSION) & (timer <= 1)
+    counted = jnp.where((kind == entity.TRANSMISSION) & ~arrives, entities - _ONE_TURN, entities)
+    kept = entities & np.uint32(entity.TYPE.mask | entity.CELL.mask | entity.FROM_SIPHON.mask | entity.SCHEDULED.mask)
+    enemy = kept | np.uint32(entity.ENEMY | _ONE_TURN) | entity.HP.put(full_hp(entity.TYPE.get(entities)))
+    rank = jnp.where(kind == entity.ENEMY, 0, jnp.where(arrives, 1, 2))
     return compacted(jnp.where(arrives, enemy, counted), rank)
 
 
 def _is_able(entities: jax.Array) -> jax.Array:
     """Which entities are enemies that move or attack in this turn: bool (36, N)."""
-    return (KIND.get(entities) == ENEMY) & ~TIMER.test(entities) & ~STUNNED.test(entities)
+    return (entity.KIND.get(entities) == entity.ENEMY) & ~entity.TIMER.test(entities) & ~entity.STUNNED.test(entities)
 
 
 def _moved(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
@@ -121,7 +104,7 @@ def _moved(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
     """
     entities, hp, position, blocks, _, _, seed = turn
     attack_range = board.neighbours(board.bit(position))
-    occupied = board.union(CELL.get(entities), entities != 0)
+    occupied = board.union(entity.CELL.get(entities), entities != 0)
     first_round = ((random.bits(seed, Stream.MOVE_ORDER, SLOTS) >> 1) & ~_SLOT_BITS) | SLOTS.astype(np.uint32)
     keys = jnp.where(_is_able(entities) & wanted[None], first_round, _NEVER)
 
@@ -135,10 +118,10 @@ def _moved(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
         key = least_of(lambda _, keys: keys, keys)
         slot = jnp.where(key != _NEVER, (key & _SLOT_BITS).astype(jnp.int32), -1)[None]
         word = total_of(lambda slots, entities: jnp.where(slots == slot, entities, 0), entities)
-        cell = CELL.get(word)[None]
+        cell = entity.CELL.get(word)[None]
 
         def is_company(slots: jax.Array, entities: jax.Array) -> jax.Array:
-            is_there = (KIND.get(entities) != NO_ENTITY) & (CELL.get(entities) == cell)
+            is_there = (entity.KIND.get(entities) != entity.NONE) & (entity.CELL.get(entities) == cell)
             return (is_there & (slots != slot)).astype(jnp.uint32)
 
         word, next_key, occupied, hp = decide(key, word, total_of(is_company, entities) != 0, occupied, hp)
@@ -150,19 +133,19 @@ def _moved(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
         key: jax.Array, word: jax.Array, shares_cell: jax.Array, occupied: jax.Array, hp: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """What the enemy `word` does: the enemy in its new place, its key for the second round, occupied cells, hp."""
-        visits, cell = key != _NEVER, CELL.get(word)
+        visits, cell = key != _NEVER, entity.CELL.get(word)
         here = board.bit(cell)
         attacks = visits & ~board.is_empty(here & attack_range)
         walks = visits & ~attacks
-        walls = jnp.where((TYPE.get(word) == GLITCH)[None], np.uint32(0), blocks)
+        walls = jnp.where((entity.TYPE.get(word) == entity.GLITCH)[None], np.uint32(0), blocks)
         goal = jnp.where(walks, _next_cell(cell, position, walls, occupied, walks), cell)
         occupied = jnp.where((walks & ~shares_cell)[None], occupied & ~here, occupied)
         occupied = jnp.where(walks[None], occupied | board.bit(goal), occupied)
-        again = visits & (TYPE.get(word) == VIRUS) & ~attacks & (key < _SECOND_ROUND)
+        again = visits & (entity.TYPE.get(word) == entity.VIRUS) & ~attacks & (key < _SECOND_ROUND)
         slot = key & _SLOT_BITS
         second_round = random.bits(seed, Stream.MOVE_ORDER, slot.astype(jnp.int32) + MAX_ENTITIES) | _SECOND_ROUND
         next_key = jnp.where(again, (second_round & ~_SLOT_BITS) | slot, _NEVER)
-        return CELL.replace(word, goal), next_key, occupied, jnp.where(attacks, jnp.maximum(hp - 1, 0), hp)
+        return entity.CELL.replace(word, goal), next_key, occupied, jnp.where(attacks, jnp.maximum(hp - 1, 0), hp)
 
     _, entities, _, hp = lax.while_loop(unfinished, visit, (keys, entities, occupied, hp))
     return entities, hp

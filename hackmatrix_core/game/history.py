@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hackmatrix_core.game import entity
 from hackmatrix_core.game.state import (
     DEFAULT_UNDO_DEPTH,
     MAX_ENTITIES,
     NUM_CELLS,
-    REMEMBERED_ENTITY_BITS,
     SET_ASIDE,
     SNAPSHOT_FIELDS,
     GameState,
@@ -113,7 +113,7 @@ def from_snapshots(kept: Sequence[Snapshot], undo_depth: int) -> dict[str, np.nd
     rows = np.zeros((undo_depth, WORDS), np.uint32)
     for i, snapshot in enumerate(kept):
         numbers = [int(getattr(snapshot, name)) for name in _NUMBERS]
-        words = (snapshot.cells, snapshot.entities & REMEMBERED_ENTITY_BITS, np.array(numbers, np.uint32))
+        words = (snapshot.cells, snapshot.entities & entity.REMEMBERED_BITS, np.array(numbers, np.uint32))
         rows[(start + i) % undo_depth] = np.concatenate(words)  # as `pack`, which would dispatch each operation
     return {"history": rows, "history_start": np.int32(start), "history_length": np.int32(len(kept))}
 
@@ -171,7 +171,7 @@ def restarted(state: GameState, fresh: GameState, ended: jax.Array) -> GameState
 def pack(state: Snapshot) -> jax.Array:
     """What UNDO restores of one state, as words, the entities' flags off (R8.3): uint32 (84,)."""
     numbers = stacked([getattr(state, name).astype(jnp.uint32) for name in _NUMBERS])
-    return jnp.concatenate([state.cells, state.entities & REMEMBERED_ENTITY_BITS, numbers])
+    return jnp.concatenate([state.cells, state.entities & entity.REMEMBERED_BITS, numbers])
 
 
 def unpack(words: jax.Array) -> Snapshot:

@@ -11,6 +11,7 @@ integers: a quarter of the memory, and what a rollout should store.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -18,71 +19,77 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import board
-from hackmatrix_core.game.state import (
-    BLOCK_SPAWN,
-    BLOCK_VALUE,
-    BOARD_SIZE,
-    CELL,
-    CONTENT,
-    CRYPTOG,
-    DATA_BLOCK,
-    DATA_SIPHON,
-    ENEMY,
-    ENEMY_NAMES,
-    EXIT,
-    FROM_SIPHON,
-    HIDDEN,
-    HP,
-    IS_ENERGY,
-    KIND,
-    NUM_CELLS,
-    NUM_PROGRAMS,
-    PROGRAM_BLOCK,
-    PROGRAM_NAMES,
-    RESOURCE,
-    SIPHON_CENTER,
-    SIPHONED,
-    STUNNED,
-    TIMER,
-    TRANSMISSION,
-    TYPE,
-    GameState,
-)
+from hackmatrix_core.game import board, cell, entity
+from hackmatrix_core.game.actions import NUM_PROGRAMS, PROGRAM_NAMES
+from hackmatrix_core.game.entity import ENEMY_NAMES
+from hackmatrix_core.game.state import BOARD_SIZE, NUM_CELLS, GameState
 from hackmatrix_core.game.vectorization.backend import on_gpu
 from hackmatrix_core.game.vectorization.batching import batched, uninlined
 from hackmatrix_core.game.vectorization.loops import for_used
 from hackmatrix_core.game.vectorization.rows import stacked
 
-PLAYER_VALUES = 10
-CELL_VALUES = 42
-OBSERVATION_SIZE = PLAYER_VALUES + NUM_PROGRAMS + NUM_CELLS * CELL_VALUES
-PLAYER_NAMES = ("row", "col", "hp", "credits", "energy", "stage", "data_siphons", "attack", "show", "calm")
-CHANNEL_NAMES = (
-    *ENEMY_NAMES, "hp", "stunned", "from_siphon", "data_block", "program_block", "hidden_block", "points", "siphoned",
-    *PROGRAM_NAMES, "spawn", "transmission", "credits", "energy", "data_siphon", "exit", "siphon_center",
+
+class _PlayerValue(NamedTuple):
+    name: str
+    field: str  # of the state
+    first: int  # what reads as 0
+    most: int
+    divisor: int
+
+
+class _Channel(NamedTuple):
+    name: str
+    bits: int = 1
+    divisor: int = 1
+
+
+def _shifts(word: Sequence[_Channel]) -> np.ndarray:
+    """Where each value begins in its word."""
+    return np.cumsum([0, *(channel.bits for channel in word[:-1])])
+
+
+_PLAYER = (
+    _PlayerValue("row", "position", 0, 35, 5),
+    _PlayerValue("col", "position", 0, 35, 5),
+    _PlayerValue("hp", "hp", 0, 3, 3),
+    _PlayerValue("credits", "credits", 0, 50, 50),
+    _PlayerValue("energy", "energy", 0, 50, 50),
+    _PlayerValue("stage", "stage", 1, 7, 7),
+    _PlayerValue("data_siphons", "data_siphons", 0, 255, 10),
+    _PlayerValue("attack", "attack", 1, 255, 2),
+    _PlayerValue("show", "show", 0, 1, 1),
+    _PlayerValue("calm", "calm", 0, 1, 1),
+)
+# The values of a cell, in their order, from three words that hold them, lowest bits first.
+_WORDS = (
+    (
+        *map(_Channel, ENEMY_NAMES), _Channel("hp", 2, 3), _Channel("stunned"), _Channel("from_siphon"),
+        _Channel("data_block"), _Channel("program_block"), _Channel("hidden_block"), _Channel("points", 4, 9),
+        _Channel("siphoned"),
+    ),
+    tuple(map(_Channel, PROGRAM_NAMES)),
+    (
+        _Channel("spawn", 4, 9), _Channel("transmission", 3, 4), _Channel("credits", 8, 3), _Channel("energy", 8, 3),
+        _Channel("data_siphon"), _Channel("exit"), _Channel("siphon_center"),
+    ),
 )  # fmt: skip
+_CHANNELS = tuple(channel for word in _WORDS for channel in word)
+PLAYER_NAMES = tuple(value.name for value in _PLAYER)
+CHANNEL_NAMES = tuple(channel.name for channel in _CHANNELS)
 """The 42 values of a cell, in their order (R11). `hp`, `stunned` and `from_siphon` are those of the enemy there."""
-_CELL_DIVISOR = np.ones(CELL_VALUES, np.float32)
-_CELL_DIVISOR[[4, 10, 35, 36, 37, 38]] = [3, 9, 9, 4, 3, 3]
-_PLAYER_DIVISOR = np.array([5, 5, 3, 50, 50, 7, 10, 2, 1, 1], np.float32)
-_FIRST_COUNT = np.array([0, 0, 0, 0, 0, 1, 0, 1, 0, 0], np.int32)[:, None]
-_MOST = np.array([35, 35, 3, 50, 50, 7, 255, 255, 1, 1], np.int32)[:, None]
-OBSERVATION_SCALE = np.float32(1) / np.concatenate(
-    [_PLAYER_DIVISOR, np.ones(NUM_PROGRAMS, np.float32), np.tile(_CELL_DIVISOR, NUM_CELLS)]
+PLAYER_VALUES, CELL_VALUES = len(PLAYER_NAMES), len(CHANNEL_NAMES)
+OBSERVATION_SIZE = PLAYER_VALUES + NUM_PROGRAMS + NUM_CELLS * CELL_VALUES
+OBSERVATION_SCALE = np.float32(1) / np.array(
+    [value.divisor for value in _PLAYER] + [1] * NUM_PROGRAMS + [channel.divisor for channel in _CHANNELS] * NUM_CELLS,
+    np.float32,
 )
 """(1545,) float32: an observation is its compact form times this. A product, because XLA turns division by a constant
 into one, and the numbers must be the same compiled or not."""
 
-# The 42 values of a cell come from three words: widths in bits of the values that each holds, lowest bits first.
-_FIRST_WIDTHS = (1, 1, 1, 1, 2, 1, 1, 1, 1, 1, 4, 1)  # values 0–11
-_PROGRAM_WIDTHS = (1,) * NUM_PROGRAMS  # values 12–34
-_LAST_WIDTHS = (4, 3, 8, 8, 1, 1, 1)  # values 35–41
-_WIDTHS = (_FIRST_WIDTHS, _PROGRAM_WIDTHS, _LAST_WIDTHS)
-# By value, shape (1, 1, 42): the word that holds it, its place there, its largest value.
-_WORD = np.repeat(np.arange(3), [len(widths) for widths in _WIDTHS])[None, None]
-_SHIFT = np.concatenate([np.cumsum([0, *widths[:-1]]) for widths in _WIDTHS]).astype(np.uint32)[None, None]
-_LIMIT = ((1 << np.concatenate(_WIDTHS)) - 1).astype(np.uint32)[None, None]
+# By value of a cell, shape (1, 1, 42): the word that holds it, its place there, its largest value.
+_WORD = np.repeat(np.arange(3), [len(word) for word in _WORDS])[None, None]
+_SHIFT = np.concatenate([_shifts(word) for word in _WORDS]).astype(np.uint32)[None, None]
+_LIMIT = np.array([(1 << channel.bits) - 1 for channel in _CHANNELS], np.uint32)[None, None]
 
 
 class Packed(NamedTuple):
@@ -163,40 +170,43 @@ def _cell_values(*words: jax.Array) -> jax.Array:
 
 def _player_values(state: GameState) -> jax.Array:
     """The first 10 values: uint8 (10, N)."""
-    names = ("position", "position", "hp", "credits", "energy", "stage", "data_siphons", "attack", "show", "calm")
-    numbers = stacked([getattr(state, name).astype(jnp.int32) for name in names])
+    numbers = stacked([getattr(state, value.field).astype(jnp.int32) for value in _PLAYER])
+    first, most = (
+        np.array(limits, np.int32)[:, None] for limits in zip(*((v.first, v.most) for v in _PLAYER), strict=True)
+    )
     # All of them as one array, because each small array would be a separate kernel.
-    counted = jnp.minimum(numbers - _FIRST_COUNT, _MOST)
-    is_row, is_col = (np.arange(PLAYER_VALUES)[:, None] == i for i in (0, 1))
+    counted = jnp.minimum(numbers - first, most)
+    is_row, is_col = (np.array([[value.name == name] for value in _PLAYER]) for name in ("row", "col"))
     values = jnp.where(is_row, board.row_of(numbers), jnp.where(is_col, board.col_of(numbers), counted))
     return values.astype(jnp.uint8)
 
 
 def _cell_words(state: GameState) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Per cell the three words of `_WIDTHS`: uint32 (36, N) each."""
-    content, hidden, siphoned = CONTENT.get(state.cells), HIDDEN.test(state.cells), SIPHONED.test(state.cells)
-    is_data, is_program = content == DATA_BLOCK, content == PROGRAM_BLOCK
+    """Per cell the three words of `_WORDS`: uint32 (36, N) each."""
+    content, hidden = cell.CONTENT.get(state.cells), cell.HIDDEN.test(state.cells)
+    siphoned, is_energy = cell.SIPHONED.test(state.cells), cell.IS_ENERGY.test(state.cells)
+    is_data, is_program = content == cell.DATA_BLOCK, content == cell.PROGRAM_BLOCK
     is_block, shown = is_data | is_program, ~hidden
-    value = BLOCK_VALUE.get(state.cells)
+    value = cell.BLOCK_VALUE.get(state.cells)
 
     enemy, transmission = _first_entities(state.entities)
-    cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
-    in_line = (board.row_of(cell) == board.row_of(state.position)[None]) | (
-        board.col_of(cell) == board.col_of(state.position)[None]
+    enemy_type = entity.TYPE.get(enemy)
+    index = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
+    in_line = (board.row_of(index) == board.row_of(state.position)[None]) | (
+        board.col_of(index) == board.col_of(state.position)[None]
     )
-    visible = (KIND.get(enemy) == ENEMY) & ((TYPE.get(enemy) != CRYPTOG) | in_line | state.show[None])
+    visible = (entity.KIND.get(enemy) == entity.ENEMY) & ((enemy_type != entity.CRYPTOG) | in_line | state.show[None])
 
     def where(condition: jax.Array, number: jax.Array) -> jax.Array:
         return jnp.where(condition, number, 0)
 
-    amount = where(~is_block | siphoned, RESOURCE.get(state.cells))
-    is_energy = IS_ENERGY.test(state.cells)
+    amount = where(~is_block | siphoned, cell.RESOURCE.get(state.cells))
     first = _packed(
-        _FIRST_WIDTHS,
-        *(visible & (TYPE.get(enemy) == enemy_type) for enemy_type in range(4)),
-        where(visible, HP.get(enemy)),
-        visible & STUNNED.test(enemy),
-        visible & FROM_SIPHON.test(enemy),
+        _WORDS[0],
+        *(visible & (enemy_type == one) for one in range(4)),
+        where(visible, entity.HP.get(enemy)),
+        visible & entity.STUNNED.test(enemy),
+        visible & entity.FROM_SIPHON.test(enemy),
         is_data & shown,
         is_program & shown,
         is_block & hidden,
@@ -205,31 +215,30 @@ def _cell_words(state: GameState) -> tuple[jax.Array, jax.Array, jax.Array]:
     )
     programs = jnp.where(is_program & shown, np.uint32(1) << value.astype(jnp.uint32), np.uint32(0))
     last = _packed(
-        _LAST_WIDTHS,
-        where(is_block & shown, BLOCK_SPAWN.get(state.cells)),
-        jnp.minimum(TIMER.get(transmission), 4),
+        _WORDS[2],
+        where(is_block & shown, cell.BLOCK_SPAWN.get(state.cells)),
+        jnp.minimum(entity.TIMER.get(transmission), 4),
         where(~is_energy, amount),
         where(is_energy, amount),
-        content == DATA_SIPHON,
-        content == EXIT,
-        SIPHON_CENTER.test(state.cells),
+        content == cell.DATA_SIPHON,
+        content == cell.EXIT,
+        cell.SIPHON_CENTER.test(state.cells),
     )
     return first, programs, last
 
 
-def _packed(widths: tuple[int, ...], *values: jax.Array) -> jax.Array:
-    shifts = np.cumsum([0, *widths[:-1]])
-    placed = (value.astype(jnp.uint32) << int(shift) for value, shift in zip(values, shifts, strict=True))
+def _packed(word: Sequence[_Channel], *values: jax.Array) -> jax.Array:
+    placed = (value.astype(jnp.uint32) << int(shift) for value, shift in zip(values, _shifts(word), strict=True))
     return sum(placed)  # type: ignore[return-value]  # not empty
 
 
 def _first_entities(entities: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The word of the first enemy and of the first transmission on each cell, 0 for none: uint32 (36, N) each."""
-    cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
+    index = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
     if on_gpu():  # two reductions are two kernels, where a loop over slots is many
         slot = np.arange(entities.shape[0], dtype=np.int32)[:, None, None]
-        kind = jnp.stack([KIND.get(entities) == ENEMY, KIND.get(entities) == TRANSMISSION])
-        here = (CELL.get(entities)[:, None] == cell[None])[None] & kind[:, :, None]
+        kind = jnp.stack([entity.KIND.get(entities) == entity.ENEMY, entity.KIND.get(entities) == entity.TRANSMISSION])
+        here = (entity.CELL.get(entities)[:, None] == index[None])[None] & kind[:, :, None]
         first = jnp.min(jnp.where(here, slot[None], entities.shape[0]), axis=1, keepdims=True)
         words = jnp.sum(jnp.where(slot[None] == first, entities[None, :, None], 0), axis=1, dtype=jnp.uint32)
         return words[0], words[1]
@@ -237,11 +246,11 @@ def _first_entities(entities: jax.Array) -> tuple[jax.Array, jax.Array]:
     def place(slot: jax.Array, planes: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         # From the last slot to the first, so that the first of a cell is what remains.
         word = lax.dynamic_slice_in_dim(entities, slot, 1)
-        here = CELL.get(word) == cell
+        here = entity.CELL.get(word) == index
         enemies, transmissions = planes
         return (
-            jnp.where(here & (KIND.get(word) == ENEMY), word, enemies),
-            jnp.where(here & (KIND.get(word) == TRANSMISSION), word, transmissions),
+            jnp.where(here & (entity.KIND.get(word) == entity.ENEMY), word, enemies),
+            jnp.where(here & (entity.KIND.get(word) == entity.TRANSMISSION), word, transmissions),
         )
 
     return for_used(entities != 0, place, (jnp.zeros_like(entities), jnp.zeros_like(entities)), backwards=True)

@@ -1,11 +1,10 @@
 """What several rules ask of one state, computed once: where the blocks, the enemies and the transmissions are."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 
-from hackmatrix_core.game import board
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, SIPHONED, TRANSMISSION, TYPE
+from hackmatrix_core.game import board, cell, entity
 
 
 class Occupancy(NamedTuple):
@@ -22,34 +21,18 @@ class Occupancy(NamedTuple):
     type: jax.Array  # (36, N) int32
 
 
-class Board(Protocol):
-    """What an occupancy is computed from: a state, or as much of it."""
-
-    @property
-    def cells(self) -> jax.Array:
-        """(36, N) uint32."""
-
-    @property
-    def entities(self) -> jax.Array:
-        """(36, N) uint32."""
-
-    @property
-    def position(self) -> jax.Array:
-        """(N,) int32."""
-
-
-def occupancy_of(state: Board) -> Occupancy:
-    """The occupancy of a batch of states, games along the last axis."""
-    kind, cell = KIND.get(state.entities), CELL.get(state.entities)
-    is_enemy, is_transmission = kind == ENEMY, kind == TRANSMISSION
+def occupancy_of(cells: jax.Array, entities: jax.Array, position: jax.Array) -> Occupancy:
+    """The occupancy of N games by their arrays: (36, N), (36, N) and (N,)."""
+    kind, where = entity.KIND.get(entities), entity.CELL.get(entities)
+    is_enemy, is_transmission = kind == entity.ENEMY, kind == entity.TRANSMISSION
     return Occupancy(
-        player=board.bit(state.position),
-        blocks=board.blocks(state.cells),
-        siphoned=board.from_mask(SIPHONED.test(state.cells)),
-        enemies=board.union(cell, is_enemy),
-        transmissions=board.union(cell, is_transmission),
+        player=board.bit(position),
+        blocks=board.blocks(cells),
+        siphoned=board.from_mask(cell.SIPHONED.test(cells)),
+        enemies=board.union(where, is_enemy),
+        transmissions=board.union(where, is_transmission),
         is_enemy=is_enemy,
         is_transmission=is_transmission,
-        cell=cell,
-        type=TYPE.get(state.entities),
+        cell=where,
+        type=entity.TYPE.get(entities),
     )

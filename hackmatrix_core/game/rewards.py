@@ -6,17 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.game import board
+from hackmatrix_core.game import actions, board, entity
 from hackmatrix_core.game.occupancy import Occupancy
-from hackmatrix_core.game.state import (
-    CELL,
-    ENEMY,
-    FROM_SIPHON,
-    KIND,
-    RESET,
-    SIPHON,
-    GameState,
-)
+from hackmatrix_core.game.state import GameState
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import any_of
 from hackmatrix_core.game.vectorization.rows import stacked
@@ -72,12 +64,12 @@ def reward_parts(happened: Transition, occupancy: Occupancy) -> jax.Array:
 
     nearer = number(jnp.maximum(uninlined(_distance_gain)(happened, occupancy), 0))
     killer_near = any_of(
-        (KIND.get(new.entities) == ENEMY)
-        & FROM_SIPHON.test(new.entities)
-        & (board.manhattan(CELL.get(new.entities), new.position[None]) == 1)
+        (entity.KIND.get(new.entities) == entity.ENEMY)
+        & entity.FROM_SIPHON.test(new.entities)
+        & (board.manhattan(entity.CELL.get(new.entities), new.position[None]) == 1)
     )
     stage_index = old.stage - 1
-    wasted = (happened.action == RESET) & (old.hp == 2)
+    wasted = (happened.action == actions.RESET) & (old.hp == 2)
     parts = (
         jnp.full_like(nearer, -0.01),
         if_true(completed, jnp.take(STAGE_REWARD, stage_index, mode="clip")),
@@ -93,7 +85,7 @@ def reward_parts(happened: Transition, occupancy: Occupancy) -> jax.Array:
         0.05 * number(new.credits - old.credits) + 0.05 * number(new.energy - old.energy),
         if_true(completed, 0.01 * number(new.credits + new.energy)),
         if_true(wasted, -0.3),
-        if_true(happened.action == SIPHON, -0.5 * (0.05 * number(happened.missed))),
+        if_true(happened.action == actions.SIPHON, -0.5 * (0.05 * number(happened.missed))),
     )
     return stacked(parts)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import board, random
-from hackmatrix_core.game.state import CELL, ENEMY, KIND, MAX_ENTITIES, NO_ENTITY, NUM_CELLS, TIMER, TRANSMISSION, TYPE
+from hackmatrix_core.game import board, entity, random
+from hackmatrix_core.game.state import MAX_ENTITIES, NUM_CELLS
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.loops import union_over
 from hackmatrix_core.game.vectorization.reductions import anywhere, total
@@ -26,7 +26,7 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
     Returns:
         (36, N) uint32.
     """
-    filled = KIND.get(entities) != NO_ENTITY
+    filled = entity.KIND.get(entities) != entity.NONE
     ranks = np.arange(3, dtype=np.int32)[:, None, None]
     member = filled[None] & (rank[None] == ranks)
     boards = board.from_mask(member)
@@ -61,13 +61,13 @@ def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
         (36, N) uint32, the entities with the new transmissions at the end.
     """
     entities, number, first_flags, position, blocks, seed = spawns
-    kind = KIND.get(entities)
-    enemies = board.union(CELL.get(entities), kind == ENEMY)
+    kind = entity.KIND.get(entities)
+    enemies = board.union(entity.CELL.get(entities), kind == entity.ENEMY)
     in_fire = board.line_of_fire(position, blocks | enemies)
-    taken = board.union(CELL.get(entities), kind != NO_ENTITY)
-    length = total((kind != NO_ENTITY).astype(jnp.int32))
+    taken = board.union(entity.CELL.get(entities), kind != entity.NONE)
+    length = total((kind != entity.NONE).astype(jnp.int32))
     free = ~(blocks | taken | board.bit(position)) & board.ALL
-    new_word = np.uint32(TRANSMISSION | (1 << TIMER.shift))
+    new_word = np.uint32(entity.TRANSMISSION | (1 << entity.TIMER.shift))
 
     def unfinished(carry: _Spawning) -> jax.Array:
         return anywhere((number > carry.tried) & (carry.length < MAX_ENTITIES) & ~board.is_empty(carry.free))
@@ -89,7 +89,7 @@ def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
         cell = board.nth(choice, random.below(which, board.count(choice)))
         spawns = (tried < number) & (finds_preferred | _finds(second, board.count(free))) & (length < MAX_ENTITIES)
         own_flags = jnp.where(tried == 0, first_flags, np.uint32(flags))
-        word = new_word | CELL.put(cell) | ((which_type >> 30) << TYPE.shift) | own_flags
+        word = new_word | entity.CELL.put(cell) | ((which_type >> 30) << entity.TYPE.shift) | own_flags
         free = jnp.where(spawns[None], free & ~board.bit(cell), free)
         return jnp.where(spawns, word, np.uint32(0)), free
 

@@ -6,51 +6,34 @@ once and takes the first that is accepted: the same as trying one after another.
 """
 
 import dataclasses
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.game import board, random
+from hackmatrix_core.game import board, cell, entity, random
+from hackmatrix_core.game.actions import NUM_PROGRAMS, SPAWNS
 from hackmatrix_core.game.random import Stream
 from hackmatrix_core.game.spawning import Spawns, spawn
-from hackmatrix_core.game.state import (
-    BLOCK_SPAWN,
-    BLOCK_VALUE,
-    CELL,
-    CONTENT,
-    DATA_BLOCK,
-    DATA_SIPHON,
-    EXIT,
-    HIDDEN,
-    IS_ENERGY,
-    KIND,
-    MAX_ENTITIES,
-    MAX_HP,
-    NO_ENTITY,
-    NUM_CELLS,
-    NUM_PROGRAMS,
-    PROGRAM_BLOCK,
-    PROGRAMS,
-    RESOURCE,
-    SET_ASIDE,
-    SNAPSHOT_FIELDS,
-    GameState,
-    Snapshot,
-)
+from hackmatrix_core.game.state import MAX_ENTITIES, MAX_HP, NUM_CELLS, SET_ASIDE, SNAPSHOT_FIELDS, GameState, Snapshot
 from hackmatrix_core.game.vectorization.backend import on_gpu
 from hackmatrix_core.game.vectorization.reductions import anywhere
 from hackmatrix_core.game.vectorization.sparse import apply_where
 
+Number = TypeVar("Number", int, jax.Array)
 MIN_BLOCKS, MAX_BLOCKS = 5, 11
 MAX_LAYOUTS = 100
-FIRST_INTERVAL = 12
 _TRIES = 10  # layouts drawn at once for a game
 _GROUPS = 32
 _CORNERS = np.array([[0x21], [0x21000]], np.uint32)  # bitboard of the cells 0, 5, 30 and 35
-_SPAWNS = np.array([program.spawn for program in PROGRAMS], np.int32)
 _START = np.array([1, 0], np.uint32)[:, None]  # bitboard of the cell (0, 0)
+
+
+def first_interval(stage: Number) -> Number:
+    """The interval of the schedule at the start of a stage, 1–8 (R6.3)."""
+    return 13 - stage
 
 
 def new_games(seed: jax.Array) -> GameState:
@@ -86,8 +69,8 @@ def new_games(seed: jax.Array) -> GameState:
         **{name: getattr(current, name) for name in SNAPSHOT_FIELDS},
         stage=number(1),
         exit=number(0),
-        interval=number(FIRST_INTERVAL),
-        next_turn=number(FIRST_INTERVAL),
+        interval=number(first_interval(1)),
+        next_turn=number(first_interval(1)),
         pending_spawns=number(0),
         step=jnp.zeros(games, bool),
         history=SET_ASIDE,
@@ -142,37 +125,41 @@ def _generate(
     wanted: jax.Array, position: jax.Array, stage: jax.Array, entities: jax.Array, seed: jax.Array
 ) -> Generated:
     """As `generate`, for a group of G games."""
-    cell = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
-    kind = KIND.get(entities)
-    occupied = board.union(CELL.get(entities), kind != NO_ENTITY)
+    index = np.arange(NUM_CELLS, dtype=np.int32)[:, None]
+    kind = entity.KIND.get(entities)
+    occupied = board.union(entity.CELL.get(entities), kind != entity.NONE)
 
     corners = ~board.bit(position) & _CORNERS
     exit_cell = board.nth(corners, random.below(random.bits(seed, Stream.EXIT), board.count(corners)))
     blocks = _layout(wanted, exit_cell, occupied, seed)
 
-    is_block, is_exit = board.to_mask(blocks), cell == exit_cell[None]
+    is_block, is_exit = board.to_mask(blocks), index == exit_cell[None]
     is_data_siphon = board.to_mask(corners) & ~is_exit
-    kind_bits = random.bits(seed, Stream.BLOCK_KIND, cell)
+    kind_bits = random.bits(seed, Stream.BLOCK_KIND, index)
     is_program = is_block & (kind_bits >> 31 != 0)
     is_hidden = random.below(kind_bits << 1, jnp.int32(10)) == 0
-    points = random.below(random.bits(seed, Stream.BLOCK_KIND, cell + NUM_CELLS), jnp.int32(9)) + 1
+    points = random.below(random.bits(seed, Stream.BLOCK_KIND, index + NUM_CELLS), jnp.int32(9)) + 1
     program = _programs(is_program, seed)
-    spawns = jnp.take(_SPAWNS, program, mode="clip")
-    data_word = CONTENT.put(jnp.int32(DATA_BLOCK)) | BLOCK_VALUE.put(points) | BLOCK_SPAWN.put(points)
-    program_word = CONTENT.put(jnp.int32(PROGRAM_BLOCK)) | BLOCK_VALUE.put(program) | BLOCK_SPAWN.put(spawns)
-    block_word = jnp.where(is_program, program_word, data_word) | HIDDEN.put(is_hidden)
+    spawns = jnp.take(SPAWNS, program, mode="clip")
+    data_word = _block(cell.DATA_BLOCK, points, points)
+    program_word = _block(cell.PROGRAM_BLOCK, program, spawns)
+    block_word = jnp.where(is_program, program_word, data_word) | cell.HIDDEN.put(is_hidden)
 
     # Probabilities .45, .45, .10 as twentieths: 0–8, 9–17, 18–19 (R3.4).
-    resource_bits = random.bits(seed, Stream.RESOURCE, cell)
+    resource_bits = random.bits(seed, Stream.RESOURCE, index)
     twentieth = random.below(resource_bits << 1, jnp.int32(20))
     amount = 1 + (twentieth >= 9).astype(jnp.int32) + (twentieth >= 18).astype(jnp.int32)
-    resource = RESOURCE.put(amount) | IS_ENERGY.put(resource_bits >> 31)
-    open_word = resource | CONTENT.put(jnp.where(is_data_siphon, DATA_SIPHON, 0).astype(jnp.int32))
-    exit_word = CONTENT.put(jnp.int32(EXIT))
+    resource = cell.RESOURCE.put(amount) | cell.IS_ENERGY.put(resource_bits >> 31)
+    open_word = resource | cell.CONTENT.put(jnp.where(is_data_siphon, cell.DATA_SIPHON, 0).astype(jnp.int32))
+    exit_word = cell.CONTENT.put(jnp.int32(cell.EXIT))
     cells = jnp.where(is_block, block_word, jnp.where(is_exit, exit_word, open_word))
 
     first = Spawns(entities, jnp.where(wanted, stage, 0), jnp.zeros_like(seed[0]), position, blocks, seed)
     return cells, spawn(first, flags=0, stream=Stream.STAGE_SPAWN), exit_cell
+
+
+def _block(content: int, value: jax.Array, spawn: jax.Array) -> jax.Array:
+    return cell.CONTENT.put(jnp.int32(content)) | cell.BLOCK_VALUE.put(value) | cell.BLOCK_SPAWN.put(spawn)
 
 
 def _layout(wanted: jax.Array, exit_cell: jax.Array, occupied: jax.Array, seed: jax.Array) -> jax.Array:

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from hackmatrix_core.game import board, history, mask, observation, random, stage
-from hackmatrix_core.game.actions import perform
+from hackmatrix_core.game import actions, board, history, mask, observation, random, stage
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.arguments import as_action, check_key, check_state
 from hackmatrix_core.game.enemies import enemy_turn
 from hackmatrix_core.game.occupancy import occupancy_of
+from hackmatrix_core.game.player import perform
 from hackmatrix_core.game.rewards import Transition, by_name, reward_parts
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_HP, NUM_ACTIONS, NUM_STAGES, SET_ASIDE, UNDO, GameState
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_HP, NUM_STAGES, SET_ASIDE, GameState
 from hackmatrix_core.game.vectorization.batching import batched, uninlined
 
 Parts = TypeVar("Parts")
@@ -128,7 +129,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
         The states, their histories set aside and what tells of these as before; the outcomes, their reward parts as
         one array, float32 (15, N); how the histories change, int32 (N,).
     """
-    occupancy = uninlined(occupancy_of)(state)
+    occupancy = uninlined(occupancy_of)(state.cells, state.entities, state.position)
     chosen = (uninlined(mask.valid_actions)(state, occupancy) >> (action & 31).astype(jnp.uint32)) & 1
     is_valid = (chosen != 0) & (action >= 0) & (action < NUM_ACTIONS)
     action = jnp.where(is_valid, action, -1)
@@ -137,7 +138,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     moves = effect.ends_turn & ~new.step
     blocks = board.blocks(new.cells)
     new = enemy_turn(new, effect.ends_turn, blocks, seed)
-    undoes = action == UNDO
+    undoes = action == actions.UNDO
     new = dataclasses.replace(new, history=SET_ASIDE)
     change = jnp.where(moves, history.Change.PUSH, jnp.where(undoes, history.Change.POP, history.Change.KEEP))
 
@@ -160,7 +161,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     enters = effect.completed & ~won
     next_stage = jnp.where(enters, state.stage + 1, state.stage)
     new = dataclasses.replace(
-        new, stage=next_stage, interval=jnp.where(enters, stage.FIRST_INTERVAL + 1 - next_stage, new.interval)
+        new, stage=next_stage, interval=jnp.where(enters, stage.first_interval(next_stage), new.interval)
     )
     outcome = Outcome(
         reward=jnp.sum(parts, axis=0),
@@ -192,7 +193,7 @@ def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
 
 @batched
 def _get_valid_actions(state: GameState) -> jax.Array:
-    return mask.as_mask(mask.valid_actions(state, occupancy_of(state)))
+    return mask.as_mask(mask.valid_actions(state, occupancy_of(state.cells, state.entities, state.position)))
 
 
 _packed_observation = batched(observation.packed)

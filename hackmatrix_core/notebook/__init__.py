@@ -3,29 +3,16 @@
 With `HACKMATRIX_SMOKE=1` everything is small, so that tests can run the notebooks.
 """
 
+# ruff: noqa: F401  # the public names
+try:
+    import IPython
+except ImportError as error:
+    raise ImportError(
+        "this needs a notebook: pip install 'hackmatrix-jax[notebook]'; to play in a terminal use `hackmatrix play`"
+    ) from error
+
+from hackmatrix_core.notebook.agents import compare, record, with_and_without_search
 from hackmatrix_core.notebook.lessons import plot_channels, plot_mask, show_hardest_choice, show_worst_slip
 from hackmatrix_core.notebook.measuring import measure_env, measure_training, plot_speeds, save_report
-from hackmatrix_core.notebook.playing import compare, record, thinkers
 from hackmatrix_core.notebook.settings import NotebookStop, config_for, doctor, run_directory, start
 from hackmatrix_core.notebook.training import compare_runs, train
-
-__all__ = [
-    "NotebookStop",
-    "compare",
-    "compare_runs",
-    "config_for",
-    "doctor",
-    "measure_env",
-    "measure_training",
-    "plot_channels",
-    "plot_mask",
-    "plot_speeds",
-    "record",
-    "run_directory",
-    "save_report",
-    "show_hardest_choice",
-    "show_worst_slip",
-    "start",
-    "thinkers",
-    "train",
-]

@@ -2,71 +2,50 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import jax
-from IPython.display import display
+from matplotlib.figure import Figure
 
 from hackmatrix_core.benchmark import env, training
-from hackmatrix_core.notebook import settings
+from hackmatrix_core.benchmark.machine import COSTS
+from hackmatrix_core.notebook.settings import SMOKE
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.tuning import get_device_config
+from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
 from hackmatrix_core.viewing.waiting import Waiting
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_TRAINING_HEAD = ("preset", "steps/s", "ceiling", "share of it", "lowering", "compiling", "peak memory")
+Measured = TypeVar("Measured")
 
 
 def measure_env(sizes: Sequence[int], repeats: int) -> list[env.EnvSpeed]:
     """`benchmark.env.measure_env` with a table that grows."""
-    sizes, repeats = ([8], 1) if settings.SMOKE else (sizes, repeats)
-    rows: list[env.EnvSpeed] = []
-    table = _Growing()
-    with Waiting("measuring the game", "compiling first, without the cache") as line:
-        line.reached(0, len(sizes))
-        for row in env.measure_env(sizes, repeats):
-            rows.append(row)
-            table.show(env.table(rows))
-            line.reached(len(rows), len(sizes))
-    return rows
+    sizes, repeats = ([8], 1) if SMOKE else (sizes, repeats)
+    return _shown("the game", env.measure_env(sizes, repeats), len(sizes), env.table)
+
+
+def measure_training(configs: Mapping[str, TrainConfig], repeats: int) -> dict[str, training.TrainSpeed]:
+    """`benchmark.training.measure` of several configs, with a table that grows; results by name."""
+    if SMOKE:
+        tiny = TrainConfig(num_envs=8, num_steps=8, hidden_dim=16, total_timesteps=64)
+        configs, repeats = {next(iter(configs)): tiny}, 1
+    speeds = ((name, training.measure(config, repeats)) for name, config in configs.items())
+    return dict(_shown("training", speeds, len(configs), _training_table))
 
 
 @styled
-def plot_speeds(speeds: Sequence[env.EnvSpeed]) -> "Figure":
+def plot_speeds(speeds: Sequence[env.EnvSpeed]) -> Figure:
     """Steps a second by the number of environments, as bars."""
-    from hackmatrix_core.viewing.plot import Picture
-
     figure = Picture(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     axes.bar([f"{s.num_envs:,}" for s in speeds], [s.steps_per_second / 1000 for s in speeds], width=0.5)
     axes.set(xlabel="environments side by side", ylabel="thousand steps a second")
     axes.grid(axis="y", alpha=0.3)
     return figure
-
-
-def measure_training(configs: Mapping[str, TrainConfig], repeats: int) -> dict[str, training.TrainSpeed]:
-    """`benchmark.training.measure` of several configs, with a table that grows; results by name."""
-    if settings.SMOKE:
-        tiny = TrainConfig(num_envs=8, num_steps=8, hidden_dim=16, total_timesteps=64)
-        configs, repeats = {next(iter(configs)): tiny}, 1
-    speeds: dict[str, training.TrainSpeed] = {}
-    lines: list[Sequence[str]] = [_TRAINING_HEAD]
-    table = _Growing()
-    with Waiting("measuring training", "compiling first, without the cache") as line:
-        line.reached(0, len(configs))
-        for name, config in configs.items():
-            speed = speeds[name] = training.measure(config, repeats)
-            numbers = f"{speed.steps_per_second:,.0f}", f"{speed.ceiling:,.0f}", f"{speed.of_ceiling:.0%}"
-            lines.append((name, *numbers, *speed.costs()))
-            table.show(Table(lines))
-            line.reached(len(speeds), len(configs))
-    return speeds
 
 
 def save_report(
@@ -82,17 +61,30 @@ def save_report(
     file = runs / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"Saved to {file.name if settings.SMOKE else file}.")
+    print(f"Saved to {file.name if SMOKE else file}.")
 
 
-class _Growing:
-    """A place in the cell for a table that is shown again with each row."""
+def _shown(
+    what: str, results: Iterable[Measured], count: int, table: Callable[[Sequence[Measured]], Table]
+) -> list[Measured]:
+    """The results, in a table that is shown again with each of them."""
+    from IPython.display import DisplayHandle
 
-    def __init__(self) -> None:
-        self._handle: Any = None
+    done: list[Measured] = []
+    place = DisplayHandle()
+    with Waiting(f"measuring {what}", "compiling first, without the cache") as line:
+        line.reached(0, count)
+        for result in results:
+            done.append(result)
+            show = place.update if len(done) > 1 else place.display
+            show(table(done))
+            line.reached(len(done), count)
+    return done
 
-    def show(self, table: Table) -> None:
-        if self._handle is None:
-            self._handle = display(table, display_id=True)
-        else:
-            self._handle.update(table)
+
+def _training_table(speeds: Sequence[tuple[str, training.TrainSpeed]]) -> Table:
+    rows = [
+        (name, f"{speed.steps_per_second:,.0f}", f"{speed.ceiling:,.0f}", f"{speed.of_ceiling:.0%}", *speed.costs())
+        for name, speed in speeds
+    ]
+    return Table([("preset", "steps/s", "ceiling", "share of it", *COSTS), *rows])

@@ -1,7 +1,6 @@
 """Before training: JAX, the config that suits the device, the folder of the run, and whether the two fit together."""
 
 import importlib
-import itertools
 import json
 import os
 import shutil
@@ -10,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import jax
-from IPython.display import display
 
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
 from hackmatrix_core.training.compilation import keep_compiled_programs
@@ -20,7 +18,7 @@ from hackmatrix_core.viewing.tables import Table
 
 SMOKE = os.environ.get("HACKMATRIX_SMOKE") == "1"
 """Whether the notebooks run at a small size, as in tests."""
-_SMOKE_SIZES = {
+_SMALL = {
     "num_envs": 8,
     "num_minibatches": 2,
     "num_steps": 32,
@@ -30,7 +28,6 @@ _SMOKE_SIZES = {
 }
 _DRIVE = Path("/content/drive")
 _DEVICES = {"cpu": "plain CPU", "t4": "T4 GPU", "gpu": "GPU of more than 16 GB", "tpu": "TPU"}
-_SIZES = {"num_envs", "num_steps", "num_minibatches"}
 
 
 class NotebookStop(Exception):
@@ -44,7 +41,7 @@ def start(*, drive: bool = False) -> Path:
     """Use all cores of a CPU, keep compiled programs for the next time, and print what JAX computes on.
 
     Args:
-        drive: keep runs in your Google Drive, which is asked for here. Ignored outside Colab.
+        drive: keep runs in your Google Drive, which asks for access here. Ignored outside Colab.
 
     Returns:
         The folder for runs: on your Drive, or `runs` beside the notebook. At small size a new, temporary one.
@@ -79,65 +76,46 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
         if device.preset != preset:
             found = f"No {_DEVICES.get(preset, f'device for the preset {preset}')} found, only {device}"
             print(f"{found}: the preset {device.preset} is used instead, with its own sizes.")
-        return preset_for_device(device, **changes | (_SMOKE_SIZES if SMOKE else {}))
+        return preset_for_device(device, **changes | (_SMALL if SMOKE else {}))
     except ValueError as error:
         raise NotebookStop(str(error)) from None
 
 
 def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
-    """The folder of a run in the folder `runs`.
+    """The folder of a run.
 
     Args:
         config: of the run.
-        name: of the folder. If it is empty, the settings name it, as in `cpu-seed=1`: the preset, and what differs from
-            it. So other settings are another run, and the same settings find theirs again. Where an older version of
-            the package gave that name to other settings, a number is added.
-        runs: as `start` gives it.
+        name: of the folder. If it is empty, the settings name it, as in `cpu-seed=1`: the preset, and what differs
+            from it. So other settings are another run, and the same settings find theirs again.
+        runs: the folder that holds it, as `start` gives it.
     """
     if name.strip():
         return runs / name.strip()
     preset = get_device_config().preset
-    changes = _changes(config, TrainConfig.preset(preset))
-    end = "" if SMOKE else "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())
-    for other in PRESETS:
-        elsewhere, here = _updates_of(runs / f"{other}{end}"), _updates_of(runs / f"{preset}{end}")
-        if other != preset and elsewhere is not None and here is None:
-            device = _DEVICES.get(other, other)
+    changes = {} if SMOKE else _changes(config, TrainConfig.preset(preset))
+    end = "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())
+    run_dir = runs / f"{preset}{end}"
+    for other in PRESETS if _updates(run_dir) is None else ():
+        if _updates(runs / f"{other}{end}") is not None:
             print(
-                f"Your run {other}{end} stays as it is: it began on another device ({device}), and goes on as soon as "
-                f"you have one again. Here {preset}{end} begins."
+                f"Your run {other}{end} stays as it is: it began on another device ({_DEVICES.get(other, other)}), and "
+                f"goes on as soon as you have one again. Here {run_dir.name} begins."
             )
-    return _first_that_fits(runs / f"{preset}{end}", config)
+    return run_dir
 
 
-def _first_that_fits(run_dir: Path, config: TrainConfig) -> Path:
-    """The folder, or one with a number at its end, that holds no run with other settings."""
-    fitting = run_dir
-    for number in itertools.count(2):
-        stored = _stored_config(fitting) if _updates_of(fitting) is not None else None
-        if stored is None or not _changes(config, stored):
-            break
-        fitting = run_dir.with_name(f"{run_dir.name}-{number}")
-    if fitting != run_dir:
-        print(
-            f"Your run {run_dir.name} stays as it is: another version of this package began it. Here is {fitting.name}."
-        )
-    return fitting
-
-
-def doctor(config: TrainConfig, run_dir: Path) -> None:
-    """Show what was found here, what was chosen for it, and whether there is a run to continue.
+def doctor(config: TrainConfig, run_dir: Path) -> Table:
+    """What was found here, what was chosen for it, and whether there is a run to continue.
 
     Raises:
         NotebookStop: there is a run, and it began with other settings.
     """
-    done = _updates_of(run_dir)
-    if done is None:
-        standing = "is new"
-    else:
+    updates = _updates(run_dir)
+    if updates is not None:
         _check(config, run_dir)
-        standing = f"continues after update {done}"
     folder = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    standing = "is new" if updates is None else f"continues after update {updates}"
     rows = [
         ("", "found here, and chosen for it"),
         ("device", f"{get_device_config()}, JAX {jax.__version__}"),
@@ -147,31 +125,7 @@ def doctor(config: TrainConfig, run_dir: Path) -> None:
         ("disk", f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free"),
         ("config", ", ".join(f"{name}={value}" for name, value in config.to_dict().items())),
     ]
-    display(Table(rows, left=2))
-
-
-def _check(config: TrainConfig, run_dir: Path) -> None:
-    """Stop with a sentence if the run began with other settings."""
-    stored = _stored_config(run_dir)
-    changes = _changes(config, stored) if stored else {}  # else training itself has the last word
-    if not changes:
-        return
-    named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
-    choice = "Leave run_name empty, and these settings get a run of their own"
-    if _SIZES & set(changes):
-        raise NotebookStop(
-            f"{run_dir.name} began with other sizes, as on another device: {named}. {choice}; to continue that run, "
-            f"get the device back (on Colab: Runtime → Change runtime type), or the sizes."
-        )
-    raise NotebookStop(f"{run_dir.name} began with {named}. {choice}; or set them back, and it goes on.")
-
-
-def _stored_config(run_dir: Path) -> TrainConfig | None:
-    """The config that a run began with; None if it is lost, or this version has no such config."""
-    try:
-        return TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
+    return Table(rows, left=2)
 
 
 def _changes(config: TrainConfig, other: TrainConfig) -> dict[str, tuple[int | float, int | float]]:
@@ -179,6 +133,23 @@ def _changes(config: TrainConfig, other: TrainConfig) -> dict[str, tuple[int | f
     return {name: values for name, values in config.differences(other).items() if name != "total_timesteps"}
 
 
-def _updates_of(run_dir: Path) -> int | None:
+def _check(config: TrainConfig, run_dir: Path) -> None:
+    """Stop with a sentence if the run began with other settings."""
+    try:
+        stored = TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return  # training itself will tell what is wrong with it
+    if changes := _changes(config, stored):
+        named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
+        hint = ""
+        if not changes.keys().isdisjoint(("num_envs", "num_steps", "num_minibatches")):
+            hint = " Sizes differ between devices: on Colab, Runtime → Change runtime type gives the former one back."
+        raise NotebookStop(
+            f"{run_dir.name} began with {named}. Set them back, and it goes on; or clear run_name or change it, and "
+            f"these settings get a run of their own.{hint}"
+        )
+
+
+def _updates(run_dir: Path) -> int | None:
     """The updates of the newest checkpoint in the run's folder, None if there is none."""
     return max((int(path.name) for path in run_dir.glob("checkpoints/*") if path.name.isdigit()), default=None)

@@ -1,11 +1,13 @@
-"""Training in a cell, and runs beside each other."""
+"""Training in a cell, and the curves of runs."""
 
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
@@ -14,10 +16,8 @@ from hackmatrix_core.training.history import read_metrics
 from hackmatrix_core.training.progress import LiveDisplay
 from hackmatrix_core.training.trainer import Trainer, TrainResult
 from hackmatrix_core.viewing.charts import neighbours_mean
+from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.style import styled
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _CURVES = {
     "episode_return": "mean return",
@@ -44,7 +44,7 @@ async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: flo
             try:
                 await asyncio.wait([run], timeout=0.2)
                 live.tick()
-                _hear_widgets()
+                _handle_widget_messages()
             except asyncio.CancelledError:  # how a kernel interrupts a cell that awaits
                 trainer.stop()
         return run.result()
@@ -55,35 +55,23 @@ async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: flo
 
 
 @styled
-def compare_runs(runs: Path, *names: str) -> "Figure":
-    """The curves of several runs over each other: return, entropy, and how much the siphon is used.
-
-    Args:
-        runs: the folder that `start` gave.
-        names: of the runs in it; default all.
+def compare_runs(runs: Path) -> Figure:
+    """The curves of all runs in a folder over each other: return, entropy, and how much the siphon is used.
 
     Raises:
-        NotebookStop: there is no such run.
+        NotebookStop: there is none.
     """
-    from matplotlib.ticker import EngFormatter
-
-    from hackmatrix_core.viewing.plot import Picture
-
+    files = {path.parent.name: read_metrics(path) for path in sorted(runs.glob("*/metrics.jsonl"))}
+    histories = {name: history for name, history in files.items() if history}
+    if not histories:
+        raise NotebookStop(f"{runs} holds no run that has trained: the settings cell names the run's folder.")
     figure = Picture(figsize=(7, 6.5), layout="constrained")
     panels = figure.subplots(len(_CURVES), 1, sharex=True)
-    every = sorted(path.parent.name for path in runs.glob("*/metrics.jsonl"))
-    found = {name: read_metrics(runs / name / "metrics.jsonl") for name in names or every}
-    histories = {name: history for name, history in found.items() if history}
-    missing = [name for name in names if name not in histories]
-    if missing or not histories:
-        place = runs / missing[0] if missing else runs
-        raise NotebookStop(f"{place} holds no run that has trained: the settings cell names the run's folder.")
-    for name, history in histories.items():
-        for axes, curve in zip(panels, _CURVES, strict=True):
+    for axes, (curve, title) in zip(panels, _CURVES.items(), strict=True):
+        for name, history in histories.items():
             points = [(record["steps"], record[curve]) for record in history if record.get(curve) is not None]
             steps, values = np.array(points, np.float64).reshape(-1, 2).T
             axes.plot(steps, neighbours_mean(values), label=name, marker="." if len(points) < 30 else "")
-    for axes, title in zip(panels, _CURVES.values(), strict=True):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.locator_params(axis="x", nbins=6)
         axes.set(title=title)
@@ -93,20 +81,17 @@ def compare_runs(runs: Path, *names: str) -> "Figure":
     return figure
 
 
-def _hear_widgets() -> None:
+def _handle_widget_messages() -> None:
     """Handle what widgets have sent. ipykernel 6, which Colab has, leaves it in a queue until the cell has ended."""
     from IPython import get_ipython
 
     kernel: Any = getattr(get_ipython(), "kernel", None)
-    queue = getattr(kernel, "msg_queue", None)
-    if queue is None:
-        return
-    for _ in range(queue.qsize()):
+    queue: Any = getattr(kernel, "msg_queue", None)
+    for _ in range(queue.qsize() if queue else 0):
         item = queue.get_nowait()
-        *_, frames = item[-1]
-        sender, message = kernel.session.feed_identities(frames, copy=False)
+        sender, message = kernel.session.feed_identities(item[-1][-1], copy=False)
         if kernel.session.unpack(message[1].bytes)["msg_type"] == "comm_msg":
-            content = kernel.session.deserialize(message, copy=False)
+            content = kernel.session.deserialize(message, copy=False)  # once: it takes a second time for a forgery
             kernel.shell_handlers["comm_msg"](kernel.shell_stream, sender, content)
         else:
             queue.put_nowait(item)

@@ -8,22 +8,23 @@ from typing import Any
 import jax
 import numpy as np
 
-from hackmatrix_core.agent.policy import Policy, as_pytree
-from hackmatrix_core.game import GameState, Outcome, get_valid_actions, observe, reset, scenario, step
-from hackmatrix_core.game.state import BOARD_SIZE, FIRST_PROGRAM_ACTION, NUM_ACTIONS, SIPHON
+from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
+from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, reset, scenario, step
+from hackmatrix_core.game.actions import NUM_ACTIONS
+from hackmatrix_core.game.state import BOARD_SIZE
 from hackmatrix_core.training.config import MAX_SEED
-from hackmatrix_core.viewing.actions import ACTIONS
+from hackmatrix_core.viewing.actions import ACTIONS, counted
 
 
 class PlayError(ValueError):
     """What the player asked for cannot be done; the message says why, and what can be done."""
 
 
-def parse_seed(text: str) -> int:
-    """The seed that the text names; `PlayError` if it names none."""
-    if not text.isdecimal():
+def parse_seed(text: str) -> int | None:
+    """The seed that the text names, None if it is empty; `PlayError` if it names none."""
+    if text and not text.isdecimal():
         raise PlayError(f"the seed is {text!r}, expected a number from 0 to {MAX_SEED}")
-    return int(text)
+    return int(text) if text else None
 
 
 def _some_seed(seed: int | None) -> int:
@@ -52,7 +53,7 @@ _HINTS, _LEAST_CHANCE = 3, 0.02
 @jax.jit
 def _advice(policy: Any, state: GameState, key: jax.Array) -> jax.Array:
     """How likely a policy takes each action: float32 (28,)."""
-    observation, mask = observe(state), get_valid_actions(state)
+    observation, mask = observe_for(policy, state), get_valid_actions(state)
     if hasattr(policy, "think"):
         return policy.think(state, observation, mask, key).policy
     if hasattr(policy, "distribution"):
@@ -122,7 +123,7 @@ class Session:
         """Why an action is not valid, as in "costs 2 energy, you have 1"; empty if it is valid (R4.1)."""
         if self.mask[action]:
             return ""
-        if action < SIPHON:
+        if action < actions.SIPHON:
             row, col = divmod(int(self.state.position), BOARD_SIZE)
             place = (row + 1, row - 1, row, row)[action], (col, col, col - 1, col + 1)[action]
             return "a block is in the way" if all(0 <= at < BOARD_SIZE for at in place) else "the board ends there"
@@ -130,9 +131,8 @@ class Session:
         for name in ("credits", "energy", "data_siphons"):
             needed, owned = getattr(costs, name), int(getattr(self.state, name))
             if owned < needed:
-                unit = name.replace("_", " ")
-                return f"costs {needed} {unit.removesuffix('s') if needed == 1 else unit}, you have {owned}"
-        owns = int(self.state.programs) >> (action - FIRST_PROGRAM_ACTION) & 1
+                return f"costs {counted(needed, name)}, you have {owned}"
+        owns = int(self.state.programs) >> (action - actions.FIRST_PROGRAM) & 1
         return "it would change nothing now" if owns else "you do not own it"
 
     def hint(self, policy: Policy) -> str:
@@ -197,13 +197,12 @@ class Session:
     @property
     def status(self) -> str:
         """One line: what the last action brought, and whether the game is over."""
-        if self.outcome is None or self.last is None:
-            line = f"seed {self.seed}"
-        else:
-            parts = {name: float(part) for name, part in self.outcome.reward_parts.items()}
-            listed = ", ".join(f"{name} {part:+.2f}" for name, part in parts.items() if part)
-            line = f"{ACTIONS[self.last].name}: reward {float(self.outcome.reward):+.2f} ({listed})"
-        if self.outcome is not None and self.outcome.won:
+        line, won = f"seed {self.seed}", False
+        if self.outcome is not None and self.last is not None:
+            won = bool(self.outcome.won)
+            parts = ", ".join(f"{name} {float(part):+.2f}" for name, part in self.outcome.reward_parts.items() if part)
+            line = f"{ACTIONS[self.last].name}: reward {float(self.outcome.reward):+.2f} ({parts})"
+        if won:
             return f"You have won with a score of {int(self.state.score)}! {line}"
         if self.over:
             return f"You died in stage {int(self.state.stage)}. {line}"

@@ -17,8 +17,8 @@ from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HS
 from prompt_toolkit.widgets import TextArea
 
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
-from hackmatrix_core.viewing import rendering
 from hackmatrix_core.viewing.actions import ACTIONS
+from hackmatrix_core.viewing.board.text import text
 
 KEYS = {
     "up": "up", "down": "down", "left": "left", "right": "right", "siphon": " ",
@@ -101,16 +101,16 @@ class TerminalGame:
         rows = size.rows - _STATUS_ROWS
         if self._is_too_small():
             found, needed = f"{size.columns} × {size.rows}", f"{_LEAST_COLUMNS} × {_LEAST_ROWS}"
-            text = f"This terminal has {found} characters and the board needs {needed}."
-            return [("", f"{text} Enlarge the window or choose a smaller font.")]
+            problem = f"This terminal has {found} characters and the board needs {needed}."
+            return [("", f"{problem} Enlarge the window or choose a smaller font.")]
         if self._help_line is not None:
             return _joined(self._help()[self._help_line :][:rows])
-        state, valid = self._session.state, np.flatnonzero(self._session.mask & (not self._session.over))
+        valid = np.flatnonzero(self._session.mask & (not self._session.over))
         lines: list[StyleAndTextTuples] = [[("", _LINES[number])] for number in valid]
         beside = size.columns >= _LEAST_COLUMNS + _GAP + _LINES_WIDTH
-        board = _lines(rendering.text(state))
-        if len(board) + (0 if beside else len(lines)) > rows:
-            board = _lines(rendering.text(state, legend=False))
+        board, legend = self._board()
+        if len(board) + len(legend) + (0 if beside else len(lines)) <= rows:
+            board += legend
         if beside:
             blank: StyleAndTextTuples = []
             pairs = itertools.zip_longest(board, lines, fillvalue=blank)
@@ -126,10 +126,14 @@ class TerminalGame:
         return size.columns < _LEAST_COLUMNS or size.rows < _LEAST_ROWS
 
     def _help(self) -> list[StyleAndTextTuples]:
-        state = self._session.state
-        legend = _lines(rendering.text(state))[len(_lines(rendering.text(state, legend=False))) :]
         prices: list[StyleAndTextTuples] = [[("", line)] for line in (_COSTS, *_LINES)]
-        return [*legend, *prices]
+        return [*self._board()[1], *prices]
+
+    def _board(self) -> tuple[list[StyleAndTextTuples], list[StyleAndTextTuples]]:
+        """The lines of the board, and those of its legend."""
+        board = text(self._session.state, legend=False).count("\n") + 1
+        lines = list(split_lines(to_formatted_text(ANSI(text(self._session.state)))))
+        return lines[:board], lines[board:]
 
     def _status(self) -> str:
         return self._question[0] if self._question else self._message or self._session.status
@@ -190,8 +194,8 @@ class TerminalGame:
         self._stop_asking()
         answer(self._input.text.strip())
 
-    def _new(self, text: str) -> None:
-        self._session.new(parse_seed(text) if text else None)
+    def _new(self, seed: str) -> None:
+        self._session.new(parse_seed(seed))
 
     def _save(self, path: str) -> None:
         self._session.save(path)
@@ -199,11 +203,6 @@ class TerminalGame:
 
     def _interrupt(self) -> None:
         self._app.exit(exception=KeyboardInterrupt)
-
-
-def _lines(text: str) -> list[StyleAndTextTuples]:
-    """The lines of a text with ANSI escapes."""
-    return list(split_lines(to_formatted_text(ANSI(text))))
 
 
 def _joined(lines: list[StyleAndTextTuples]) -> StyleAndTextTuples:

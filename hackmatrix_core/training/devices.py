@@ -79,21 +79,13 @@ class DeviceGroup:
 
         Args:
             template: shapes and dtypes of the runner.
-            platforms: what to lower for, where the devices are only described (see `described`).
+            platforms: what to lower for, where it is not what JAX computes on here.
         """
         specs = (_SPECS, _SHARED)  # a runner, and what is the same everywhere
         update = self._mapped(functools.partial(update_step, self._agent_on_device), specs, specs)
         update = jax.jit(update, donate_argnums=0, compiler_options=compiler_options())
         done = jax.ShapeDtypeStruct((), jnp.float32)
         return update.trace(template, done).lower(lowering_platforms=platforms)
-
-    def described(self, template: RunnerState) -> RunnerState:
-        """The template with where each array lies: enough to compile for devices that are not there."""
-        placed = [
-            jax.tree.map(functools.partial(_placed, sharding=self._sharding(spec)), part)
-            for part, spec in zip(template, _SPECS, strict=True)
-        ]
-        return RunnerState(*placed)
 
     def place(self, plain: RunnerState | None, template: RunnerState) -> RunnerState:
         """The runner of the first process, spread over the devices, in new buffers. All processes must call it.
@@ -107,15 +99,16 @@ class DeviceGroup:
         plain = jax.device_get(plain)
         if jax.process_count() > 1:
             plain = multihost_utils.broadcast_one_to_all(plain)
-        shardings = RunnerState._make(map(self._sharding, _SPECS))
-        copied = jax.jit(lambda plain: jax.tree.map(jnp.copy, from_plain(plain, template)), out_shardings=shardings)
+        copied = jax.jit(
+            lambda plain: jax.tree.map(jnp.copy, from_plain(plain, template)), out_shardings=self.shardings
+        )
         return copied(plain)
 
     def gather(self, runner: RunnerState) -> RunnerState:
         """The whole runner, with plain keys, on this process. All processes must call it."""
         if jax.process_count() == 1:
             return as_plain(runner)
-        replicated = jax.jit(as_plain, out_shardings=self._sharding(_SHARED))(runner)
+        replicated = jax.jit(as_plain, out_shardings=self.shardings.params)(runner)
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), replicated)
 
     def any_process(self, flag: bool) -> bool:
@@ -141,17 +134,15 @@ class DeviceGroup:
     def _mesh(self) -> Mesh:
         return Mesh(np.array(self.devices), _AXIS)
 
-    def _sharding(self, spec: PartitionSpec) -> NamedSharding:
-        return NamedSharding(self._mesh, spec)
+    @property
+    def shardings(self) -> RunnerState:
+        """Where each part of a runner lies."""
+        return RunnerState._make(map(functools.partial(NamedSharding, self._mesh), _SPECS))
 
     def _mapped(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Callable[..., Any]:
         if self._is_alone:
             return function
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-
-
-def _placed(shape: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
 
 def broadcast_from_first(text: str) -> str:

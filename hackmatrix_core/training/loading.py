@@ -8,7 +8,7 @@ from typing import Any
 from hackmatrix_core.agent import pretrained
 from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
 from hackmatrix_core.agent.pretrained import AGENTS
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.training.checkpoints import CheckpointError, config_in, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_network, objective_of

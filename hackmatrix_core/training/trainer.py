@@ -96,19 +96,15 @@ class Trainer:
         fit: make the run as long as fits into `minutes`, whatever the config's `total_timesteps`: what is annealed then
             follows the clock, so the result depends on the machine's speed. The config that is saved has the length.
             A resumed run goes on for that long.
+        save_every: seconds between checkpoints.
         start_from: parameters of a network to start with, as `load_params` gives them; those of the first process
             count.
-
-    Attributes:
-        save_every: seconds between checkpoints; may be set before `run`.
 
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
-        ValueError: `minutes` is not a number above 0, or there is nothing to fit into.
+        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
     """
-
-    save_every = 60.0
 
     def __init__(
         self,
@@ -120,6 +116,7 @@ class Trainer:
         resume: bool = False,
         minutes: float | None = None,
         fit: bool = False,
+        save_every: float = 60.0,
         start_from: Any = None,
     ) -> None:
         self.config = config
@@ -127,13 +124,15 @@ class Trainer:
         self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
         shown = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
-        is_number = isinstance(minutes, int | float | np.number) and not isinstance(minutes, bool)
-        if minutes is not None and not (is_number and minutes > 0):
+        if minutes is not None and not (_is_number(minutes) and minutes > 0):
             raise ValueError(f"minutes is {minutes!r}, expected a number above 0")
+        if not (_is_number(save_every) and save_every >= 0):
+            raise ValueError(f"save_every is {save_every!r}, expected a number of seconds of at least 0")
         if fit and minutes is None:
             raise ValueError("fit is True, and minutes is None. Say into how many minutes the run has to fit")
         self._limit = float("inf") if minutes is None else 60 * float(minutes)
         self._fit = fit
+        self._save_every = save_every
         self._start_from = start_from
         self._stopped_by: str | None = None
         self._is_saving = False
@@ -201,7 +200,7 @@ class Trainer:
                 self._tell("training", update, spent, left, history)
                 if spent >= self._limit and not self._fit:
                     self.stop("time")
-                if self._group.any_process(now - saved >= self.save_every):
+                if self._group.any_process(now - saved >= self._save_every):
                     self._save(runner, history)
                     saved = time.monotonic()
         except BaseException:
@@ -308,3 +307,7 @@ class Trainer:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -6,8 +6,9 @@ import os
 import jax
 
 from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
-from hackmatrix_core.game.state import NUM_ACTIONS, NUM_CELLS
+from hackmatrix_core.game.state import NUM_CELLS
 from hackmatrix_core.training.config import PRESETS, TrainConfig, next_multiple
 
 GIB = 2**30

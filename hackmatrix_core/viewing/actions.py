@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from hackmatrix_core.game.state import ACTION_NAMES, FIRST_PROGRAM_ACTION, PROGRAMS
+from hackmatrix_core.game import actions
+from hackmatrix_core.game.actions import ACTION_NAMES, PROGRAMS
 
 _DOES = {
     "up": "hit the first enemy or transmission above, or step up",
@@ -36,6 +37,9 @@ _DOES = {
 }
 
 
+_UNITS = (("credits", "c"), ("energy", "e"), ("data_siphons", "s"))
+
+
 class Action(NamedTuple):
     """One action for a person to read."""
 
@@ -50,27 +54,26 @@ class Action(NamedTuple):
     @property
     def cost(self) -> str:
         """What it costs, as in "3 credits, 1 energy"; "free" if nothing."""
-        parts = []
-        for number, one, many in (
-            (self.credits, "credit", "credits"),
-            (self.energy, "energy", "energy"),
-            (self.data_siphons, "data siphon", "data siphons"),
-        ):
-            if number:
-                parts.append(f"{number} {one if number == 1 else many}")
-        return ", ".join(parts) or "free"
+        amounts = ((getattr(self, name), name) for name, _ in _UNITS)
+        return ", ".join(counted(number, name) for number, name in amounts if number) or "free"
 
     @property
     def price(self) -> str:
         """What it costs, as in "3c 1e": c credits, e energy, s data siphons; empty if nothing."""
-        units = ((self.credits, "c"), (self.energy, "e"), (self.data_siphons, "s"))
-        return " ".join(f"{number}{unit}" for number, unit in units if number)
+        amounts = ((getattr(self, name), unit) for name, unit in _UNITS)
+        return " ".join(f"{number}{unit}" for number, unit in amounts if number)
+
+
+def counted(number: int, name: str) -> str:
+    """So many credits, energy or data_siphons in words, as in "1 data siphon"."""
+    words = name.replace("_", " ")
+    return f"{number} {words.removesuffix('s') if number == 1 else words}"
 
 
 def _action(number: int, name: str) -> Action:
-    if number < FIRST_PROGRAM_ACTION:
+    if number < actions.FIRST_PROGRAM:
         return Action(name, 0, 0, int(name == "siphon"), _DOES[name])
-    program = PROGRAMS[number - FIRST_PROGRAM_ACTION]
+    program = PROGRAMS[number - actions.FIRST_PROGRAM]
     return Action(name, program.credits, program.energy, 0, _DOES[name])
 
 

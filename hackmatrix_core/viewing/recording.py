@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core import game
-from hackmatrix_core.agent.policy import Policy, as_pytree
+from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
 from hackmatrix_core.agent.search import Thoughts
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, Outcome
@@ -95,7 +95,7 @@ _reset = jax.jit(game.reset)
 def _play(policy: Policy, state: GameState, key: jax.Array) -> tuple[GameState, dict[str, Any]]:
     """One action: the new state, and one entry of each field of `Episode`."""
     policy_key, step_key = jax.random.split(key)
-    observation, mask = game.observe(state), game.get_valid_actions(state)
+    observation, mask = observe_for(policy, state), game.get_valid_actions(state)
     thoughts = policy.think(state, observation, mask, policy_key) if hasattr(policy, "think") else None
     action = policy(state, observation, mask, policy_key) if thoughts is None else thoughts.action
     new, outcome = game.step(state, action, step_key)

@@ -1,6 +1,6 @@
 """A game as a self-contained page: a player with a slider, keys, the agent's choices and what they brought."""
 
-import base64
+import dataclasses
 import html
 import json
 import os
@@ -12,19 +12,18 @@ import jax
 import numpy as np
 
 from hackmatrix_core.game import GameState
-from hackmatrix_core.game.state import NUM_ACTIONS
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.viewing.actions import ACTIONS
-from hackmatrix_core.viewing.drawing import HEIGHT, LEGEND_LEFT, MARGIN, WIDTH, ground, legend, pieces
-from hackmatrix_core.viewing.scene import scene
-from hackmatrix_core.viewing.svg import elements
+from hackmatrix_core.viewing.board.shapes import BOARD_VIEW, LEGEND_VIEW, ground, legend_shapes, pieces
+from hackmatrix_core.viewing.board.svg import elements, view_box
 
 if TYPE_CHECKING:
     from hackmatrix_core.viewing.recording import Episode
 
 _PAGE = Path(__file__).with_name("player.html")
-_DIGITS = 4
 
 
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Replay:
     """A page that plays a game. A notebook shows it as the last line of a cell; `save` makes it a file.
 
@@ -35,27 +34,27 @@ class Replay:
         caption: what happens at this moment, in a sentence.
     """
 
-    def __init__(self, page: str, moment: GameState, caption: str) -> None:
-        self.page, self.moment, self.caption = page, moment, caption
+    page: str
+    moment: GameState
+    caption: str
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file that any browser opens, and return its path. Missing folders are created."""
-        path = Path(os.path.expanduser(path))
+        path = Path(os.path.expanduser(path))  # a ~user that nobody is stays as it is
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.page, encoding="utf-8")
         return path
 
     def _repr_html_(self) -> str:
-        from hackmatrix_core.viewing.plot import picture, png  # brings matplotlib along, which takes a second
+        from hackmatrix_core.viewing.board.picture import still  # brings matplotlib along, which takes a second
 
-        still = base64.b64encode(png(picture(self.moment, legend=False))).decode()
         caption = html.escape(self.caption)
-        image = f'<img src="data:image/png;base64,{still}" alt="{caption}" style="max-width:100%">'
+        instead = "Run this cell, or trust the notebook, to see the whole game move."
         # The page takes the still away when it runs.
         return (
             f'<iframe srcdoc="{html.escape(self.page)}" title="replay" '
             f'style="width:100%;height:860px;border:0;border-radius:8px">{caption}</iframe>'
-            f"<div>{image}<p>Run this cell, or trust the notebook, to see the whole game move.</p></div>"
+            f"<div>{still(self.moment, self.caption)}<p>{instead}</p></div>"
         )
 
 
@@ -67,10 +66,10 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
         title: shown above the player.
     """
     table: dict[str, int] = {}
-    frames = []
-    for time in range(len(episode) + 1):
-        shown = scene(_at(episode.states, time))
-        frames.append([table.setdefault(elements(piece), len(table)) for piece in pieces(shown)])
+    frames = [
+        [table.setdefault(elements(piece), len(table)) for piece in pieces(_at(episode.states, time))]
+        for time in range(len(episode) + 1)
+    ]
     data = {
         "actions": [{"name": action.name, "price": action.price, "does": action.does} for action in ACTIONS],
         "pieces": list(table),
@@ -82,26 +81,21 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
     }
     page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
-        width=LEGEND_LEFT,
-        height=HEIGHT,
-        legend_view=f"{LEGEND_LEFT - MARGIN} 0 {WIDTH - LEGEND_LEFT + MARGIN} {HEIGHT}",
+        board_view=view_box(BOARD_VIEW),
+        legend_view=view_box(LEGEND_VIEW),
         ground=elements(ground()),
-        legend=elements(legend()),
+        legend=elements(legend_shapes()),
         # A "<" could end the script element that the data stands in.
         episode=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
     )
-    time = _telling(episode)
+    # A telling moment: most enemies and transmissions were on the board.
+    time = int(np.argmax(np.count_nonzero(episode.states.entities[:-1], axis=1)))
     action = ACTIONS[episode.actions[time]].name if episode.actions[time] in range(NUM_ACTIONS) else "an invalid action"
     caption = (
         f"Action {time} of {len(episode)}, in stage {int(episode.states.stage[time])}: {action}, "
         f"for a reward of {float(episode.outcomes.reward[time]):+.2f}."
     )
     return Replay(page, _at(episode.states, time), caption)
-
-
-def _telling(episode: "Episode") -> int:
-    """The action before which most enemies and transmissions were on the board."""
-    return int(np.argmax(np.count_nonzero(episode.states.entities[:-1], axis=1)))
 
 
 def _step(episode: "Episode", time: int) -> dict[str, Any]:
@@ -113,8 +107,8 @@ def _step(episode: "Episode", time: int) -> dict[str, Any]:
         "parts": {name: _rounded(part) for name, part in outcome.reward_parts.items() if part},
     }
     if episode.probabilities is not None:
-        valid = [action for action in range(NUM_ACTIONS) if episode.action_masks[time, action]]
-        said["probabilities"] = [[action, _rounded(episode.probabilities[time, action])] for action in valid]
+        valid = np.flatnonzero(episode.action_masks[time])
+        said["probabilities"] = [[int(action), _rounded(episode.probabilities[time, action])] for action in valid]
     if episode.values is not None:
         said["value"] = _rounded(episode.values[time])
     if episode.thoughts is not None:
@@ -143,4 +137,4 @@ def _at(tree: Any, time: int) -> Any:
 
 
 def _rounded(value: np.ndarray) -> float:
-    return round(float(value), _DIGITS)
+    return round(float(value), 4)

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from hackmatrix_core.viewing.scene import PALETTE
+from hackmatrix_core.viewing.palette import PALETTE
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -7,7 +7,7 @@ import numpy as np
 from hackmatrix_core import game
 from hackmatrix_core.agent import board_encoder
 from hackmatrix_core.agent.perception import BEHIND, VIEW, oriented, perceive
-from hackmatrix_core.game.state import DIRECTIONS
+from hackmatrix_core.game.actions import DIRECTIONS
 
 ALL_POSES = jnp.arange(8 * 36, dtype=jnp.int32)
 

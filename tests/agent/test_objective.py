@@ -8,8 +8,8 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.environment.gymnax_env import EnvState, HackMatrixGymnax
+from hackmatrix_core.game.actions import ACTION_NAMES
 from hackmatrix_core.game.scenario import blank, from_dict
-from hackmatrix_core.game.state import ACTION_NAMES
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_agent
 from tests.training import probe_environments as probes

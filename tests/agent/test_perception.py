@@ -11,7 +11,7 @@ import pytest
 from hackmatrix_core import game
 from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.perception import BEHIND, CELL_SCALE, FACT_SCALE, FAR, VIEW, oriented, perceive
-from hackmatrix_core.game.state import NUM_ACTIONS, PROGRAMS
+from hackmatrix_core.game.actions import NUM_ACTIONS, PROGRAMS
 from tests.game import random_states, reference
 from tests.game.reference.board import neighbours, on_board
 from tests.game.reference.tables import CELLS

@@ -11,16 +11,17 @@ from hackmatrix_core.agent import pretrained
 from hackmatrix_core.training.checkpoints import CheckpointError
 from hackmatrix_core.training.config import TrainConfig
 
-GAMES = 200
 
-
+# An agent that is another one, or sees something else than it was trained on, is stages worse. 64 games show that, for
+# their interval is ±0.5 stages or less; with 200 it is ±0.3.
+@pytest.mark.parametrize("games", [64, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", pretrained.AGENTS)
-def test_its_evaluation_is_found_again(name):
+def test_its_evaluation_is_found_again(name, games):
     _, about = pretrained.load(pretrained.AGENTS[name])
     policy = hm.load_policy(name)
     told = about["evaluation"]["trained, sampled"]
     assert told["games"] >= 1000
-    found = hm.evaluate(policy, jax.random.key(7), num_games=GAMES).summary()
+    found = hm.evaluate(policy, jax.random.key(7), num_games=games).summary()
     # Other games than those of the description: the two 95 % intervals meet.
     for quantity in ("final_stage", "length"):
         assert found[quantity]["low"] <= told[quantity]["high"], quantity

@@ -11,8 +11,8 @@ from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.agent.search import Search
 from hackmatrix_core.game import history
+from hackmatrix_core.game.actions import ACTION_NAMES, NUM_ACTIONS
 from hackmatrix_core.game.scenario import blank, from_dict, to_dict
-from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
 from tests.game.reference.turn import snapshot
 from tests.training import probe_environments as probes
 

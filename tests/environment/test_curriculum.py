@@ -10,18 +10,19 @@ from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.ppo import collect
 from hackmatrix_core.training.runner import init_runner, make_agent
 from hackmatrix_core.training.trainer import training_environment
+from tests import programs
 from tests.training import probe_environments as probes
 
-ENV = hm.HackMatrixGymnax()
-GAMES = 2048
+ENV = programs.ENV
+GAMES = programs.MANY
 
 
 @pytest.fixture(scope="module")
 def resets():
     """New games by the rules and with later starts, of the same keys."""
     keys = jax.random.split(jax.random.key(0), GAMES)
-    reset = jax.jit(jax.vmap(ENV.reset, (0, None)))
-    return [jax.device_get(reset(keys, ENV.default_params.replace(later_starts=x))[1]) for x in (None, 0.4)]
+    params = [ENV.default_params.replace(later_starts=share) for share in (None, 0.4)]
+    return [jax.device_get(programs.env_reset(keys, one)[1]) for one in params]
 
 
 def test_a_share_of_the_games_starts_later(resets):
@@ -52,14 +53,12 @@ def test_later_starts_cover_all_stages_and_programs(resets):
 
 def test_the_flag_follows_the_episode_and_a_new_one_is_drawn_at_its_end():
     params = ENV.default_params.replace(later_starts=0.5, max_steps=3)
-    keys = jax.random.split(jax.random.key(1), 256)
-    _, state = jax.vmap(ENV.reset, (0, None))(keys, params)
-    step = jax.jit(jax.vmap(ENV.step, (0, 0, 0, None)))
+    _, state = programs.env_reset(jax.random.split(jax.random.key(1), GAMES), params)
     for time in range(3):
         flags = state.full_game
-        action = jnp.argmax(jax.vmap(ENV.get_action_mask)(state), axis=-1)
-        step_keys = jax.random.split(jax.random.key(2 + time), 256)
-        _, state, _, done, info = step(step_keys, state, action, params)
+        action = jnp.argmax(programs.get_valid_actions(state.game), axis=-1)
+        step_keys = jax.random.split(jax.random.key(2 + time), GAMES)
+        _, state, _, done, info = programs.env_step(step_keys, state, action, params)
         np.testing.assert_array_equal(info["full_game"], flags)
         np.testing.assert_array_equal(state.full_game[~done], flags[~done])
     assert done.any()
@@ -79,18 +78,18 @@ def test_parameters_of_another_kind_than_the_state_are_refused(resets):
 
 
 def test_metrics_count_full_games_only():
-    def episodes(later_starts):
-        config = TrainConfig(
-            num_envs=32, num_steps=64, total_timesteps=4096, hidden_dim=8, num_layers=1, later_starts=later_starts
-        )
-        agent = make_agent(config, training_environment())
-        runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(3))
-        return jax.device_get(jax.jit(lambda runner: collect(agent, runner))(runner)[1:])
+    config = TrainConfig(num_envs=32, num_steps=64, total_timesteps=4096, hidden_dim=8, num_layers=1, later_starts=0.5)
 
-    transitions, metrics = episodes(1.0)
+    @jax.jit
+    def episodes(share):
+        agent = make_agent(config, training_environment())
+        agent = agent._replace(env_params=agent.env_params.replace(later_starts=share))
+        return collect(agent, init_runner(agent, jax.random.key(3)))[1:]
+
+    transitions, metrics = jax.device_get(episodes(jnp.float32(1.0)))
     assert transitions.done.any()
     assert metrics["episodes"] == 0
-    transitions, metrics = episodes(0.5)
+    transitions, metrics = jax.device_get(episodes(jnp.float32(0.5)))
     assert 0 < metrics["episodes"] < transitions.done.sum()
     assert 1.0 <= metrics["final_stage"] < 3.0
 

@@ -11,10 +11,12 @@ import hackmatrix_core as hm
 from hackmatrix_core.environment import spaces
 from hackmatrix_core.environment.gymnax_v1 import HackMatrixGymnaxV1
 from hackmatrix_core.game.rewards import REWARD_PARTS
+from tests import programs
 from tests.game import bulk, conformance
+from tests.programs import env_reset, env_step
 
-NUM_ENVS = 64
-ENV = hm.HackMatrixGymnax()
+NUM_ENVS = programs.FEW
+ENV = programs.ENV
 COMPACT = hm.HackMatrixGymnax(compact_observations=True)
 PARAMS = ENV.default_params
 UP = 0
@@ -25,34 +27,18 @@ def keys(seed: int, count: int = NUM_ENVS) -> jax.Array:
 
 
 @jax.jit
-def reset(keys, params):
-    return jax.vmap(ENV.reset, (0, None))(keys, params)
-
-
-@jax.jit
-def step(keys, state, action, params):
-    return jax.vmap(ENV.step, (0, 0, 0, None))(keys, state, action, params)
-
-
-@jax.jit
 def step_env(keys, state, action, params):
     return jax.vmap(ENV.step_env, (0, 0, 0, None))(keys, state, action, params)
-
-
-@jax.jit
-def random_actions(key, state):
-    mask = jax.vmap(ENV.get_action_mask)(state)
-    return jax.random.categorical(key, jnp.where(mask, 0.0, -1e9)).astype(jnp.int32)
 
 
 @pytest.fixture(scope="module")
 def played():
     """A few hundred steps of random play: states before, actions, and what the steps gave."""
-    obs, state = reset(keys(0), PARAMS)
+    obs, state = env_reset(keys(0), PARAMS)
     steps = []
     for time in range(120):
-        action = random_actions(jax.random.key(1000 + time), state)
-        result = step(keys(time + 1), state, action, PARAMS)
+        action = programs.random_actions(jax.random.key(1000 + time), programs.get_valid_actions(state.game))
+        result = env_step(keys(time + 1), state, action, PARAMS)
         steps.append((obs, state, action, keys(time + 1), result))
         obs, state = result[:2]
     return steps
@@ -74,20 +60,22 @@ def test_shapes_and_dtypes(played):
 
 def test_observation_is_that_of_the_state_returned(played):
     for _, _, _, _, (obs, state, *_) in played[::20]:
-        np.testing.assert_array_equal(obs, jax.vmap(hm.observe)(state.game))
+        np.testing.assert_array_equal(obs, programs.observe(state.game))
 
 
 def test_compact_observation_decodes_to_the_float_one(played):
     _, state, action, step_keys, (obs, *_) = played[50]
-    compact = jax.vmap(COMPACT.step, (0, 0, 0, None))(step_keys, state, action, PARAMS)[0]
-    assert compact.dtype == jnp.uint8
-    np.testing.assert_array_equal(COMPACT.decode_observation(compact), obs)
+    for i in range(0, NUM_ENVS, 4):
+        compact = COMPACT.step(*programs.take((step_keys, state, action), i), PARAMS)[0]
+        assert compact.dtype == jnp.uint8
+        np.testing.assert_array_equal(COMPACT.decode_observation(compact), obs[i])
 
 
 def test_an_end_starts_a_new_game_and_keeps_the_last_observation(played):
     ends = 0
     for _, before, action, step_keys, (_, after, _, done, info) in played:
-        final_obs, final, _, final_done, _ = step_env(step_keys, before, action, PARAMS)
+        after, done, info = jax.device_get((after, done, info))
+        final_obs, final, _, final_done, _ = jax.device_get(step_env(step_keys, before, action, PARAMS))
         np.testing.assert_array_equal(done, final_done)
         np.testing.assert_array_equal(info["final_observation"], final_obs)
         ended = np.flatnonzero(done)
@@ -111,14 +99,14 @@ def test_an_undo_depth_is_kept():
     depth = 3
     shallow = hm.HackMatrixGymnax(undo_depth=depth)
     step_shallow = jax.jit(jax.vmap(shallow.step, (0, 0, 0, None)))
-    _, state = reset(keys(7), PARAMS)
+    _, state = env_reset(keys(7), PARAMS)
     _, shallow_state = jax.jit(jax.vmap(shallow.reset, (0, None)))(keys(7), PARAMS)
     seen = ends = 0
     for time in range(40):
-        mask = np.array(jax.vmap(ENV.get_action_mask)(state))
+        mask = np.array(programs.get_valid_actions(state.game))
         mask[:, conformance.UNDO] = False
         action = np.argmax(mask * np.random.default_rng(time).random(mask.shape), axis=1)
-        _, state, _, done, _ = step(keys(time), state, action, PARAMS)
+        _, state, _, done, _ = env_step(keys(time), state, action, PARAMS)
         _, shallow_state, *_ = step_shallow(keys(time), shallow_state, action, PARAMS)
         game, kept = jax.tree.map(np.asarray, (state.game, shallow_state.game))
         assert kept.history.shape == (NUM_ENVS, depth, 84)
@@ -159,10 +147,10 @@ def test_episode_account(played):
 
 def test_time_limit_truncates_and_does_not_terminate():
     params = dataclasses.replace(PARAMS, max_steps=5)
-    _, state = reset(keys(3), params)
+    _, state = env_reset(keys(3), params)
     for time in range(5):
-        action = random_actions(jax.random.key(time), state)
-        _, state, _, done, info = step(keys(time + 50), state, action, params)
+        action = programs.random_actions(jax.random.key(time), programs.get_valid_actions(state.game))
+        _, state, _, done, info = env_step(keys(time + 50), state, action, params)
         running = ~np.asarray(info["terminated"])
         expected = running & (np.asarray(info["episode_length"]) == 5)
         np.testing.assert_array_equal(info["truncated"], expected)
@@ -172,7 +160,7 @@ def test_time_limit_truncates_and_does_not_terminate():
 
 
 def test_a_game_cut_on_its_way_into_a_stage_shows_that_stage_last():
-    _, state = reset(keys(4), PARAMS)
+    _, state = env_reset(keys(4), PARAMS)
     scenario = hm.scenario.to_dict(jax.tree.map(lambda x: x[0], state.game))
     (row, col), (d_row, d_col, action) = scenario["exit"], (1, 0, 1)
     if scenario["exit"][0] == 5:
@@ -197,7 +185,7 @@ def test_reward_weights_weigh_the_parts(played):
     _, state, action, step_keys, _ = played[60]
     weights = np.arange(15, dtype=np.float32)
     params = dataclasses.replace(PARAMS, reward_weights=weights)
-    _, _, reward, _, info = step(step_keys, state, action, params)
+    _, _, reward, _, info = env_step(step_keys, state, action, params)
     expected = sum(weight * info["reward_parts"][name] for weight, name in zip(weights, REWARD_PARTS, strict=True))
     np.testing.assert_allclose(reward, expected, atol=1e-4)
 
@@ -228,11 +216,11 @@ def test_action_that_is_not_an_integer_is_refused():
 
 
 def test_nested_vmap_equals_flat_vmap():
-    flat = keys(9, 12)
-    _, expected = jax.vmap(ENV.reset, (0, None))(flat, PARAMS)
-    nested = jax.vmap(jax.vmap(ENV.reset, (0, None)), (0, None))(flat.reshape(3, 4), PARAMS)[1]
+    flat = keys(9)
+    _, expected = env_reset(flat, PARAMS)
+    nested = jax.vmap(jax.vmap(ENV.reset, (0, None)), (0, None))(flat[:12].reshape(3, 4), PARAMS)[1]
     for a, b in zip(jax.tree.leaves(nested), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_array_equal(a.reshape(b.shape), b)
+        np.testing.assert_array_equal(a.reshape(12, *b.shape[1:]), b[:12])
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(28), ENV.action_space(PARAMS)])

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
@@ -13,7 +12,6 @@ import hackmatrix_core as hm
 gymnasium = pytest.importorskip(
     "gymnasium", reason="gymnasium is not installed: pip install 'hackmatrix-jax[gymnasium]'"
 )
-from hackmatrix_core.environment import forks, registration
 from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
 
 N = 8  # in all tests: one compiled program
@@ -129,27 +127,14 @@ def test_gymnasium_knows_both_by_name():
     envs = gymnasium.make_vec("HackMatrix-v0", num_envs=N)
     assert isinstance(envs.unwrapped, hm.HackMatrixVectorEnv)
     assert envs.num_envs == N
-    assert [e.load() for e in _entry_points()] == [registration.register]
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import hackmatrix_core, gymnasium",
-        "import gymnasium, hackmatrix_core",
-        "import hackmatrix_core, hackmatrix_core.environment.registration as again; again.register(); import gymnasium",
-        "import hackmatrix_core; from gymnasium.envs import registration",
-    ],
-)
+@pytest.mark.parametrize("imports", ["import hackmatrix_core, gymnasium", "import gymnasium, hackmatrix_core"])
 def test_names_are_known_whichever_is_imported_first(imports):
     code = f"""
 import sys
 {imports}
-import gymnasium, importlib
-registration = importlib.import_module("gymnasium.envs.registration")
 assert "HackMatrix-v0" in gymnasium.registry
-assert registration.__spec__.loader is registration.__loader__
-assert not any("hackmatrix" in type(finder).__module__ for finder in sys.meta_path)
 assert "jax" not in sys.modules
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
@@ -168,12 +153,6 @@ assert env.render().ndim == 3
     assert run.returncode == 0, run.stderr
 
 
-def _entry_points():
-    import importlib.metadata
-
-    return [e for e in importlib.metadata.entry_points(group="gymnasium.envs") if "hackmatrix" in e.value]
-
-
 def test_boards_are_drawn():
     envs = hm.HackMatrixVectorEnv(N, render_mode="ansi")
     envs.reset(seed=0)
@@ -182,39 +161,19 @@ def test_boards_are_drawn():
     assert all("\n" in text for text in texts)
 
 
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
-def test_a_forked_process_is_told_instead_of_hanging():
-    jax.devices()
-    child = os.fork() if hasattr(os, "fork") else pytest.skip("this system has no fork")
-    if child == 0:
-        try:
-            HackMatrixGymnasium().reset(seed=0)
-        except RuntimeError as error:
-            os._exit(17 if "spawn" in str(error) else 1)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
-    assert not forks._has_a_dead_jax
-
-
-FORKED = """
-import multiprocessing, jax, gymnasium, hackmatrix_core
-jax.devices()
-
-def make():
-    gymnasium.make("HackMatrix-v0")
-
-process = multiprocessing.get_context("fork").Process(target=make)
-process.start()
-process.join(100)
-assert process.exitcode == 1, process.exitcode
-"""
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_worker_that_makes_its_environment_is_told_instead_of_hanging():
-    run = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=300)
+def test_jax_warns_where_a_process_is_forked():
+    """A process that JAX has started in cannot be forked: it would hang. JAX itself says so; nothing here does."""
+    code = """
+import os, hackmatrix_core as hm
+hm.HackMatrixVectorEnv(8).reset(seed=0)
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
-    assert "Start processes with start_method='spawn' or 'forkserver'" in run.stderr
+    assert "os.fork() is incompatible with multithreaded code" in run.stderr
 
 
 def test_stable_baselines3_trains_with_masks():

@@ -5,14 +5,14 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import hackmatrix_core as hm
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
+from tests import programs
 from tests.game.conformance import Outcome, outcome_of
+from tests.programs import MANY, take
 
-BATCH = 2048  # of one size, so that the step is compiled once
 MAX_ACTIONS = 3
 NO_ACTION = -2  # not -1 nor 28, which a step takes for invalid actions
 
@@ -23,28 +23,16 @@ def stack(scenarios: Iterable[dict[str, Any]], undo_depth: int = DEFAULT_UNDO_DE
     return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
 
-def take(batch: Any, index: Any) -> Any:
-    """Some or one of the entries of a batch."""
-    return jax.tree.map(lambda leaf: leaf[index], batch)
-
-
 def dictionaries(states: hm.GameState) -> list[dict[str, Any]]:
     """Every state of a batch as a dictionary."""
     states = jax.tree.map(np.asarray, states)
     return [hm.scenario.to_dict(take(states, i)) for i in range(len(states.stage))]
 
 
-masks = jax.jit(jax.vmap(hm.get_valid_actions))
-observations = jax.jit(jax.vmap(hm.observe))
-steps = jax.jit(jax.vmap(hm.step))
-
-
-@jax.jit
-@jax.vmap
-def _play_on(state, outcome, action, key):
-    """One more action, unless the game is done or there is none."""
-    plays = (action != NO_ACTION) & ~outcome.terminated
-    return jax.tree.map(partial(jnp.where, plays), hm.step(state, action, key), (state, outcome))
+resets = partial(programs.in_batches, programs.reset)
+masks = partial(programs.in_batches, programs.get_valid_actions)
+observations = partial(programs.in_batches, programs.observe)
+steps = partial(programs.in_batches, programs.step)
 
 
 def play(
@@ -60,22 +48,27 @@ def play(
     padded = np.array([[*sequence, *[NO_ACTION] * (MAX_ACTIONS - len(sequence))] for sequence in actions], np.int32)
     owners = np.repeat(np.arange(len(actions)), repeats)
     owners = owners[np.argsort(lengths[owners], kind="stable")]
-    keys = jax.random.split(key, (MAX_ACTIONS, len(owners) + BATCH))
-    shape = jax.eval_shape(steps, take(states, np.zeros(BATCH, int)), padded[:1, 0].repeat(BATCH), keys[0, :BATCH])[1]
+    keys = jax.random.split(key, (MAX_ACTIONS, len(owners) + MANY))
     found: list[dict[bytes, Outcome]] = [{} for _ in actions]
-    for start in range(0, len(owners), BATCH):
-        batch = owners[start : start + BATCH]
-        index = np.pad(batch, (0, BATCH - len(batch)), mode="edge")
-        results = take(states, index), jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
-        for depth in range(lengths[index].max()):
-            results = _play_on(*results, padded[index, depth], keys[depth, start : start + BATCH])
-        results = jax.tree.map(np.asarray, results)
+    for start in range(0, len(owners), MANY):
+        batch = owners[start : start + MANY]
+        index = np.pad(batch, (0, MANY - len(batch)), mode="edge")
+        results = steps(take(states, index), padded[index, 0], keys[0, start : start + MANY])
+        for depth in range(1, lengths[index].max()):
+            now, outcome = results
+            plays = (padded[index, depth] != NO_ACTION) & ~outcome.terminated
+            later = steps(now, padded[index, depth], keys[depth, start : start + MANY])
+            results = jax.tree.map(partial(_where, plays), later, results)
         for i, (owner, code) in enumerate(zip(batch, _codes(results), strict=False)):
             if code in found[owner]:
                 found[owner][code]["n"] += 1
             else:
                 found[owner][code] = _outcome(*take(results, i)) | {"n": 1}
     return [list(outcomes.values()) for outcomes in found]
+
+
+def _where(chosen: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.where(chosen.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
 
 def _codes(batch: Any) -> list[bytes]:
@@ -92,3 +85,11 @@ def snapshots(states, i):
     """The packed snapshots of game i, oldest first: uint32 (number, 84)."""
     start, length = states.history_start[i], states.history_length[i]
     return np.roll(states.history[i], -start, axis=0)[:length]
+
+
+def assert_same(first, second):
+    """That all leaves of two trees are equal, bit for bit and of one dtype."""
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(first)]
+    for path, one, other in zip(paths, jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=path)
+        assert one.dtype == other.dtype, path

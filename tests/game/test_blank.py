@@ -4,7 +4,7 @@ import jax
 import pytest
 
 import hackmatrix_core as hm
-from hackmatrix_core.game.state import ACTION_NAMES, PROGRAM_NAMES
+from hackmatrix_core.game.actions import ACTION_NAMES, PROGRAM_NAMES
 
 pytestmark = pytest.mark.quick
 

@@ -1,8 +1,7 @@
-"""What holds in every state: over a million random steps, and whatever way the functions are called."""
+"""What holds in every state, over a million random steps."""
 
 import dataclasses
 import json
-from collections import Counter
 from itertools import islice
 from random import Random
 from typing import NamedTuple
@@ -14,16 +13,17 @@ import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
+from tests import programs
+from tests.conftest import all_optimisations
 from tests.game import bulk, conformance, random_states, reference
+from tests.game.bulk import assert_same
 from tests.game.reference.turn import snapshot
-
-pytestmark = pytest.mark.usefixtures("as_users_compile")  # a million steps take longer than compiling
 
 GAMES, STEPS, LAPS = 512, 500, 4  # 1,024,000 steps; the states after each lap are looked at one by one
 UNBOUNDED = [6, 7]  # observed values without an upper limit: data siphons and attack (R11)
 START_STATES = 256
 WAIT = 10
-GRID, GRID_WIDTH = 64, 32  # this many states with this many actions or keys each, stepped together
+GRID, GRID_WIDTH = 64, 32  # this many states with this many actions each, stepped together
 
 
 class Extremes(NamedTuple):
@@ -113,9 +113,10 @@ def start_states():
 def played(start_states):
     states = bulk.take(start_states, np.arange(GAMES) % START_STATES)
     laps = []
-    for key in jax.random.split(jax.random.key(12), LAPS):
-        states, extremes, counts = lap(states, start_states, key)
-        laps.append((states, extremes, counts))
+    with all_optimisations():  # a million steps take longer than compiling
+        for key in jax.random.split(jax.random.key(12), LAPS):
+            states, extremes, counts = lap(states, start_states, key)
+            laps.append((states, extremes, counts))
     states, extremes, counts = zip(*jax.tree.map(np.asarray, laps), strict=True)
     return Played(
         list(extremes),
@@ -184,7 +185,7 @@ def test_masks_of_all_actions_are_what_step_takes(played):
         masks = np.pad(bulk.masks(states), ((0, 0), (2, 2)))
         keys = jax.random.split(jax.random.key(start), GRID * GRID_WIDTH)
         before = bulk.take(states, np.repeat(np.arange(GRID), GRID_WIDTH))
-        after, outcome = jax.tree.map(np.asarray, bulk.steps(before, np.tile(tried, GRID), keys))
+        after, outcome = bulk.steps(before, np.tile(tried, GRID), keys)
         np.testing.assert_array_equal(~outcome.invalid, masks.ravel())
         assert outcome.terminated[outcome.invalid].all()
         assert not np.stack([outcome.reward, *outcome.reward_parts.values()])[:, outcome.invalid].any()
@@ -196,7 +197,7 @@ def test_states_survive_a_round_trip(played):
     states = bulk.take(played.states, np.arange(0, len(played.states.stage), 2))
     scenarios = bulk.dictionaries(states)
     assert_same(bulk.stack(json.loads(json.dumps(scenarios))), states)
-    masks = np.asarray(bulk.masks(states))
+    masks = bulk.masks(states)
     for scenario, mask in zip(scenarios, masks, strict=True):
         assert reference.valid_actions(scenario) == np.flatnonzero(mask).tolist()
 
@@ -218,10 +219,10 @@ def test_histories_at_any_depth(undo_depth):
     states = jax.tree.map(np.asarray, bulk.stack(full_and_other_histories(undo_depth), undo_depth))
     forgotten = undone = 0
     for number, key in enumerate(jax.random.split(jax.random.key(18), 8)):
-        masks = np.asarray(bulk.masks(states))
+        masks = programs.few(programs.get_valid_actions, states)
         undoes = masks[:, conformance.UNDO] & (np.arange(GRID) % 4 < number % 4)
         actions = np.where(undoes, conformance.UNDO, np.where(masks[:, WAIT], WAIT, np.argmax(masks, axis=1)))
-        after, outcome = jax.tree.map(np.asarray, bulk.steps(states, actions, jax.random.split(key, GRID)))
+        after, outcome = programs.few(programs.step, states, actions, jax.random.split(key, GRID))
         pushes = ((actions < 5) | (actions == WAIT)) & ~(outcome.invalid | outcome.stage_completed | states.step)
         for i in range(GRID):
             old, new = (bulk.snapshots(one, i) for one in (states, after))
@@ -252,10 +253,6 @@ def full_and_other_histories(undo_depth):
     return states
 
 
-def leaf_names(tree):
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
-
-
 def test_entities_are_few_and_on_the_board(played):
     for scenario in bulk.dictionaries(bulk.take(played.states, np.arange(0, len(played.states.stage), 4))):
         entities = scenario["enemies"] + scenario["transmissions"]
@@ -263,89 +260,3 @@ def test_entities_are_few_and_on_the_board(played):
         assert all(0 <= entity["row"] <= 5 and 0 <= entity["col"] <= 5 for entity in entities)
         assert all(1 <= enemy["hp"] <= 3 for enemy in scenario["enemies"])
         assert len(scenario["history"]) <= DEFAULT_UNDO_DEPTH
-
-
-# --- the same result whatever way the functions are called -----------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cases(played):
-    """A grid of states and keys, with an action each that has random consequences: WAIT, or what else is valid."""
-    states = bulk.take(played.states, np.arange(0, len(played.states.stage), len(played.states.stage) // GRID))
-    masks = np.asarray(bulk.masks(states))
-    actions = np.where(masks[:, WAIT], WAIT, np.argmax(masks, axis=1))
-    index = np.repeat(np.arange(GRID), GRID_WIDTH)
-    return bulk.take(states, index), actions[index], jax.random.split(jax.random.key(14), len(index))
-
-
-def assert_same(first, second):
-    for name, one, other in zip(leaf_names(first), jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
-        np.testing.assert_array_equal(one, other, err_msg=name)
-        assert one.dtype == other.dtype, name
-
-
-def test_step_is_the_same_with_and_without_jit_and_vmap(cases):
-    expected = bulk.steps(*cases)
-    nested = jax.tree.map(lambda x: x.reshape(GRID, GRID_WIDTH, *x.shape[1:])[:5], cases)
-    grid = jax.jit(jax.vmap(jax.vmap(hm.step)))(*nested)
-    assert_same(
-        jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), grid), bulk.take(expected, np.arange(5 * GRID_WIDTH))
-    )
-    one = jax.jit(hm.step)
-    for i in range(0, len(cases[1]), 100):
-        assert_same(one(*bulk.take(cases, i)), bulk.take(expected, i))
-    assert_same(hm.step(*bulk.take(cases, 0)), bulk.take(expected, 0))
-
-
-@pytest.mark.parametrize("function", [hm.get_valid_actions, hm.observe], ids=lambda function: function.__name__)
-def test_looking_is_the_same_with_and_without_jit_and_vmap(cases, function):
-    states, _, _ = cases
-    expected = jax.jit(jax.vmap(function))(states)
-    one = jax.jit(function)
-    for i in range(0, len(expected), 100):
-        np.testing.assert_array_equal(one(bulk.take(states, i)), expected[i])
-    np.testing.assert_array_equal(function(bulk.take(states, 0)), expected[0])
-
-
-def test_reset_is_the_same_with_and_without_jit_and_vmap():
-    keys = jax.random.split(jax.random.key(15), 40)
-    expected = jax.jit(jax.vmap(hm.reset))(keys)
-    assert_same(jax.jit(jax.vmap(hm.reset))(keys[:7]), bulk.take(expected, np.arange(7)))
-    assert_same(jax.jit(hm.reset)(keys[3]), bulk.take(expected, 3))
-    assert_same(hm.reset(keys[4]), bulk.take(expected, 4))
-
-
-def test_typed_and_old_keys_give_the_same(cases):
-    state, action, _ = bulk.take(cases, 0)
-    assert_same(hm.reset(jax.random.key(16)), hm.reset(jax.random.PRNGKey(16)))
-    assert_same(hm.step(state, action, jax.random.key(16)), hm.step(state, action, jax.random.PRNGKey(16)))
-
-
-def test_keys_of_another_implementation_are_taken(cases):
-    state, action, _ = bulk.take(cases, 0)
-    key = jax.random.key(17, impl="rbg")
-    old = jax.random.key_data(key)
-    assert_same(hm.reset(key), hm.reset(old))
-    assert_same(hm.step(state, action, key), hm.step(state, action, old))
-    keys = jax.random.split(key, 50)
-    games = bulk.dictionaries(jax.jit(jax.vmap(hm.reset))(keys))
-    assert len({json.dumps(game) for game in games}) == len(games)
-
-
-@pytest.fixture(scope="module")
-def counted_games():
-    return jax.jit(jax.vmap(lambda i: hm.reset(jax.random.key(i))))(np.arange(4096))
-
-
-@pytest.mark.parametrize("offset", [1, 2, 16, 1024])
-def test_neighbouring_keys_give_independent_games(counted_games, offset):
-    """Keys that are made from counters (`jax.random.key(i)`) must not give related games."""
-    games = counted_games
-    bonus = games.credits + 2 * games.energy
-    _, codes = np.unique(np.stack([games.position, bonus, games.exit], axis=1), axis=0, return_inverse=True)
-    pairs = Counter(zip(codes[:-offset].tolist(), codes[offset:].tolist(), strict=True))
-    kinds = codes.max() + 1
-    mean = (len(codes) - offset) / kinds**2
-    assert kinds == 4 * 3 * 3
-    statistic = sum((pairs[first, second] - mean) ** 2 / mean for first in range(kinds) for second in range(kinds))
-    assert abs(statistic - kinds**2) < 5 * np.sqrt(2 * kinds**2)

@@ -31,7 +31,9 @@ def test_observations(records):
     np.testing.assert_allclose(ours, recorded, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_outcomes(records):
+    """What is wrong here shows in other tests: the game is compared with the recordings, and with the reference."""
     rng = Random(0)
     problems = {}
     frequency = []

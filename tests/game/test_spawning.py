@@ -14,7 +14,7 @@ import pytest
 from scipy.stats import binomtest
 
 import hackmatrix_core as hm
-from hackmatrix_core.game.state import CELL, FROM_SIPHON, KIND, NO_ENTITY, SCHEDULED, TYPE
+from hackmatrix_core.game import entity
 from tests.game import frequencies, reference
 from tests.game.reference.board import position
 from tests.game.reference.tables import CELLS, ENEMY_TYPES
@@ -64,13 +64,18 @@ def spawned(scenario, batches):
         assert not invalid.any()
         assert not pending.any()
         for words, count in zip(*np.unique(entities, axis=0, return_counts=True), strict=True):
-            counts[tuple(described(word) for word in words if KIND.get(word) != NO_ENTITY)] += int(count)
+            counts[tuple(described(word) for word in words if entity.KIND.get(word) != entity.NONE)] += int(count)
     return counts
 
 
 def described(word):
-    at = divmod(int(CELL.get(word)), 6)
-    return at, ENEMY_TYPES[int(TYPE.get(word))], bool(FROM_SIPHON.test(word)), bool(SCHEDULED.test(word))
+    at = divmod(int(entity.CELL.get(word)), 6)
+    return (
+        at,
+        ENEMY_TYPES[int(entity.TYPE.get(word))],
+        bool(entity.FROM_SIPHON.test(word)),
+        bool(entity.SCHEDULED.test(word)),
+    )
 
 
 def assert_rate(counts, event, probability):

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 import pytest
 
-import hackmatrix_core as hm
 from tests.game import board_statistics as statistics
 from tests.game import bulk, conformance, reference
 from tests.game.reference import stage as reference_stage
@@ -36,7 +35,7 @@ def recorded():
 def generated(recorded):
     """Boards of the game by stage; in later stages the player's corner is as often each as it is in the recordings."""
     keys = jax.random.split(jax.random.key(7), NEW_GAMES)
-    boards = {1: bulk.dictionaries(jax.jit(jax.vmap(hm.reset))(keys))}
+    boards = {1: bulk.dictionaries(bulk.resets(keys))}
     for stage in range(2, 9):
         corners = [position(board["player"]) for board in recorded[stage]] * RECORDED_TIMES
         states = bulk.stack(before_exit(stage - 1, corner) for corner in CORNERS)

@@ -7,9 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-import hackmatrix_core as hm
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
-from hackmatrix_core.game.step import compact_observation
+from tests import programs
 from tests.game import bulk, conformance
 
 
@@ -69,25 +68,22 @@ def padded(entries, length, filler):
 
 def played(chains, actions, undo_depth):
     states = bulk.stack((chain["state"] for chain in chains), undo_depth)
-    keys = jax.random.split(jax.random.key(0), actions.shape[1])
-    looks, (rewards, done) = jax.tree.map(np.asarray, _play(states, actions.T, keys))
-    in_order = [np.concatenate([first[None], later]).swapaxes(0, 1) for first, later in zip(*looks, strict=True)]
-    masks, observations, history_lengths = in_order
-    return Play(masks, observations, rewards.T, done.T, history_lengths)
+    keys = jax.random.split(jax.random.key(0), len(chains))
+    looks, outcomes = [looked_at(states)], []
+    for chosen in actions.T:
+        states, outcome = programs.few(programs.step, states, chosen, keys)
+        looks.append(looked_at(states))
+        outcomes.append((outcome.reward, outcome.terminated))
+    masks, observations, history_lengths = (np.stack(part, axis=1) for part in zip(*looks, strict=True))
+    rewards, done = (np.stack(part, axis=1) for part in zip(*outcomes, strict=True))
+    return Play(masks, observations, rewards, done, history_lengths)
 
 
-@jax.jit
-def _play(states, actions, keys):
-    def look(states):
-        return jax.vmap(hm.get_valid_actions)(states), jax.vmap(compact_observation)(states), states.history_length
-
-    def step(states, at):
-        actions, key = at
-        states, outcome = jax.vmap(hm.step, in_axes=(0, 0, None))(states, actions, key)
-        return states, (look(states), (outcome.reward, outcome.terminated))
-
-    _, (looks, outcomes) = jax.lax.scan(step, states, (actions, keys))
-    return (look(states), looks), outcomes
+def looked_at(states):
+    masks, observations = (
+        programs.few(program, states) for program in (programs.get_valid_actions, programs.observe_compact)
+    )
+    return masks, observations, states.history_length
 
 
 def differences(ours, recorded, lasts):

@@ -14,10 +14,10 @@ import sys
 import time
 import urllib.request
 
+import jupytext
 import nbformat
 import pytest
 
-from hackmatrix_core.notebook import make
 from tests import ROOT
 
 SECONDS = 240
@@ -88,14 +88,15 @@ class Notebook:
     Args:
         browser: of the fixture.
         lab: of the fixture.
-        name: of the notebook, which is made from its source, so that it has no outputs.
+        name: of the notebook.
         before: a text in the code of one cell, and the code that is put before it.
-        made: False takes the stored notebook with its outputs, as it comes with a clone.
+        stored: take it with its stored outputs, as it comes with a clone; else it has none.
     """
 
-    def __init__(self, browser, lab, name, before=("", ""), made=True):
+    def __init__(self, browser, lab, name, before=("", ""), stored=False):
         folder, address = lab
-        notebook = make.made(name) if made else nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)
+        source = ROOT / "notebooks" / name
+        notebook = jupytext.read(source.with_suffix(".ipynb" if stored else ".py"))
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         text, added = before
         if added:
@@ -186,7 +187,7 @@ def test_the_game_is_played_by_its_buttons_and_the_replay_plays(browser, lab):
 
 
 def test_a_stored_notebook_that_is_not_trusted_shows_a_picture_of_the_game(browser, lab):
-    notebook = Notebook(browser, lab, "play_and_watch", made=False)
+    notebook = Notebook(browser, lab, "play_and_watch", stored=True)
     replay = notebook.output("hm.replay(")
     replay.locator("img").wait_for()
     assert replay.locator("iframe").count() == 0

@@ -1,4 +1,4 @@
-"""The notebooks: they are what their sources make, run from top to bottom, and have a stop button that works.
+"""The notebooks: pairs that agree, outputs of the code that is there, and a stop button that works.
 
 What the cells print is compared by nbval (`pytest --nbval notebooks`), not here.
 """
@@ -8,63 +8,101 @@ import os
 import re
 import time
 import tomllib
+from copy import deepcopy
 
 import jupytext
 import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from hackmatrix_core.notebook import make
 from hackmatrix_core.training.config import TrainConfig
 from tests import ROOT
+from tests.tools import run_notebook
+from tests.tools.run_notebook import NOTEBOOKS, VARIES
 
-NOTEBOOKS = ROOT / "notebooks"
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
-each_notebook = pytest.mark.parametrize("name", make.NOTEBOOKS)
+TRAINING = {"train_local_cpu": "cpu", "train_colab_t4": "t4", "train_colab_tpu": "tpu"}
+"""The three training notebooks and their presets."""
+NAMES = [*TRAINING, "play_and_watch", "search", "benchmark"]
+THE_GAME = ("## The game in one board", "## What it may do")
+each_notebook = pytest.mark.parametrize("name", NAMES)
 
 
 def stored(name) -> nbformat.NotebookNode:
     return nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
+def source(name) -> nbformat.NotebookNode:
+    return jupytext.read(NOTEBOOKS / f"{name}.py")
+
+
 def code_cells(name) -> list:
     return [cell for cell in stored(name).cells if cell.cell_type == "code"]
 
 
-def test_every_notebook_is_made_from_a_source():
-    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(make.NOTEBOOKS)
-    used = {"train", *make.NOTEBOOKS} - {name for name in make.NOTEBOOKS if name.startswith("train_")}
-    assert {path.stem for path in make.SOURCES.glob("*.py")} == used
+def content(cell) -> tuple:
+    return cell.cell_type, cell.source, cell.metadata
 
 
-@each_notebook
-def test_notebook_is_what_its_source_makes(name):
-    notebook = stored(name)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    assert notebook == make.made(name), "make them again: python -m hackmatrix_core.notebook.make"
+def title(cell) -> str:
+    """The heading of a text, or the title of a form."""
+    return next((line for line in cell.source.splitlines() if line.startswith(("#", "# @title"))), "")
+
+
+def test_every_notebook_is_a_pair():
+    for suffix in ("py", "ipynb"):
+        assert {path.stem for path in NOTEBOOKS.glob(f"*.{suffix}")} == set(NAMES)
 
 
 @each_notebook
 def test_both_halves_of_a_pair_agree(name):
-    text = (NOTEBOOKS / f"{name}.py").read_text()
-    assert text == make.script_of(name), "make them again: python -m hackmatrix_core.notebook.make"
-    cells = jupytext.reads(text, fmt="py:percent").cells
-    assert [(cell.cell_type, cell.source) for cell in cells] == [(x.cell_type, x.source) for x in stored(name).cells]
+    script, notebook = source(name), stored(name)
+    advice = "make it again: jupytext --update --to ipynb notebooks/*.py"
+    assert [content(cell) for cell in notebook.cells] == [content(cell) for cell in script.cells], advice
+    halves = [{key: value for key, value in half.metadata.items() if key != "jupytext"} for half in (script, notebook)]
+    assert halves[0] == halves[1], advice
+    nbformat.validate(notebook)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
 
 
 @each_notebook
-def test_notebook_was_run_from_top_to_bottom(name):
+def test_outputs_are_those_of_the_code_from_top_to_bottom(name):
     cells = code_cells(name)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    compared = [cell for cell in cells if make.VARIES not in cell.metadata.get("tags", []) and cell.outputs]
+    changed = [cell.source for cell in cells if cell.id != run_notebook.id_of(cell)]
+    assert changed == [], f"changed since it was run: python tests/tools/run_notebook.py {name}"
+    compared = [cell for cell in cells if VARIES not in cell.metadata.get("tags", []) and cell.outputs]
     assert len(compared) >= 2
     outputs = [output for cell in cells for output in cell.outputs]
     assert "error" not in {output.output_type for output in outputs}
     texts = [str(output.get("text", "")) + str(output.get("data", {}).get("text/plain", "")) for output in outputs]
     paths = re.findall(r"/(?:root|home|tmp|Users|var)/\S*", "\n".join(texts))
     assert paths == [], "stored outputs name paths of the machine that they were made on"
+
+
+def test_the_training_notebooks_differ_in_introduction_set_up_and_preset_alone():
+    def shared(name):
+        own = ("# Train a HackMatrix agent", "# @title Set up")
+        text = str([content(cell) for cell in source(name).cells if not title(cell).startswith(own)])
+        return re.subn(rf'config_for\("{TRAINING[name]}"|num_envs=\d+|minutes = \d+', "…", text)
+
+    first, *others = map(shared, TRAINING)
+    assert first[1] == 4
+    assert others == [first, first]
+
+
+def test_what_the_notebooks_share_is_equal():
+    """Setting up works without the package, so it is no function of it; the lessons on the game are mostly text."""
+    set_ups = {code_cells(name)[0].source.partition("\n\nimport jax\n")[0] for name in NAMES}
+    assert len(set_ups) == 1
+    assert "    import hackmatrix_core as hm\n" in set_ups.pop()
+
+    def lessons(name):
+        cells = source(name).cells
+        first, last = ([title(cell) for cell in cells].index(heading) for heading in THE_GAME)
+        return [content(cell) for cell in cells[first : last + 2]]
+
+    assert all(lessons(name) == lessons("play_and_watch") for name in TRAINING)
 
 
 @each_notebook
@@ -84,24 +122,39 @@ def test_stored_outputs_show_something_without_a_kernel(name):
 @pytest.mark.parametrize("name", ["train_colab_t4", "train_colab_tpu"])
 def test_what_no_such_device_has_shown_is_not_stored(name):
     for cell in code_cells(name):
-        assert not cell.outputs or make.VARIES not in cell.metadata.get("tags", [])
+        assert not cell.outputs or VARIES not in cell.metadata.get("tags", [])
+
+
+def test_a_run_stores_no_widgets_and_at_small_size_only_what_is_the_same_everywhere():
+    data = {"text/plain": "", "application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+    shown = nbformat.v4.new_output("display_data", data)
+    picture = nbformat.v4.new_output("display_data", data | {"text/html": "<p>"})
+    printed = nbformat.v4.new_output("stream", text="7")
+    varies = nbformat.v4.new_code_cell("x", outputs=[shown, printed, picture], metadata={"tags": [VARIES]})
+    same = nbformat.v4.new_code_cell("y", outputs=[printed])
+    notebook = nbformat.v4.new_notebook(cells=[varies, same], metadata={"language_info": {"name": "python"}})
+    notebook.metadata.widgets = {}
+    small = deepcopy(notebook)
+    run_notebook.strip(notebook, small=False)
+    assert notebook.cells[0].outputs == [printed, {**picture, "data": {"text/plain": "", "text/html": "<p>"}}]
+    assert notebook.metadata == {}
+    run_notebook.strip(small, small=True)
+    assert [cell.outputs for cell in small.cells] == [[], [printed]]
 
 
 def test_the_stored_settings_are_those_of_the_preset():
     (cell,) = (cell for cell in code_cells("train_local_cpu") if "notebook.doctor(" in cell.source)
     pages = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
     config = ", ".join(f"{name}={value}" for name, value in TrainConfig.preset("cpu").to_dict().items())
-    assert config in html.unescape(pages), (
-        "run the notebook again: python -m hackmatrix_core.notebook.make --run train_local_cpu"
-    )
+    assert config in html.unescape(pages), "run it again: python tests/tools/run_notebook.py train_local_cpu"
 
 
 @each_notebook
-def test_badge_opens_this_notebook(name):
+def test_links_lead_to_this_notebook_and_to_files_that_exist(name):
     path = REPOSITORY.removeprefix("https://github.com/")
     address = f"(https://colab.research.google.com/github/{path}/blob/main/notebooks/{name}.ipynb)"
     assert address in stored(name).cells[0].source
-    whole = make.text_of(name)
+    whole = (NOTEBOOKS / f"{name}.py").read_text()
     assert set(re.findall(r"https://github.com/[\w-]+/[\w-]+", whole)) == {REPOSITORY}
     for link in re.findall(rf"{REPOSITORY}/blob/main/([\w/.-]+)", whole):
         assert (ROOT / link).is_file(), link
@@ -109,15 +162,15 @@ def test_badge_opens_this_notebook(name):
 
 @each_notebook
 def test_learners_see_no_code_of_tests(name):
-    assert "SMOKE" not in make.text_of(name)
+    assert "SMOKE" not in (NOTEBOOKS / f"{name}.py").read_text()
 
 
-@pytest.mark.parametrize(("name", "preset"), [("local_cpu", "cpu"), ("colab_t4", "t4"), ("colab_tpu", "tpu")])
+@pytest.mark.parametrize(("name", "preset"), TRAINING.items())
 def test_forms_start_from_the_preset(name, preset):
-    source = make.text_of(f"train_{name}")
-    assert f'notebook.config_for("{preset}", ' in source
+    text = (NOTEBOOKS / f"{name}.py").read_text()
+    assert f'notebook.config_for("{preset}", ' in text
     config = TrainConfig.preset(preset).to_dict()
-    form = dict(re.findall(r"^(\w+) = (.*?)  # @param", source, re.M))
+    form = dict(re.findall(r"^(\w+) = (.*?)  # @param", text, re.M))
     shared = form.keys() & config.keys()
     assert shared >= {"uniform_coef", "ent_coef", "seed"}
     assert {key: float(form[key]) for key in shared} == {key: config[key] for key in shared}

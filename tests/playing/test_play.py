@@ -20,7 +20,7 @@ import pytest
 
 import hackmatrix_core as hm
 from hackmatrix_core.cli import main
-from hackmatrix_core.game.state import ACTION_NAMES, PROGRAMS
+from hackmatrix_core.game.actions import ACTION_NAMES, PROGRAMS
 from hackmatrix_core.playing import terminal
 from hackmatrix_core.playing.session import PlayError, Session
 from hackmatrix_core.viewing import rendering

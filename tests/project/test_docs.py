@@ -31,7 +31,7 @@ each_present_document = pytest.mark.parametrize(
 WRITTEN = {"metrics.jsonl", "lock.json", "curves.png", "config.json", "evaluation.json", "replay.html", "checkpoints/"}
 """Files that a run writes."""
 PLACEHOLDERS = {"I": "1", "N": "2", "RUN": "runs/mine", "DIR": "runs/mine", "HOST:1234": "host:1234"}
-OTHER_TOOLS = {"--spot", "--resume", "--worker=all"}
+OTHER_TOOLS = {"--spot", "--resume", "--worker=all", "--nbval"}
 """Options in the text that are other programs', or are explained where they stand."""
 
 
@@ -76,16 +76,39 @@ def parse(words: list[str]) -> None:
     assert code == 0, f"hackmatrix {shlex.join(words)}: {errors.getvalue()}"
 
 
-def test_readme_is_short():
-    lines = README.read_text().splitlines()
-    assert len(lines) <= 130
-    assert len(code_blocks(README, "python")) == 1
+def links(document: Path) -> list[str]:
+    """Where the links and images of a document lead, those defined at its end among them."""
+    return re.findall(r"(?:\]\(|^\[[^\]]+\]: )([^)\s]+)", prose(document), re.M)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_references_are_defined(document):
+    """A link such as [![CI][ci-badge]][ci] has its address at the end."""
+    defined = set(re.findall(r"^\[([^\]]+)\]: \S+$", prose(document), re.M))
+    assert set(re.findall(r"\]\[([\w-]+)\]", prose(document))) == defined
+
+
+def test_the_readme_is_short():
+    text = README.read_text()
+    assert len(text.split()) <= 900
+    assert max(map(len, text.splitlines())) <= 140
+    (code,) = code_blocks(README, "python")
+    assert len(code.split("\n\n", 1)[1].splitlines()) <= 10
+
+
+def test_the_guide_to_training_is_short():
+    assert len((ROOT / "docs/learning.md").read_text().split()) <= 1500
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, RULES], ids=lambda path: path.name)
 def test_links_and_images_lead_somewhere(document):
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(document)) if not link.startswith("http")]
-    for link in links:
+    for link in links(document):
+        if link.startswith("https://github.com/hackmatrix-jax/hackmatrix-jax/actions/workflows/"):
+            assert (ROOT / ".github/workflows" / re.split("/", link)[7]).exists(), link
+        if "/blob/main/" in link:
+            assert (ROOT / link.partition("/blob/main/")[2]).exists(), link
+        if link.startswith("http"):
+            continue
         path, _, anchor = link.partition("#")
         target = document.parent / path if path else document
         assert target.exists(), f"{document.name} links to {link}, which does not exist"
@@ -97,21 +120,28 @@ def test_every_document_is_linked_and_every_image_is_used():
     linked = {
         (document.parent / link.partition("#")[0]).resolve()
         for document in DOCUMENTS
-        for link in re.findall(r"\]\(([^)\s]+)\)", prose(document))
+        for link in links(document)
         if not link.startswith(("http", "#"))
     }
     files = {*DOCUMENTS, *(ROOT / "docs/images").iterdir(), *(ROOT / "notebooks/images").iterdir()} - {README}
     assert files - linked == set()
 
 
-def test_readme_code_runs():
+def test_images_are_small():
+    """GitHub sends them with the page."""
+    for image in [*(ROOT / "docs/images").iterdir(), *(ROOT / "notebooks/images").iterdir()]:
+        assert image.stat().st_size < 2e6, image.name
+
+
+def test_readme_code_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (code,) = code_blocks(README, "python")
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
     assert names["observations"].shape == (64, 1545)
-    assert set(names["saved"]) >= {"cells", "player", "enemies"}
+    assert names["masks"].shape == (64, 28)
     assert names["report"].length.shape == (8,)
-    assert "<svg" in names["replay"].page
+    assert "<svg" in (tmp_path / "replay.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -126,7 +156,11 @@ def test_code_of_the_other_documents_runs(document, code):
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("code", code_blocks(CLIENTS, "python"), ids=re.findall("^## (.*)$", CLIENTS.read_text(), re.M))
+@pytest.mark.parametrize(
+    "code",
+    code_blocks(CLIENTS, "python"),
+    ids=[part.partition("\n")[0] for part in CLIENTS.read_text().split("\n## ") if "```python" in part],
+)
 def test_the_code_of_each_client_runs(code):
     statements = ast.parse(code).body
     for statement in statements:
@@ -204,7 +238,7 @@ def test_the_tree_is_that_of_the_package():
 def test_public_names_exist(document):
     text = document.read_text()
     for name, attribute in set(re.findall(r"\bhm\.(\w+)(?:\.(\w+))?", text)):
-        assert name in hm.__all__, f"{document.name} speaks of hm.{name}"
+        assert name in (*hm.__all__, "__version__"), f"{document.name} speaks of hm.{name}"
         if attribute and isinstance(getattr(hm, name), types.ModuleType):
             assert hasattr(getattr(hm, name), attribute), f"{document.name} speaks of hm.{name}.{attribute}"
     for dotted in set(re.findall(r"\bhackmatrix_core(?:\.[a-z_]\w*)+", text)):
@@ -217,13 +251,15 @@ def test_public_names_exist(document):
 
 
 def test_versions_agree():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(r"^## \[(.*?)\](?: - (\d{4}-\d\d-\d\d))?$", CHANGELOG.read_text(), re.M)
     assert headings[0] == ("Unreleased", "")
-    assert headings[1][0] == version
+    assert headings[1][0] == hm.__version__
     assert all(date for _, date in headings[1:])
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], str(citation["date-released"])) == headings[1]
+    (entry,) = code_blocks(README, "bibtex")
+    assert f"version = {{{citation['version']}}}" in entry
+    assert f"title = {{{citation['title']}}}" in entry
 
 
 def test_workflows_and_templates_are_sound():

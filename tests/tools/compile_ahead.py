@@ -31,7 +31,7 @@ from hackmatrix_core.game.vectorization.backend import compiling_for
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.loading import load_policy
-from hackmatrix_core.training.runner import make_agent
+from hackmatrix_core.training.runner import RunnerState, make_agent
 from hackmatrix_core.training.trainer import training_environment
 from hackmatrix_core.viewing.tables import Table
 
@@ -287,7 +287,12 @@ def _step(devices: list[Any], config: TrainConfig, platform: str) -> Any:
 
 def _training(devices: list[Any], config: TrainConfig, platform: str) -> Any:
     group = DeviceGroup(make_agent(config, training_environment()), devices)
-    return group.update(group.described(jax.eval_shape(group.init())), (platform,))
+
+    def placed(part: Any, sharding: NamedSharding) -> Any:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
+
+    template = RunnerState._make(map(placed, jax.eval_shape(group.init()), group.shardings))
+    return group.update(template, (platform,))
 
 
 _EVALUATED, _SEARCHED = 1000, 128

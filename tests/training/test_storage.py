@@ -319,10 +319,13 @@ def test_a_process_of_another_user_holds_the_directory_for_as_long_as_it_says_so
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("minutes", [float("nan"), "3", 0, True])
-def test_the_time_limit_is_a_number(tmp_path, minutes):
-    with pytest.raises(ValueError, match=r"minutes is .*, expected a number above 0"):
-        trainer(config_of(2), tmp_path, minutes=minutes)
+@pytest.mark.parametrize(
+    "changes", [{"minutes": float("nan")}, {"minutes": "3"}, {"minutes": 0}, {"minutes": True}, {"save_every": -1}]
+)
+def test_times_are_numbers(tmp_path, changes):
+    (name,) = changes
+    with pytest.raises(ValueError, match=f"{name} is .*, expected a number"):
+        trainer(config_of(2), tmp_path, **changes)
 
 
 def test_a_lock_that_is_removed_comes_back(tmp_path, monkeypatch):

@@ -32,10 +32,8 @@ def config_of(updates: int, **changes) -> TrainConfig:
     return TrainConfig(**settings, total_timesteps=updates * settings["num_envs"] * settings["num_steps"])
 
 
-def trainer(config, run_dir, callbacks=(), *, save_every=Trainer.save_every, **options):
-    run = Trainer(config, run_dir, probes.TwoStepCredit(), callbacks, **options)
-    run.save_every = save_every
-    return run
+def trainer(config, run_dir, callbacks=(), **options):
+    return Trainer(config, run_dir, probes.TwoStepCredit(), callbacks, **options)
 
 
 def bits(runner):

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import hackmatrix_core as hm
-from hackmatrix_core.game.state import PROGRAMS
+from hackmatrix_core.game.actions import PROGRAMS
 from hackmatrix_core.viewing import rendering
-from hackmatrix_core.viewing.scene import LEGEND
+from hackmatrix_core.viewing.board.contents import LEGEND
 
 SVG = "{http://www.w3.org/2000/svg}"
 ESCAPES = re.compile(r"\x1b\[[\d;]*m")
@@ -89,6 +89,26 @@ def test_each_thing_shows(name):
     assert board.count(sign) > rendering.text(plain, color=False, legend=False).count(sign)
     assert sum(sign in word for word in words(state)) > sum(sign in word for word in words(plain))
     assert ESCAPES.sub("", rendering.text(state, legend=False)).split() == board.split()
+
+
+@pytest.mark.parametrize(
+    ("environment", "escapes"),
+    [
+        ({"TERM": "xterm-256color"}, {"bold", "color"}),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, {"bold"}),
+        ({"TERM": "dumb"}, set()),
+    ],
+)
+def test_the_colours_are_those_that_the_terminal_has(monkeypatch, environment, escapes):
+    for name in ("TERM", "COLORTERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    board = rendering.text(hm.scenario.from_dict(empty_game()))
+    codes = ESCAPES.findall(board)
+    found = {"bold": any(re.match(r"\x1b\[1[;m]", code) for code in codes), "color": any("38;" in c for c in codes)}
+    assert {name for name, there in found.items() if there} == escapes
+    assert len({len(ESCAPES.sub("", line)) for line in board.splitlines()}) == 1  # the panel behind is a rectangle
 
 
 @pytest.mark.parametrize(

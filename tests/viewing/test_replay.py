@@ -12,9 +12,9 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.policy import NetworkPolicy
-from hackmatrix_core.game.state import ACTION_NAMES, NUM_ACTIONS
-from hackmatrix_core.viewing.drawing import ground, legend
-from hackmatrix_core.viewing.svg import elements
+from hackmatrix_core.game.actions import ACTION_NAMES, NUM_ACTIONS
+from hackmatrix_core.viewing.board.shapes import ground, legend_shapes
+from hackmatrix_core.viewing.board.svg import elements
 
 KEY = jax.random.key(5)
 
@@ -81,7 +81,7 @@ def test_the_page_holds_every_frame_and_nothing_from_outside(page, episode):
     assert len(data["frames"]) == len(data["stages"]) == len(episode) + 1
     for time in range(len(episode) + 1):
         whole = hm.rendering.svg(at(episode.states, time))
-        assert elements(ground()) + board_of(data, time) + elements(legend()) in whole
+        assert elements(ground()) + board_of(data, time) + elements(legend_shapes()) in whole
     for time, step in enumerate(data["steps"]):
         assert step["action"] == episode.actions[time]
         assert sum(step["parts"].values()) == pytest.approx(float(episode.outcomes.reward[time]), abs=2e-3)

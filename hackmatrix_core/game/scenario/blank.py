@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hackmatrix_core.game.state import BOARD_SIZE, ENEMY_NAMES, FULL_HP, NUM_STAGES
+from hackmatrix_core.game.entity import ENEMY_NAMES, FULL_HP
+from hackmatrix_core.game.stage import first_interval
+from hackmatrix_core.game.state import BOARD_SIZE, NUM_STAGES
 
 _ENEMY = {"disabled": 0, "stunned": False, "from_siphon": False, "scheduled": False}
 _TRANSMISSION = {"turns": 1, "from_siphon": False, "scheduled": False}
 _FULL_HP = dict(zip(ENEMY_NAMES, map(int, FULL_HP), strict=True))
-_FIRST_INTERVAL = 12
 
 
 def blank(
@@ -89,7 +90,7 @@ def blank(
         "calm": False,
         "step": False,
         "atk_plus_uses": 0,
-        "schedule": {"interval": _FIRST_INTERVAL + 1 - stage, "next_turn": _FIRST_INTERVAL + 1 - stage},
+        "schedule": {"interval": first_interval(stage), "next_turn": first_interval(stage)},
         "pending_spawns": 0,
         "history": [],
     }

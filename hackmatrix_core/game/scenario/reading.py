@@ -6,43 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from hackmatrix_core.game import history
+from hackmatrix_core.game import cell, entity, history
+from hackmatrix_core.game.actions import PROGRAM_NAMES
+from hackmatrix_core.game.entity import ENEMY_NAMES, FULL_HP
+from hackmatrix_core.game.packing import word_of
 from hackmatrix_core.game.scenario.ranges import MANY, PLAYER_RANGES
-from hackmatrix_core.game.state import (
-    BLOCK_SPAWN,
-    BLOCK_VALUE,
-    BOARD_SIZE,
-    CELL,
-    CONTENT,
-    DATA_BLOCK,
-    DATA_SIPHON,
-    DEFAULT_UNDO_DEPTH,
-    EMPTY,
-    ENEMY,
-    ENEMY_NAMES,
-    EXIT,
-    FROM_SIPHON,
-    FULL_HP,
-    HIDDEN,
-    HP,
-    IS_ENERGY,
-    KIND,
-    MAX_ENTITIES,
-    NUM_STAGES,
-    PROGRAM_BLOCK,
-    PROGRAM_NAMES,
-    RESOURCE,
-    SCHEDULED,
-    SIPHON_CENTER,
-    SIPHONED,
-    STUNNED,
-    TIMER,
-    TRANSMISSION,
-    TYPE,
-    Field,
-    GameState,
-    Snapshot,
-)
+from hackmatrix_core.game.state import BOARD_SIZE, DEFAULT_UNDO_DEPTH, MAX_ENTITIES, NUM_STAGES, GameState, Snapshot
 
 _SNAPSHOT_KEYS = ("turn", "player", "programs", "enemies", "transmissions", "cells", "show", "calm", "atk_plus_uses")
 _STATE_KEYS = (*_SNAPSHOT_KEYS, "stage", "exit", "step", "schedule", "pending_spawns", "history")
@@ -65,9 +34,11 @@ def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) ->
     """
     _check_keys(scenario, "", _STATE_KEYS)
     current = _read_snapshot(scenario, "", flags=True)
-    exits = [list(divmod(cell, BOARD_SIZE)) for cell in np.flatnonzero(CONTENT.get(current["cells"]) == EXIT).tolist()]
+    exits = np.flatnonzero(cell.CONTENT.get(current["cells"]) == cell.EXIT).tolist()
     if len(exits) > 1:
-        raise ValueError(f"cells has exits at {exits}, expected at most one")
+        raise ValueError(
+            f"cells has exits at {[list(divmod(index, BOARD_SIZE)) for index in exits]}, expected at most one"
+        )
     schedule = scenario["schedule"]
     _check_keys(schedule, "schedule", ("interval", "next_turn"))
     undo_depth = history.checked_depth(undo_depth)
@@ -121,29 +92,29 @@ def _read_programs(names: Any, place: str) -> np.uint32:
 def _read_cells(rows: Any, place: str) -> np.ndarray:
     words = []
     for row, cells in enumerate(_list(rows, place, BOARD_SIZE)):
-        for col, cell in enumerate(_list(cells, f"{place}[{row}]", BOARD_SIZE)):
-            words.append(_read_cell(cell, f"{place}[{row}][{col}]"))
+        for col, content in enumerate(_list(cells, f"{place}[{row}]", BOARD_SIZE)):
+            words.append(_read_cell(content, f"{place}[{row}][{col}]"))
     return np.array(words, np.uint32)
 
 
-def _read_cell(cell: Any, place: str) -> int:
+def _read_cell(given: Any, place: str) -> int:
     optional = ("block", "exit", "data_siphon", "credits", "energy", "siphoned", "siphon_center")
-    _check_keys(cell, place, (), optional)
-    contents = [name for name in ("block", "exit", "data_siphon") if name in cell]
+    _check_keys(given, place, (), optional)
+    contents = [name for name in ("block", "exit", "data_siphon") if name in given]
     if len(contents) > 1:
         raise ValueError(f"{place} has {' and '.join(contents)}, expected at most one content")
-    if "credits" in cell and "energy" in cell:
+    if "credits" in given and "energy" in given:
         raise ValueError(f"{place} has credits and energy, expected at most one resource")
-    for name in optional:
-        if name in ("exit", "data_siphon", "siphoned", "siphon_center") and cell.get(name, True) is not True:
-            raise ValueError(f"{place}.{name} is {cell[name]!r}, expected true, or the key left out")
-    word = _read_block(cell["block"], f"{place}.block") if "block" in cell else 0
-    word |= _bits(CONTENT, EXIT if "exit" in cell else DATA_SIPHON if "data_siphon" in cell else EMPTY)
-    word |= _bits(SIPHONED, "siphoned" in cell) | _bits(SIPHON_CENTER, "siphon_center" in cell)
+    for name in ("exit", "data_siphon", "siphoned", "siphon_center"):
+        if given.get(name, True) is not True:
+            raise ValueError(f"{place}.{name} is {given[name]!r}, expected true, or the key left out")
+    content = cell.EXIT if "exit" in given else cell.DATA_SIPHON if "data_siphon" in given else cell.EMPTY
+    word = _read_block(given["block"], f"{place}.block") if "block" in given else word_of((cell.CONTENT, content))
+    word |= word_of((cell.SIPHONED, "siphoned" in given), (cell.SIPHON_CENTER, "siphon_center" in given))
     for name in ("credits", "energy"):
-        if name in cell:
-            amount = _integer(cell[name], f"{place}.{name}", 1, RESOURCE.limit)
-            word |= _bits(RESOURCE, amount) | _bits(IS_ENERGY, name == "energy")
+        if name in given:
+            amount = _integer(given[name], f"{place}.{name}", 1, cell.RESOURCE.limit)
+            word |= word_of((cell.RESOURCE, amount), (cell.IS_ENERGY, name == "energy"))
     return word
 
 
@@ -156,17 +127,19 @@ def _read_block(block: Any, place: str) -> int:
         value = _integer(block["points"], f"{place}.points", 1, 9)
     else:
         value = _name(block["program"], f"{place}.program", PROGRAM_NAMES)
-    spawn = _integer(block["spawn"], f"{place}.spawn", 0, 9)
-    hidden = _boolean(block["hidden"], f"{place}.hidden")
-    content = DATA_BLOCK if is_data else PROGRAM_BLOCK
-    return _bits(CONTENT, content) | _bits(BLOCK_VALUE, value) | _bits(BLOCK_SPAWN, spawn) | _bits(HIDDEN, hidden)
+    return word_of(
+        (cell.CONTENT, cell.DATA_BLOCK if is_data else cell.PROGRAM_BLOCK),
+        (cell.BLOCK_VALUE, value),
+        (cell.BLOCK_SPAWN, _integer(block["spawn"], f"{place}.spawn", 0, 9)),
+        (cell.HIDDEN, _boolean(block["hidden"], f"{place}.hidden")),
+    )
 
 
 def _read_entities(source: dict[str, Any], at: str, *, flags: bool) -> np.ndarray:
     words = []
-    for kind, group in ((ENEMY, "enemies"), (TRANSMISSION, "transmissions")):
-        for i, entity in enumerate(_list(source[group], f"{at}{group}")):
-            words.append(_read_entity(entity, f"{at}{group}[{i}]", kind, flags=flags))
+    for kind, group in ((entity.ENEMY, "enemies"), (entity.TRANSMISSION, "transmissions")):
+        for i, given in enumerate(_list(source[group], f"{at}{group}")):
+            words.append(_read_entity(given, f"{at}{group}[{i}]", kind, flags=flags))
     if len(words) > MAX_ENTITIES:
         raise ValueError(
             f"{at}enemies and {at}transmissions are {len(words)} together, expected at most {MAX_ENTITIES}"
@@ -174,24 +147,26 @@ def _read_entities(source: dict[str, Any], at: str, *, flags: bool) -> np.ndarra
     return np.array(words + [0] * (MAX_ENTITIES - len(words)), np.uint32)
 
 
-def _read_entity(entity: Any, place: str, kind: int, *, flags: bool) -> int:
-    own = ("hp", "disabled", "stunned") if kind == ENEMY else ("turns",)
-    _check_keys(entity, place, ("type", "row", "col", *own, *(_FLAG_KEYS if flags else ())))
-    enemy_type = _name(entity["type"], f"{place}.type", ENEMY_NAMES)
-    cell = _position([entity["row"], entity["col"]], place)
-    word = _bits(KIND, kind) | _bits(TYPE, enemy_type) | _bits(CELL, cell)
+def _read_entity(given: Any, place: str, kind: int, *, flags: bool) -> int:
+    own = ("hp", "disabled", "stunned") if kind == entity.ENEMY else ("turns",)
+    _check_keys(given, place, ("type", "row", "col", *own, *(_FLAG_KEYS if flags else ())))
+    enemy_type = _name(given["type"], f"{place}.type", ENEMY_NAMES)
+    fields = [
+        (entity.KIND, kind),
+        (entity.TYPE, enemy_type),
+        (entity.CELL, _position([given["row"], given["col"]], place)),
+    ]
     if flags:
-        word |= _bits(FROM_SIPHON, _boolean(entity["from_siphon"], f"{place}.from_siphon"))
-        word |= _bits(SCHEDULED, _boolean(entity["scheduled"], f"{place}.scheduled"))
-    if kind == TRANSMISSION:
-        return word | _bits(TIMER, _integer(entity["turns"], f"{place}.turns", 0, TIMER.limit))
-    word |= _bits(HP, _integer(entity["hp"], f"{place}.hp", 1, int(FULL_HP[enemy_type])))
-    word |= _bits(TIMER, _integer(entity["disabled"], f"{place}.disabled", 0, TIMER.limit))
-    return word | _bits(STUNNED, _boolean(entity["stunned"], f"{place}.stunned"))
-
-
-def _bits(field: Field, value: int) -> int:
-    return int(value) << field.shift
+        fields.append((entity.FROM_SIPHON, _boolean(given["from_siphon"], f"{place}.from_siphon")))
+        fields.append((entity.SCHEDULED, _boolean(given["scheduled"], f"{place}.scheduled")))
+    if kind == entity.TRANSMISSION:
+        return word_of(*fields, (entity.TIMER, _integer(given["turns"], f"{place}.turns", 0, entity.TIMER.limit)))
+    return word_of(
+        *fields,
+        (entity.HP, _integer(given["hp"], f"{place}.hp", 1, int(FULL_HP[enemy_type]))),
+        (entity.TIMER, _integer(given["disabled"], f"{place}.disabled", 0, entity.TIMER.limit)),
+        (entity.STUNNED, _boolean(given["stunned"], f"{place}.stunned")),
+    )
 
 
 def _check_keys(value: Any, place: str, required: Sequence[str], optional: Sequence[str] = ()) -> None:

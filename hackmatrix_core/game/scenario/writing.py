@@ -5,39 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from hackmatrix_core.game import history
+from hackmatrix_core.game import cell, entity, history
+from hackmatrix_core.game.actions import PROGRAM_NAMES
+from hackmatrix_core.game.entity import ENEMY_NAMES
 from hackmatrix_core.game.scenario.ranges import PLAYER_RANGES
-from hackmatrix_core.game.state import (
-    BLOCK_SPAWN,
-    BLOCK_VALUE,
-    BOARD_SIZE,
-    CELL,
-    CONTENT,
-    DATA_BLOCK,
-    DATA_SIPHON,
-    ENEMY,
-    ENEMY_NAMES,
-    EXIT,
-    FROM_SIPHON,
-    HIDDEN,
-    HP,
-    IS_ENERGY,
-    KIND,
-    NUM_CELLS,
-    PROGRAM_BLOCK,
-    PROGRAM_NAMES,
-    RESOURCE,
-    SCHEDULED,
-    SIPHON_CENTER,
-    SIPHONED,
-    STUNNED,
-    TIMER,
-    TRANSMISSION,
-    TYPE,
-    Field,
-    GameState,
-    Snapshot,
-)
+from hackmatrix_core.game.state import BOARD_SIZE, NUM_CELLS, GameState, Snapshot
 
 
 def to_dict(state: GameState) -> dict[str, Any]:
@@ -67,7 +39,10 @@ def to_dict(state: GameState) -> dict[str, Any]:
 
 
 def _write_snapshot(source: Snapshot, *, flags: bool) -> dict[str, Any]:
-    words = [int(word) for word in source.entities if word]
+    def entities(kind: int) -> list[dict[str, Any]]:
+        words = map(int, source.entities)
+        return [_write_entity(word, flags=flags) for word in words if entity.KIND.of(word) == kind]
+
     row, col = divmod(int(source.position), BOARD_SIZE)
     values = {name: int(getattr(source, name)) for name in PLAYER_RANGES if name not in ("row", "col")}
     cells = [_write_cell(int(word)) for word in source.cells]
@@ -75,8 +50,8 @@ def _write_snapshot(source: Snapshot, *, flags: bool) -> dict[str, Any]:
         "turn": int(source.turn),
         "player": {"row": row, "col": col, **values},
         "programs": [name for i, name in enumerate(PROGRAM_NAMES) if int(source.programs) >> i & 1],
-        "enemies": [_write_entity(word, flags=flags) for word in words if _value(KIND, word) == ENEMY],
-        "transmissions": [_write_entity(word, flags=flags) for word in words if _value(KIND, word) == TRANSMISSION],
+        "enemies": entities(entity.ENEMY),
+        "transmissions": entities(entity.TRANSMISSION),
         "cells": [cells[start : start + BOARD_SIZE] for start in range(0, NUM_CELLS, BOARD_SIZE)],
         "show": bool(source.show),
         "calm": bool(source.calm),
@@ -85,44 +60,38 @@ def _write_snapshot(source: Snapshot, *, flags: bool) -> dict[str, Any]:
 
 
 def _write_cell(word: int) -> dict[str, Any]:
-    cell: dict[str, Any] = {}
-    content = _value(CONTENT, word)
-    if content in (DATA_BLOCK, PROGRAM_BLOCK):
-        value, is_data = _value(BLOCK_VALUE, word), content == DATA_BLOCK
-        cell["block"] = {
+    written: dict[str, Any] = {}
+    content = cell.CONTENT.of(word)
+    if content in (cell.DATA_BLOCK, cell.PROGRAM_BLOCK):
+        value, is_data = cell.BLOCK_VALUE.of(word), content == cell.DATA_BLOCK
+        written["block"] = {
             "kind": "data" if is_data else "program",
             **({"points": value} if is_data else {"program": PROGRAM_NAMES[value]}),
-            "spawn": _value(BLOCK_SPAWN, word),
-            "hidden": bool(_value(HIDDEN, word)),
+            "spawn": cell.BLOCK_SPAWN.of(word),
+            "hidden": bool(cell.HIDDEN.of(word)),
         }
-    if content == EXIT:
-        cell["exit"] = True
-    if content == DATA_SIPHON:
-        cell["data_siphon"] = True
-    if amount := _value(RESOURCE, word):
-        cell["energy" if _value(IS_ENERGY, word) else "credits"] = amount
-    if _value(SIPHONED, word):
-        cell["siphoned"] = True
-    if _value(SIPHON_CENTER, word):
-        cell["siphon_center"] = True
-    return cell
+    if content == cell.EXIT:
+        written["exit"] = True
+    if content == cell.DATA_SIPHON:
+        written["data_siphon"] = True
+    if amount := cell.RESOURCE.of(word):
+        written["energy" if cell.IS_ENERGY.of(word) else "credits"] = amount
+    if cell.SIPHONED.of(word):
+        written["siphoned"] = True
+    if cell.SIPHON_CENTER.of(word):
+        written["siphon_center"] = True
+    return written
 
 
 def _write_entity(word: int, *, flags: bool) -> dict[str, Any]:
-    row, col = divmod(_value(CELL, word), BOARD_SIZE)
-    entity: dict[str, Any] = {"type": ENEMY_NAMES[_value(TYPE, word)], "row": row, "col": col}
-    if _value(KIND, word) == ENEMY:
-        entity |= {
-            "hp": _value(HP, word),
-            "disabled": _value(TIMER, word),
-            "stunned": bool(_value(STUNNED, word)),
-        }
+    row, col = divmod(entity.CELL.of(word), BOARD_SIZE)
+    written: dict[str, Any] = {"type": ENEMY_NAMES[entity.TYPE.of(word)], "row": row, "col": col}
+    timer = entity.TIMER.of(word)
+    if entity.KIND.of(word) == entity.ENEMY:
+        written |= {"hp": entity.HP.of(word), "disabled": timer, "stunned": bool(entity.STUNNED.of(word))}
     else:
-        entity["turns"] = _value(TIMER, word)
+        written["turns"] = timer
     if flags:
-        entity |= {"from_siphon": bool(_value(FROM_SIPHON, word)), "scheduled": bool(_value(SCHEDULED, word))}
-    return entity
-
-
-def _value(field: Field, word: int) -> int:
-    return (word >> field.shift) & field.limit
+        written["from_siphon"] = bool(entity.FROM_SIPHON.of(word))
+        written["scheduled"] = bool(entity.SCHEDULED.of(word))
+    return written

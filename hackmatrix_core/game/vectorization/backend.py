@@ -1,6 +1,7 @@
 """What the rules ask about the platform that they are compiled for, and what they ask of it and of its compiler."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -51,11 +52,8 @@ def compiling_for(target: str) -> Iterator[None]:
         jax.clear_caches()
 
 
-@contextlib.contextmanager
-def in_32_bits() -> Iterator[None]:
-    """Trace with numbers of 32 bits, as the rules are written, also where `jax_enable_x64` is set; or a decorator."""
-    with _enable_x64(False):
-        yield
+in_32_bits = functools.partial(_enable_x64, False)
+"""A context in which numbers have 32 bits, as the rules are written, also where `jax_enable_x64` is set."""
 
 
 def compiler_options() -> dict[str, bool]:

@@ -179,7 +179,8 @@ def _block_by_block(function: Callable[..., Any], axis: int, block: int, argumen
         Arrays (N, …).
     """
     games = jax.tree.leaves(arguments)[0].shape[0]
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(_turned_shape(block, x.shape[1:], axis), x.dtype), arguments)
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((block, *x.shape[1:]), x.dtype), arguments)
+    shapes = jax.eval_shape(lambda tree: jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), tree), like)
     numbers_like, _ = _numbers_and_arrays(shapes)
     results_like = jax.eval_shape(function, *shapes)
 
@@ -198,10 +199,6 @@ def _block_by_block(function: Callable[..., Any], axis: int, block: int, argumen
     rows = jnp.swapaxes(rows, 0, 1).reshape(-1, games)
     numbers_like, _ = _numbers_and_arrays(results_like)
     return _joined(results_like, from_rows(rows, numbers_like), [x.reshape(games, *x.shape[2:]) for x in arrays])
-
-
-def _turned_shape(games: int, shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return (games, *shape) if axis == 0 else (*shape, games)
 
 
 def _numbers_and_arrays(tree: Any) -> tuple[list[Any], list[Any]]:

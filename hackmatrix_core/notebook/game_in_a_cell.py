@@ -1,17 +1,15 @@
 """`hm.play()`: the game in a notebook cell."""
 
-import base64
 import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hackmatrix_core.agent.policy import Policy
-from hackmatrix_core.game.state import FIRST_PROGRAM_ACTION, SIPHON
+from hackmatrix_core.game import actions
 from hackmatrix_core.playing.session import PlayError, Session, parse_seed
-from hackmatrix_core.viewing import rendering
 from hackmatrix_core.viewing.actions import ACTIONS
-from hackmatrix_core.viewing.svg import legend as svg_legend
+from hackmatrix_core.viewing.board import svg
 from hackmatrix_core.viewing.waiting import Waiting
 
 try:
@@ -75,20 +73,15 @@ class NotebookGame(widgets.VBox):
             for number, action in enumerate(ACTIONS)
         }
         self.texts = {action.name: widgets.HTML() for action in ACTIONS}
-        for name in _DIRECTIONS:
-            self.buttons[name].add_class(f"hackmatrix-{name}")
-        places = {(0, 1): "up", (1, 0): "left", (1, 1): "siphon", (1, 2): "right", (2, 1): "down"}
-        grid = [
-            self.buttons[places[row, col]] if (row, col) in places else widgets.HTML()
-            for row in range(3)
-            for col in range(3)
-        ]
-        names = [action.name for action in ACTIONS[: SIPHON + 1]]
-        lines = widgets.VBox([self.texts[name] for name in names])
+        for action in ACTIONS[: actions.SIPHON]:
+            self.buttons[action.name].add_class(f"hackmatrix-{action.name}")  # for `_KEYS`
+        places = ("", "up", "", "left", "siphon", "right", "", "down", "")
+        grid = [self.buttons[name] if name else widgets.HTML() for name in places]
+        lines = widgets.VBox([self.texts[action.name] for action in ACTIONS[: actions.FIRST_PROGRAM]])
         self.cross = widgets.HBox([widgets.GridBox(grid, layout=_CROSS), lines], layout=_WRAPPED)
         self._rows = [
             widgets.HBox([self.buttons[action.name], self.texts[action.name]], layout=_ROW)
-            for action in ACTIONS[FIRST_PROGRAM_ACTION:]
+            for action in ACTIONS[actions.FIRST_PROGRAM :]
         ]
         self.programs = widgets.HBox(layout=_WRAPPED)
         self.seed = widgets.Text(placeholder="seed (empty: random)", layout=_FIELD)
@@ -99,7 +92,7 @@ class NotebookGame(widgets.VBox):
         self.load = _button("load", "continue from the state in the file", self._doing(self._load))
         self.save = _button("save", "write the state to the file", self._doing(self._save))
         controls = [self.hint, self.take_back, self.new, self.seed, self.load, self.save, self.file]
-        legend = widgets.HTML(f"<details><summary>Legend</summary>{svg_legend()}</details>{_KEYS}")
+        legend = widgets.HTML(f"<details><summary>Legend</summary>{svg.legend()}</details>{_KEYS}")
         super().__init__(
             [self.board, self.status, self.cross, self.programs, widgets.HBox(controls, layout=_WRAPPED), legend]
         )
@@ -108,18 +101,14 @@ class NotebookGame(widgets.VBox):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widget, and for when its kernel is gone a picture of the board."""
-        from hackmatrix_core.viewing.plot import picture, png  # brings matplotlib along, which takes a second
+        from hackmatrix_core.viewing.board.picture import still  # brings matplotlib along, which takes a second
 
-        still = base64.b64encode(png(picture(self.session.state, legend=False))).decode()
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         words = "Run this cell to play."
         return {
             "text/plain": words,
-            "text/html": f'<img src="data:image/png;base64,{still}" alt="board" style="max-width:100%"><p>{words}</p>',
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.model_id,
-            },
+            "text/html": f"{still(self.session.state, 'board')}<p>{words}</p>",
+            "application/vnd.jupyter.widget-view+json": view,
         }
 
     def _doing(self, function: Callable[..., str | None], *arguments: int) -> Callable[[widgets.Button], None]:
@@ -143,16 +132,17 @@ class NotebookGame(widgets.VBox):
         return f"hint: {self.session.hint(self._adviser)}"
 
     def _new(self) -> None:
-        seed = self.seed.value.strip()
-        self.session.new(parse_seed(seed) if seed else None)
+        self.session.new(parse_seed(self.seed.value.strip()))
 
     def _load(self) -> str:
-        self.session.load(self._path())
-        return f"loaded {self._path()}"
+        path = self._path()
+        self.session.load(path)
+        return f"loaded {path}"
 
     def _save(self) -> str:
-        self.session.save(self._path())
-        return f"saved as {self._path()}"
+        path = self._path()
+        self.session.save(path)
+        return f"saved as {path}"
 
     def _path(self) -> Path:
         path = Path(self.file.value.strip() or "game.json")
@@ -160,12 +150,12 @@ class NotebookGame(widgets.VBox):
 
     def _show(self, message: str) -> None:
         session = self.session
-        self.board.value = rendering.svg(session.state, legend=False)
+        self.board.value = svg.svg(session.state, legend=False)
         self.status.value = html.escape(message)
         for number, action in enumerate(ACTIONS):
             self.buttons[action.name].disabled = session.over or not session.mask[number]
-            reason = f" <i>({session.reason(number)})</i>" if not session.over and not session.mask[number] else ""
-            name = f"{action.name}: " if number < FIRST_PROGRAM_ACTION else ""
+            reason = f" <i>({session.reason(number)})</i>" if not (session.over or session.mask[number]) else ""
+            name = f"{action.name}: " if number < actions.FIRST_PROGRAM else ""
             self.texts[action.name].value = f"{name}<b>{action.price or 'free'}</b> · {action.does}{reason}"
         owned = int(session.state.programs)
         self.programs.children = [row for program, row in enumerate(self._rows) if owned >> program & 1]
@@ -173,7 +163,6 @@ class NotebookGame(widgets.VBox):
         self.take_back.disabled = not session.can_take_back
 
 
-_DIRECTIONS = ("up", "down", "left", "right")
 _FIELD = widgets.Layout(width="15em")
 _ROW = widgets.Layout(width="100%", max_width="40em")
 _CROSS = widgets.Layout(grid_template_columns="repeat(3, 6em)", align_content="flex-start")

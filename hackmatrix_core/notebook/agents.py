@@ -1,4 +1,4 @@
-"""Games in a cell, which tell how far they are."""
+"""Agents play in a cell, which tells how far they are."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from hackmatrix_core import evaluation
 from hackmatrix_core.agent.policy import NetworkPolicy, Policy
 from hackmatrix_core.agent.search import SearchPolicy
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
-from hackmatrix_core.notebook import settings
+from hackmatrix_core.notebook.settings import SMOKE
 from hackmatrix_core.viewing import recording
 from hackmatrix_core.viewing.waiting import Waiting
 
@@ -17,21 +17,18 @@ _COMPILING = "compiling first, about half a minute the first time"
 
 def compare(policies: Mapping[str, Policy], key: jax.Array, num_games: int = 200) -> dict[str, evaluation.Evaluation]:
     """`evaluation.compare`, with a line that tells how far it is."""
-    games = min(num_games, 8) if settings.SMOKE else num_games
+    games = min(num_games, 8) if SMOKE else num_games
     with Waiting(f"playing {games} games with {', '.join(policies)}", _COMPILING) as line:
         return evaluation.compare(policies, key, games, progress=line.reached)
 
 
 def record(policy: Policy, key: jax.Array) -> recording.Episode:
     """`hm.record`, with a line that tells how far it is."""
-    most = 20 if settings.SMOKE else MAX_ACTIONS
     with Waiting("recording a game", _COMPILING) as line:
-        return recording.record(policy, key, most, progress=line.reached)
+        return recording.record(policy, key, 20 if SMOKE else MAX_ACTIONS, progress=line.reached)
 
 
-def thinkers(network: NetworkPolicy, *simulations: int) -> dict[str, Policy]:
+def with_and_without_search(network: NetworkPolicy, *simulations: int) -> dict[str, Policy]:
     """The network alone, and as an `hm.SearchPolicy` with each number of simulations."""
-    players: dict[str, Policy] = {"network alone": network}
-    for count in simulations:
-        players[f"{count} simulations"] = SearchPolicy(network, num_simulations=2 if settings.SMOKE else count)
-    return players
+    searches = {f"{n} simulations": SearchPolicy(network, num_simulations=2 if SMOKE else n) for n in simulations}
+    return {"network alone": network, **searches}

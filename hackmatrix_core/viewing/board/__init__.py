@@ -1,0 +1,1 @@
+"""One game as text, SVG and picture: `contents` says what there is to see, and `shapes` how SVG and picture draw it."""
