@@ -94,12 +94,7 @@ class Evaluation:
     def summary(self) -> dict[str, Any]:
         """Everything above, JSON-ready."""
         means = {name: {"mean": mean, "low": low, "high": high} for name, (mean, low, high) in self.means().items()}
-        return {
-            "games": len(self.length),
-            **means,
-            "stages": self.stages(),
-            "use_when_valid": self.use_when_valid(),
-        }
+        return {"games": len(self.length), **means, "stages": self.stages(), "use_when_valid": self.use_when_valid()}
 
 
 def evaluate(policy: Policy, key: jax.Array, num_games: int = 1000, undo_depth: int = DEFAULT_UNDO_DEPTH) -> Evaluation:

@@ -32,7 +32,6 @@ class Policy(Protocol):
 
     def __call__(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> jax.Array:
         """The action: () int32."""
-        ...
 
 
 @flax.struct.dataclass

@@ -6,7 +6,6 @@ brings. Chance in the tree comes from keys of its own, so the search knows no mo
 who knows the rules; each edge of the tree sees one outcome of it.
 """
 
-import dataclasses
 import functools
 import os
 from collections.abc import Callable
@@ -40,91 +39,80 @@ class Thoughts(NamedTuple):
     action_values: jax.Array  # (A,) float32, what each action is worth; 0 where it was not visited
     value: jax.Array  # () float32, of the state, as the mean over the simulations
     network_policy: jax.Array  # (A,) float32
-    network_value: jax.Array  # () float32
 
 
-@dataclasses.dataclass(frozen=True)
-class Search:
-    """A search with its settings.
+def search(
+    model: HackMatrixGymnax,
+    objective: Objective,
+    num_simulations: int,
+    evaluate: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    params: EnvParams,
+    state: EnvState,
+    observation: jax.Array,
+    mask: jax.Array,
+    key: jax.Array,
+) -> Thoughts:
+    """Search from one state; `jax.vmap` searches from many side by side.
 
-    Attributes:
+    Args:
         model: the environment, whose observations the network takes.
         objective: what the network's values count.
         num_simulations: states that are looked at, at least 1.
+        evaluate: the network: observations (N, D) to logits (N, A) and values (N,).
+        params: of the environment.
+        state: of the environment.
+        observation: (D,), of the state.
+        mask: bool (A,), the valid actions of the state.
+        key: decides all chance in the tree.
     """
 
-    model: HackMatrixGymnax
-    objective: Objective
-    num_simulations: int
-
-    def __call__(
-        self,
-        evaluate: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
-        params: EnvParams,
-        state: EnvState,
-        observation: jax.Array,
-        mask: jax.Array,
-        key: jax.Array,
-    ) -> Thoughts:
-        """Search from one state; `jax.vmap` searches from many side by side.
-
-        Args:
-            evaluate: the network: observations (N, D) to logits (N, A) and values (N,).
-            params: of the environment.
-            state: of the environment.
-            observation: (D,), of the state.
-            mask: bool (A,), the valid actions of the state.
-            key: decides all chance in the tree.
-        """
-
-        def step(_: None, unused_key: jax.Array, action: jax.Array, node: Any) -> tuple[mctx.RecurrentFnOutput, Any]:
-            states, keys = node
-            keys = jax.vmap(jax.random.fold_in)(keys, action)  # each edge is taken once, so this key is its own
-            step_env = jax.vmap(self.model.step_env, (0, 0, 0, None))
-            obs, states, reward, _done, info = step_env(keys, states, action, params)
-            logits, value = evaluate(obs)
-            prior = masked_categorical(logits, jax.vmap(self.model.get_action_mask)(states)).logits
-            ended = info["terminated"]
-            output = mctx.RecurrentFnOutput(
-                reward=self.objective.learned(reward, info),
-                discount=jnp.where(ended, 0.0, jnp.float32(self.objective.gamma)),
-                prior_logits=prior,
-                value=jnp.where(ended, 0.0, value),
-            )
-            return output, (states, keys)
-
-        logits, value = evaluate(observation[None])
-        prior = masked_categorical(logits, mask[None])
-        search_key, chance_key = jax.random.split(key)
-        root = jax.tree.map(lambda x: x[None], (state, chance_key))
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # mctx needs both
-            output = mctx.gumbel_muzero_policy(
-                None,
-                search_key,
-                mctx.RootFnOutput(prior_logits=prior.logits, value=value, embedding=root),
-                step,
-                self.num_simulations,
-                # Where no action is valid, all of them are equal (R4.1).
-                invalid_actions=~mask[None] & jnp.any(mask),
-                max_num_considered_actions=MAX_CONSIDERED,
-                gumbel_scale=0.0,  # the best action, not a sampled one
-                # By default mctx stretches the values of a state's actions to the range from 0 to 1, and with them
-                # the noise where all are alike. Under symlog, a difference means the same in every state.
-                qtransform=functools.partial(
-                    mctx.qtransform_completed_by_mix_value, rescale_values=not self.objective.symlog_rewards
-                ),
-            )
-        found = output.search_tree.summary()
-        thoughts = Thoughts(
-            action=output.action.astype(jnp.int32),
-            policy=output.action_weights,
-            visits=found.visit_counts.astype(jnp.int32),
-            action_values=jnp.where(found.visit_counts > 0, found.qvalues, 0.0),
-            value=found.value,
-            network_policy=prior.probs,
-            network_value=value,
+    def step(_: None, unused_key: jax.Array, action: jax.Array, node: Any) -> tuple[mctx.RecurrentFnOutput, Any]:
+        states, keys = node
+        keys = jax.vmap(jax.random.fold_in)(keys, action)  # each edge is taken once, so this key is its own
+        step_env = jax.vmap(model.step_env, (0, 0, 0, None))
+        obs, states, reward, _done, info = step_env(keys, states, action, params)
+        logits, value = evaluate(obs)
+        prior = masked_categorical(logits, jax.vmap(model.get_action_mask)(states)).logits
+        ended = info["terminated"]
+        output = mctx.RecurrentFnOutput(
+            reward=objective.learned(reward, info),
+            discount=jnp.where(ended, 0.0, jnp.float32(objective.gamma)),
+            prior_logits=prior,
+            value=jnp.where(ended, 0.0, value),
         )
-        return jax.tree.map(lambda x: x[0], thoughts)
+        return output, (states, keys)
+
+    logits, value = evaluate(observation[None])
+    prior = masked_categorical(logits, mask[None])
+    search_key, chance_key = jax.random.split(key)
+    root = jax.tree.map(lambda x: x[None], (state, chance_key))
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # mctx needs both
+        output = mctx.gumbel_muzero_policy(
+            None,
+            search_key,
+            mctx.RootFnOutput(prior_logits=prior.logits, value=value, embedding=root),
+            step,
+            num_simulations,
+            # Where no action is valid, all of them are equal (R4.1).
+            invalid_actions=~mask[None] & jnp.any(mask),
+            max_num_considered_actions=MAX_CONSIDERED,
+            gumbel_scale=0.0,  # the best action, not a sampled one
+            # By default mctx stretches the values of a state's actions to the range from 0 to 1, and with them
+            # the noise where all are alike. Under symlog, a difference means the same in every state.
+            qtransform=functools.partial(
+                mctx.qtransform_completed_by_mix_value, rescale_values=not objective.symlog_rewards
+            ),
+        )
+    found = output.search_tree.summary()
+    thoughts = Thoughts(
+        action=output.action.astype(jnp.int32),
+        policy=output.action_weights,
+        visits=found.visit_counts.astype(jnp.int32),
+        action_values=jnp.where(found.visit_counts > 0, found.qvalues, 0.0),
+        value=found.value,
+        network_policy=prior.probs,
+    )
+    return jax.tree.map(lambda x: x[0], thoughts)
 
 
 _ENV = HackMatrixGymnax(compact_observations=True)
@@ -165,10 +153,10 @@ class SearchPolicy:
     def think(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> Thoughts:
         """All that the search finds out; arguments as for any policy."""
         network = self._network
-        search = Search(_ENV, network.objective, self.num_simulations)
         params = EnvParams(reward_weights=network.objective.reward_weights)
         root = _ENV.for_search(EnvState(state, jnp.float32(0), jnp.int32(0)), UNDO_DEPTH)
-        return search(network.evaluate, params, root, observation, action_mask, key)
+        settings = _ENV, network.objective, self.num_simulations
+        return search(*settings, network.evaluate, params, root, observation, action_mask, key)
 
     @property
     def _network(self) -> NetworkPolicy:

@@ -17,14 +17,7 @@ from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.arguments import as_action, check_key, check_state
 from hackmatrix_core.game.rewards import REWARD_PARTS, by_name
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, GameState
-from hackmatrix_core.game.step import (
-    Outcome,
-    advance,
-    compact_observation,
-    complete,
-    get_valid_actions,
-    observe,
-)
+from hackmatrix_core.game.step import Outcome, advance, compact_observation, complete, get_valid_actions, observe
 from hackmatrix_core.game.vectorization.batching import batched
 
 MAX_ACTIONS = 2000

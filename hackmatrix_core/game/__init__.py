@@ -4,6 +4,7 @@
 them fast is in `vectorization`.
 """
 
+# ruff: noqa: F401  # the public names
 from hackmatrix_core.game import scenario
 from hackmatrix_core.game.actions import ACTION_NAMES, PROGRAM_NAMES
 from hackmatrix_core.game.entity import ENEMY_NAMES
@@ -11,18 +12,3 @@ from hackmatrix_core.game.observation import split_observation
 from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.game.state import GameState
 from hackmatrix_core.game.step import Outcome, get_valid_actions, observe, reset, step
-
-__all__ = [
-    "ACTION_NAMES",
-    "ENEMY_NAMES",
-    "PROGRAM_NAMES",
-    "REWARD_PARTS",
-    "GameState",
-    "Outcome",
-    "get_valid_actions",
-    "observe",
-    "reset",
-    "scenario",
-    "split_observation",
-    "step",
-]

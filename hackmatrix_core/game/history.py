@@ -147,10 +147,7 @@ def changed(new: GameState, old: GameState, change: jax.Array) -> GameState:
     next_length = length + (pushes & ~forgets).astype(jnp.int32) - pops.astype(jnp.int32)
     next_length = jnp.where(clears, 0, next_length)
     return dataclasses.replace(
-        new,
-        history=kept,
-        history_start=jnp.where(next_length == 0, 0, next_start),
-        history_length=next_length,
+        new, history=kept, history_start=jnp.where(next_length == 0, 0, next_start), history_length=next_length
     )
 
 

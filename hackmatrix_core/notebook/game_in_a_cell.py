@@ -167,19 +167,7 @@ _FIELD = widgets.Layout(width="15em")
 _ROW = widgets.Layout(width="100%", max_width="40em")
 _CROSS = widgets.Layout(grid_template_columns="repeat(3, 6em)", align_content="flex-start")
 _WRAPPED = widgets.Layout(flex_flow="row wrap")
-# ipywidgets hear no keys, so a script has to press the buttons; in this place only an event of an image runs one.
-_KEYS = """<img style="display:none" src="data:," onerror="
-const game = this.closest('.hackmatrix-game');
-game.tabIndex = 0;
-game.dataset.lmSuppressShortcuts = 'true';
-// A button that is disabled once it is pressed would take the focus, and with it the keys, away.
-game.onclick = event => { if (event.target.tagName !== 'INPUT') game.focus({preventScroll: true}); };
-game.onkeydown = event => {
-  if (!event.key.startsWith('Arrow') || event.target.tagName === 'INPUT') return;
-  event.preventDefault();
-  event.stopPropagation();
-  game.querySelector('.hackmatrix-' + event.key.slice(5).toLowerCase()).click();
-};">"""
+_KEYS = Path(__file__).with_name("keys.html").read_text(encoding="utf-8")
 
 
 def _button(text: str, tooltip: str, on_click: Callable[[widgets.Button], None]) -> widgets.Button:

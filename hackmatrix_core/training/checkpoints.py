@@ -311,10 +311,7 @@ def _differences(expected: dict[str, str], stored: dict[str, str]) -> list[str]:
 
 
 def _warn_damaged(update: int, error: Exception) -> None:
-    warnings.warn(
-        f"the checkpoint of update {update} is damaged and is not used ({_reason(error)})",
-        stacklevel=3,
-    )
+    warnings.warn(f"the checkpoint of update {update} is damaged and is not used ({_reason(error)})", stacklevel=3)
 
 
 def _reason(error: Exception) -> str:

@@ -22,13 +22,7 @@ from hackmatrix_core.agent.perception import Percept
 from hackmatrix_core.game.vectorization.reductions import anywhere
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.metrics import Metrics, rollout_metrics, rollout_sums
-from hackmatrix_core.training.runner import (
-    Agent,
-    RunnerState,
-    mean_over_devices,
-    numbers_of,
-    over_devices,
-)
+from hackmatrix_core.training.runner import Agent, RunnerState, mean_over_devices, numbers_of, over_devices
 
 
 class Transition(NamedTuple):

@@ -31,24 +31,19 @@ class Environment(Protocol):
     @property
     def num_actions(self) -> int:
         """How many actions there are, valid or not."""
-        ...
 
     @property
     def default_params(self) -> Any:
         """What `reset` and `step` are given."""
-        ...
 
     def reset(self, key: jax.Array, params: Any) -> tuple[jax.Array, Any]:
         """Observation and state of a new episode."""
-        ...
 
     def step(self, key: jax.Array, state: Any, action: jax.Array, params: Any) -> tuple[jax.Array, Any, Any, Any, dict]:
         """Observation, state, reward, done and info after one action; a finished episode starts over."""
-        ...
 
     def get_action_mask(self, state: Any) -> jax.Array:
         """Which actions are valid: bool (num_actions,)."""
-        ...
 
 
 class RunnerState(NamedTuple):

@@ -51,10 +51,7 @@ class Episode:
 
 
 def record(
-    policy: Policy,
-    key: jax.Array,
-    max_actions: int = MAX_ACTIONS,
-    progress: Callable[[int], None] | None = None,
+    policy: Policy, key: jax.Array, max_actions: int = MAX_ACTIONS, progress: Callable[[int], None] | None = None
 ) -> Episode:
     """Play a game with a policy, from a new game (R2) to its end.
 

@@ -9,7 +9,7 @@ import hackmatrix_core as hm
 from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.policy import NetworkPolicy
-from hackmatrix_core.agent.search import Search
+from hackmatrix_core.agent.search import search
 from hackmatrix_core.game import history
 from hackmatrix_core.game.actions import ACTION_NAMES, NUM_ACTIONS
 from hackmatrix_core.game.scenario import blank, from_dict, to_dict
@@ -34,10 +34,10 @@ def think(untrained):
     policy = hm.SearchPolicy(untrained, SIMULATIONS)
 
     @jax.jit
-    def search(state, key):
+    def look_ahead(state, key):
         return policy.think(state, hm.observe(state), hm.get_valid_actions(state), key)
 
-    return lambda scenario, seed=0: search(from_dict(scenario), jax.random.key(seed))
+    return lambda scenario, seed=0: look_ahead(from_dict(scenario), jax.random.key(seed))
 
 
 def test_it_takes_a_win_that_is_one_move_away(think):
@@ -108,11 +108,13 @@ class Coin(probes.Probe):
 
 def test_it_does_not_know_the_chance_to_come():
     env, tosses = Coin(), 2000
-    search = Search(env, Objective(gamma=1.0), num_simulations=8)
     obs, state = env.reset(jax.random.key(0), None)
 
     def toss(key):
         thoughts = search(
+            env,
+            Objective(gamma=1.0),
+            8,
             lambda obs: (jnp.zeros((1, 2), jnp.float32), jnp.zeros(1, jnp.float32)),
             None,
             state,

@@ -48,10 +48,7 @@ def test_observations(recordings):
 def test_outcomes(recordings):
     records, states = recordings
     outcomes = bulk.play(
-        states,
-        [record["actions"] for record in records],
-        [runs(record) for record in records],
-        jax.random.key(2024),
+        states, [record["actions"] for record in records], [runs(record) for record in records], jax.random.key(2024)
     )
     problems = {}
     for index, (record, ours) in enumerate(zip(records, outcomes, strict=True)):

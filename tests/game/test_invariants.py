@@ -119,9 +119,7 @@ def played(start_states):
             laps.append((states, extremes, counts))
     states, extremes, counts = zip(*jax.tree.map(np.asarray, laps), strict=True)
     return Played(
-        list(extremes),
-        jax.tree.map(lambda *x: sum(x), *counts),
-        jax.tree.map(lambda *x: np.concatenate(x), *states),
+        list(extremes), jax.tree.map(lambda *x: sum(x), *counts), jax.tree.map(lambda *x: np.concatenate(x), *states)
     )
 
 

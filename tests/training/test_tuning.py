@@ -8,13 +8,7 @@ import pytest
 
 from hackmatrix_core.agent.perception import VIEW, perceive
 from hackmatrix_core.training.config import PRESETS, TrainConfig
-from hackmatrix_core.training.tuning import (
-    GIB,
-    DeviceConfig,
-    auto_tune_for_device,
-    estimate_memory,
-    get_device_config,
-)
+from hackmatrix_core.training.tuning import GIB, DeviceConfig, auto_tune_for_device, estimate_memory, get_device_config
 
 pytestmark = pytest.mark.quick
 

@@ -15,8 +15,7 @@ The numbers of a scenario and their ranges:
 | game | stage 1–8; turn, pending_spawns, schedule.interval at least 0; atk_plus_uses 0–2; 36 entities at most |
 """
 
+# ruff: noqa: F401  # the public names
 from hackmatrix_core.game.scenario.blank import blank
 from hackmatrix_core.game.scenario.reading import from_dict
 from hackmatrix_core.game.scenario.writing import to_dict
-
-__all__ = ["blank", "from_dict", "to_dict"]

@@ -5,15 +5,7 @@ from .tables import CELLS, LAST_STAGE, REWARD_PARTS, STAGE_REWARDS
 
 
 def reward_parts(
-    old: State,
-    new: State,
-    action: str,
-    *,
-    kills: int,
-    picked_up: bool,
-    completed: bool,
-    won: bool,
-    died: bool,
+    old: State, new: State, action: str, *, kills: int, picked_up: bool, completed: bool, won: bool, died: bool
 ) -> dict[str, float]:
     """The parts for an action from `old` to `new`; `action` is "move", "siphon" or a program's name."""
     before, after = old["player"], new["player"]

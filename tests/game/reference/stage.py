@@ -4,17 +4,7 @@ from random import Random
 from typing import Any
 
 from .board import Position, State, cell_at, has_block, neighbours, position, positions
-from .tables import (
-    CELLS,
-    CORNERS,
-    ENEMY_TYPES,
-    LAST_STAGE,
-    MAX_ENTITIES,
-    MAX_HP,
-    PROGRAM_NAMES,
-    PROGRAMS,
-    SPAWN_DRAWS,
-)
+from .tables import CELLS, CORNERS, ENEMY_TYPES, LAST_STAGE, MAX_ENTITIES, MAX_HP, PROGRAM_NAMES, PROGRAMS, SPAWN_DRAWS
 
 
 def reset(rng: Random) -> State:

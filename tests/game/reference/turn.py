@@ -2,18 +2,7 @@
 
 from random import Random
 
-from .board import (
-    Entity,
-    Position,
-    State,
-    clone,
-    distances,
-    has_block,
-    manhattan,
-    neighbours,
-    position,
-    positions,
-)
+from .board import Entity, Position, State, clone, distances, has_block, manhattan, neighbours, position, positions
 from .stage import spawn
 from .tables import FULL_HP
 
