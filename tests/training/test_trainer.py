@@ -234,11 +234,12 @@ def run_until_killed(run_dir, told):
     trainer(config_of(10**6), run_dir, [lambda p: told.send((p.phase, p.update))], resume=True, save_every=0.0).run()
 
 
-def test_a_run_killed_twenty_times_resumes_from_a_whole_checkpoint_each_time(tmp_path):
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_killed_again_and_again_resumes_from_a_whole_checkpoint_each_time(tmp_path, kills):
     """At most one save interval, here one update, is lost, whenever the kill comes."""
     server = multiprocessing.get_context("forkserver")  # imports once; every run still has a JAX of its own
     server.set_forkserver_preload([__name__])
-    moments = np.random.default_rng(0).uniform(0.0, 0.9, 20)
+    moments = np.random.default_rng(0).uniform(0.0, 0.9, kills)
     reached = 0
     for moment in moments:
         told, telling = server.Pipe(duplex=False)
@@ -257,7 +258,7 @@ def test_a_run_killed_twenty_times_resumes_from_a_whole_checkpoint_each_time(tmp
             while True:
                 reached = told.recv()[1]
         told.close()
-    assert reached > 10  # the kills fell among updates and saves
+    assert reached > kills / 2  # the kills fell among updates and saves
 
 
 def test_a_run_whose_last_update_ended_no_episode_is_saved(tmp_path):
