@@ -22,7 +22,7 @@ from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.policy import NetworkPolicy, Policy
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
-from hackmatrix_core.game import GameState
+from hackmatrix_core.game import GameState, history
 
 UNDO_DEPTH = 8
 """Snapshots that a state in the tree keeps. A path through the tree seldom goes back further, and states are copied."""
@@ -154,7 +154,7 @@ class SearchPolicy:
         """All that the search finds out; arguments as for any policy."""
         network = self._network
         params = EnvParams(reward_weights=network.objective.reward_weights)
-        root = _ENV.for_search(EnvState(state, jnp.float32(0), jnp.int32(0)), UNDO_DEPTH)
+        root = EnvState(history.recent(state, UNDO_DEPTH), jnp.float32(0), jnp.int32(0))
         settings = _ENV, network.objective, self.num_simulations
         return search(*settings, network.evaluate, params, root, observation, action_mask, key)
 

@@ -180,10 +180,6 @@ class HackMatrixGymnax:
         """Compact observations as float32: uint8 (…, 1545) to float32 (…, 1545); float32 ones are returned as given."""
         return observation.decode(obs) if obs.dtype == jnp.uint8 else obs
 
-    def for_search(self, state: EnvState, undo_depth: int) -> EnvState:
-        """The state with no more than its newest snapshots for UNDO, for a tree search that copies it often."""
-        return dataclasses.replace(state, game=history.recent(state.game, undo_depth))
-
     def _run(
         self,
         rules: Callable[..., "_Result"],

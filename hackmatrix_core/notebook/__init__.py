@@ -4,13 +4,6 @@ With `HACKMATRIX_SMOKE=1` everything is small, so that tests can run the noteboo
 """
 
 # ruff: noqa: F401  # the public names
-try:
-    import IPython
-except ImportError as error:
-    raise ImportError(
-        "this needs a notebook: pip install 'hackmatrix-jax[notebook]'; to play in a terminal use `hackmatrix play`"
-    ) from error
-
 from hackmatrix_core.notebook.agents import compare, record, with_and_without_search
 from hackmatrix_core.notebook.lessons import plot_channels, plot_mask, show_hardest_choice, show_worst_slip
 from hackmatrix_core.notebook.measuring import measure_env, measure_training, plot_speeds, save_report

@@ -69,7 +69,7 @@ class Checkpoints:
 
     def check_space(self, runner: Any) -> None:
         """Raise a CheckpointError unless there is room for two checkpoints of this (abstract) runner."""
-        needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(as_plain(runner)))
+        needed = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(as_plain, runner)))
         if (free := shutil.disk_usage(self.directory).free) < needed:
             free_size, needed_size = (humanize.naturalsize(size, binary=True) for size in (free, needed))
             raise CheckpointError(
@@ -266,7 +266,7 @@ def _write_checksums(folder: Path) -> None:
 
 
 def _read_runner(manager: ocp.CheckpointManager, update: int, template: Any) -> RunnerState:
-    abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
+    abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(as_plain, template))
     policy, training = map(ocp.args.StandardRestore, _items(abstract))
     restored = manager.restore(update, args=ocp.args.Composite(policy=policy, training=training))
     return RunnerState(params=restored["policy"], **restored["training"])
@@ -278,7 +278,7 @@ def _items(runner: RunnerState) -> tuple[Any, dict[str, Any]]:
 
 
 def _shapes(runner: Any) -> dict[str, str]:
-    leaves = jax.tree_util.tree_leaves_with_path(as_plain(runner))
+    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(as_plain, runner))
     return {jax.tree_util.keystr(path): f"{leaf.dtype.name}{list(leaf.shape)}" for path, leaf in leaves}
 
 

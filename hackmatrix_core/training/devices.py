@@ -95,7 +95,7 @@ class DeviceGroup:
             template: shapes and dtypes of the runner.
         """
         if plain is None:
-            plain = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), as_plain(template))
+            plain = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(as_plain, template))
         plain = jax.device_get(plain)
         if jax.process_count() > 1:
             plain = multihost_utils.broadcast_one_to_all(plain)

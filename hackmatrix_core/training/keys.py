@@ -7,24 +7,13 @@ import jax.numpy as jnp
 
 
 def as_plain(tree: Any) -> Any:
-    """The arrays, or their shapes (`jax.ShapeDtypeStruct`), with typed keys replaced by their words."""
-
-    def plain(leaf: Any) -> Any:
-        if not _is_key(leaf):
-            return leaf
-        is_abstract = isinstance(leaf, jax.ShapeDtypeStruct)
-        return jax.eval_shape(jax.random.key_data, leaf) if is_abstract else jax.random.key_data(leaf)
-
-    return jax.tree.map(plain, tree)
+    """The arrays, with typed keys replaced by their words."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
 
 
 def from_plain(tree: Any, like: Any) -> Any:
-    """The inverse of `as_plain`, for arrays; `like` has keys where they belong."""
-
-    def typed(leaf: Any, model: Any) -> Any:
-        return jax.random.wrap_key_data(leaf) if _is_key(model) else leaf
-
-    return jax.tree.map(typed, tree, like)
+    """The inverse of `as_plain`; `like` has keys where they belong."""
+    return jax.tree.map(lambda leaf, model: jax.random.wrap_key_data(leaf) if _is_key(model) else leaf, tree, like)
 
 
 def _is_key(leaf: Any) -> bool:
