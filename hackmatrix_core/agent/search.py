@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
 import distrax
 import flax.struct
@@ -21,9 +21,9 @@ import numpy as np
 
 from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.agent.objective import Objective
-from hackmatrix_core.agent.policy import NetworkPolicy, Policy
+from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
-from hackmatrix_core.game import GameState
+from hackmatrix_core.game import GameState, history
 
 UNDO_DEPTH = 8
 """Snapshots that a state in the tree keeps. A path through the tree seldom goes back further, and states are copied."""
@@ -40,7 +40,6 @@ class Thoughts(NamedTuple):
     action_values: jax.Array  # (A,) float32, what each action is worth; 0 where it was not visited
     value: jax.Array  # () float32, of the state, as the mean over the simulations
     network_policy: jax.Array  # (A,) float32
-    network_value: jax.Array  # () float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +121,6 @@ class Search:
             action_values=jnp.where(found.visit_counts > 0, found.qvalues, 0.0),
             value=found.value,
             network_policy=prior.probs,
-            network_value=value,
         )
         return jax.tree.map(lambda x: x[0], thoughts)
 
@@ -143,7 +141,7 @@ class SearchPolicy:
         ValueError: `num_simulations` is below 1.
     """
 
-    policy: Policy
+    policy: Any
     num_simulations: int = flax.struct.field(pytree_node=False, default=32)
     takes_compact: ClassVar[bool] = True
 
@@ -164,21 +162,16 @@ class SearchPolicy:
 
     def think(self, state: GameState, observation: jax.Array, action_mask: jax.Array, key: jax.Array) -> Thoughts:
         """All that the search finds out; arguments as for any policy."""
-        network = self._network
-        search = Search(_ENV, network.objective, self.num_simulations)
-        params = EnvParams(reward_weights=network.objective.reward_weights)
-        root = _ENV.for_search(EnvState(state, jnp.float32(0), jnp.int32(0)), UNDO_DEPTH)
-        return search(network.evaluate, params, root, observation, action_mask, key)
-
-    @property
-    def _network(self) -> NetworkPolicy:
-        return cast(NetworkPolicy, self.policy)
+        search = Search(_ENV, self.objective, self.num_simulations)
+        params = EnvParams(reward_weights=self.objective.reward_weights)
+        root = EnvState(history.recent(state, UNDO_DEPTH), jnp.float32(0), jnp.int32(0))
+        return search(self.policy.evaluate, params, root, observation, action_mask, key)
 
     @property
     def objective(self) -> Objective:
         """What the values count."""
-        return self._network.objective
+        return self.policy.objective
 
     def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[distrax.Categorical, jax.Array]:
         """What the network alone thinks: its distribution over actions, and its value."""
-        return self._network.distribution(observation, action_mask)
+        return self.policy.distribution(observation, action_mask)

@@ -187,10 +187,6 @@ class HackMatrixGymnax:
         """Compact observations as float32: uint8 (…, 1545) to float32 (…, 1545); float32 ones are returned as given."""
         return observation.decode(obs) if obs.dtype == jnp.uint8 else obs
 
-    def for_search(self, state: EnvState, undo_depth: int) -> EnvState:
-        """The state with no more than its newest snapshots for UNDO, for a tree search that copies it often."""
-        return dataclasses.replace(state, game=history.recent(state.game, undo_depth))
-
     def _run(
         self,
         rules: Callable[..., "_Result"],
@@ -267,17 +263,8 @@ def _step_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: Env
     # is in both halves: its last observation shows that stage.
     game, (fresh, full_game) = ended.game, _new_games(seed, params)
     enters = outcome.stage_completed & ~outcome.won
-
-    def both(first: jax.Array, second: jax.Array) -> jax.Array:
-        return jnp.concatenate([first, second], axis=-1)
-
-    generated = stage.generate(
-        both(enters, done),
-        both(game.position, fresh.position),
-        both(game.stage, fresh.stage),
-        both(game.entities, fresh.entities),
-        both(seed, seed),
-    )
+    halves = ((start, one.position, one.stage, one.entities, seed) for start, one in ((enters, game), (done, fresh)))
+    generated = stage.generate(*(jnp.concatenate(both, axis=-1) for both in zip(*halves, strict=True)))
     for_game, for_fresh = zip(*(jnp.split(x, 2, axis=-1) for x in generated), strict=True)
     game, fresh = stage.entered(game, enters, for_game), stage.entered(fresh, done, for_fresh)
     next_game = jax.tree.map(

@@ -21,7 +21,6 @@ from hackmatrix_core.game.vectorization.sparse import nth_bit
 Cells = TypeVar("Cells", jax.Array, np.ndarray)
 WORD_CELLS = NUM_CELLS // 2
 ALL = np.uint32((1 << WORD_CELLS) - 1)
-ROWS, COLS = np.divmod(np.arange(NUM_CELLS, dtype=np.int32), BOARD_SIZE)
 _OFFSET = np.array([[0], [WORD_CELLS]], np.int32)
 _INDEX = np.arange(WORD_CELLS, dtype=np.uint32)[None, :, None]
 _BEFORE = np.array(
