@@ -69,16 +69,7 @@ class Evaluation:
 
     @functools.cached_property
     def _means(self) -> dict[str, tuple[float, float, float]]:
-        return {
-            "final_stage": _with_interval(self.final_stage),
-            "win_rate": _with_interval(self.won),
-            "return": _with_interval(self.total_reward),
-            "score": _with_interval(self.score),
-            "length": _with_interval(self.length),
-            "steps_undone": _with_interval(self.undone, self.length),
-            "games_with_siphon": _with_interval(self.used[:, actions.SIPHON] > 0),
-            "games_with_programs": _with_interval(np.any(self.used[:, actions.SIPHON + 1 :], axis=1)),
-        }
+        return {name: _with_interval(*values(self)) for name, (_, _, values) in _QUANTITIES.items()}
 
     def stages(self) -> dict[int, int]:
         """How many games ended in each stage; 9 is a win."""
@@ -153,7 +144,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> Table:
     """The means of several evaluations side by side, with their intervals."""
     rows = [["", *evaluations]]
     means = {name: evaluation.means() for name, evaluation in evaluations.items()}
-    for quantity, (label, form) in _ROWS.items():
+    for quantity, (label, form, _) in _QUANTITIES.items():
         cells = []
         for name in evaluations:
             mean, low, high = (form.format(value) for value in means[name][quantity])
@@ -170,7 +161,7 @@ def usage_table(evaluation: Evaluation) -> Table:
     """
     games = len(evaluation.length)
     rows = [("", "games with it", "uses per game", "used when valid", "mean stage")]
-    programs = evaluation.used[:, actions.SIPHON + 1 :].sum(axis=1)
+    programs = _programs_used(evaluation)
     rows.append(("any program", f"{np.mean(programs > 0):.1%}", f"{programs.mean():.2f}", "", ""))
     when_valid = evaluation.use_when_valid()
     for action in range(actions.SIPHON, NUM_ACTIONS):
@@ -203,16 +194,22 @@ def to_json(evaluations: Mapping[str, Evaluation]) -> str:
     return json.dumps({name: evaluation.summary() for name, evaluation in evaluations.items()}, indent=2) + "\n"
 
 
-_ROWS = {
-    "final_stage": ("final stage", "{:.2f}"),
-    "win_rate": ("games won", "{:.1%}"),
-    "return": ("return", "{:+.2f}"),
-    "score": ("score", "{:.1f}"),
-    "length": ("actions", "{:.0f}"),
-    "steps_undone": ("steps undone at once", "{:.1%}"),
-    "games_with_siphon": ("games with siphon", "{:.1%}"),
-    "games_with_programs": ("games with programs", "{:.1%}"),
+_QUANTITIES: dict[str, tuple[str, str, Callable[[Evaluation], tuple[np.ndarray, ...]]]] = {
+    "final_stage": ("final stage", "{:.2f}", lambda games: (games.final_stage,)),
+    "win_rate": ("games won", "{:.1%}", lambda games: (games.won,)),
+    "return": ("return", "{:+.2f}", lambda games: (games.total_reward,)),
+    "score": ("score", "{:.1f}", lambda games: (games.score,)),
+    "length": ("actions", "{:.0f}", lambda games: (games.length,)),
+    "steps_undone": ("steps undone at once", "{:.1%}", lambda games: (games.undone, games.length)),
+    "games_with_siphon": ("games with siphon", "{:.1%}", lambda games: (games.used[:, actions.SIPHON] > 0,)),
+    "games_with_programs": ("games with programs", "{:.1%}", lambda games: (_programs_used(games) > 0,)),
 }
+"""What the protocol asks for: its label and form in a table, and its values by game (with their weights)."""
+
+
+def _programs_used(games: Evaluation) -> np.ndarray:
+    """How many programs were run in each game: (G,)."""
+    return games.used[:, actions.FIRST_PROGRAM :].sum(axis=1)
 
 
 class _Lanes(NamedTuple):

@@ -77,7 +77,7 @@ def perceive(observations: jax.Array) -> Percept:
 
     row, col = (observations[:, i].astype(jnp.int32) for i in (0, 1))
     position = row * BOARD_SIZE + col
-    here = _one_hot(position, NUM_CELLS)
+    here = jax.nn.one_hot(position, NUM_CELLS, dtype=jnp.float32)
     pose = _orientation(row, col, _channel(cells, "exit")) * NUM_CELLS + position
 
     added = _cell_facts(cells, here)
@@ -86,7 +86,7 @@ def perceive(observations: jax.Array) -> Percept:
         "here": jnp.sum(here[..., None] * added, axis=1),
         **_ray_facts(cells, added, player, pose),
         **_board_facts(cells, added, here, owned, player),
-        "seen_at": _one_hot(_table(_SEEN_AT, pose)[:, 0], NUM_CELLS),
+        "seen_at": jax.nn.one_hot(_table(_SEEN_AT, pose)[:, 0], NUM_CELLS, dtype=jnp.float32),
     }
     seen_cells = jnp.concatenate([packed_cells, added.astype(jnp.uint8)], axis=-1)
     return Percept(seen_cells, jnp.concatenate([facts[name].astype(jnp.uint8) for name in _FACTS], axis=-1), pose)
@@ -258,10 +258,6 @@ def _sum_of(values: jax.Array, which: slice) -> jax.Array:
 
 def _number(condition: jax.Array) -> jax.Array:
     return condition.astype(jnp.float32)
-
-
-def _one_hot(index: jax.Array, size: int) -> jax.Array:
-    return jax.nn.one_hot(index, size, dtype=jnp.float32)
 
 
 def _table(table: np.ndarray, pose: jax.Array) -> jax.Array:

@@ -256,17 +256,8 @@ def _step_batch(seed: jax.Array, state: EnvState, action: jax.Array, params: Env
     # is in both halves: its last observation shows that stage.
     game, (fresh, full_game) = ended.game, _new_games(seed, params)
     enters = outcome.stage_completed & ~outcome.won
-
-    def both(first: jax.Array, second: jax.Array) -> jax.Array:
-        return jnp.concatenate([first, second], axis=-1)
-
-    generated = stage.generate(
-        both(enters, done),
-        both(game.position, fresh.position),
-        both(game.stage, fresh.stage),
-        both(game.entities, fresh.entities),
-        both(seed, seed),
-    )
+    halves = ((start, one.position, one.stage, one.entities, seed) for start, one in ((enters, game), (done, fresh)))
+    generated = stage.generate(*(jnp.concatenate(both, axis=-1) for both in zip(*halves, strict=True)))
     for_game, for_fresh = zip(*(jnp.split(x, 2, axis=-1) for x in generated), strict=True)
     game, fresh = stage.entered(game, enters, for_game), stage.entered(fresh, done, for_fresh)
     next_game = jax.tree.map(

@@ -6,8 +6,6 @@ import jax
 
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 
-Step = tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, Any]]
-
 
 class HackMatrixGymnaxV1(HackMatrixGymnax):
     """`HackMatrixGymnax` in the API of gymnax 1.0: six values per step.
@@ -23,7 +21,7 @@ class HackMatrixGymnaxV1(HackMatrixGymnax):
 
     def step(  # type: ignore[override]  # six values, as gymnax 1.0 has it
         self, key: jax.Array, state: EnvState, action: jax.Array, params: EnvParams | None = None
-    ) -> Step:
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
         """As `HackMatrixGymnax.step`, but `done` is in two.
 
         Returns:

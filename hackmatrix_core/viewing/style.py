@@ -1,13 +1,11 @@
 """How charts look: as the board does, on a dark panel of their own, readable on light pages and on dark ones."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 from hackmatrix_core.viewing.palette import PALETTE
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 SERIES = [PALETTE[name] for name in ("cryptog", "glitch", "daemon", "energy", "virus")]
 """The colours of curves and bars, in their order."""
 WARNING = PALETTE["virus"]
@@ -29,15 +27,14 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """The function, with everything that it draws with matplotlib in this style."""
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    from matplotlib import rc_context  # takes a second: only when something is drawn
+    from matplotlib.rcsetup import cycler
 
-    @functools.wraps(draw)
-    def drawn(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
-        from matplotlib import rc_context  # takes a second: only when something is drawn
-        from matplotlib.rcsetup import cycler
+    with rc_context(_STYLE | {"axes.prop_cycle": cycler(color=SERIES)}):
+        yield
 
-        with rc_context(_STYLE | {"axes.prop_cycle": cycler(color=SERIES)}):
-            return draw(*arguments, **named)
 
-    return drawn
+styled = _style()
+"""Decorates a function: everything that it draws with matplotlib has this style."""

@@ -49,7 +49,12 @@ def html(state: GameState) -> str | None:
 
 def elements(shapes: Iterable[Shape]) -> str:
     """The shapes as elements of an SVG."""
-    return "".join(map(_element, shapes))
+    parts = []
+    for shape in shapes:
+        attributes = " ".join(f'{name}="{value}"' for name, value in shape.attributes.items())
+        words = escape(shape.words) if shape.tag == "text" else f"<title>{escape(shape.words)}</title>"
+        parts.append(f"<{shape.tag} {attributes}" + (f">{words}</{shape.tag}>" if shape.words else "/>"))
+    return "".join(parts)
 
 
 def view_box(view: View) -> str:
@@ -64,10 +69,3 @@ def _svg(shapes: Iterable[Shape], view: View, label: str) -> str:
         f'style="max-width:100%;height:auto;font-family:sans-serif" role="img" aria-label="{label}">'
         f"{elements(shapes)}</svg>"
     )
-
-
-def _element(shape: Shape) -> str:
-    attributes = " ".join(f'{name}="{value}"' for name, value in shape.attributes.items())
-    words = escape(shape.words) if shape.tag == "text" else f"<title>{escape(shape.words)}</title>"
-    content = f">{words}</{shape.tag}>" if shape.words else "/>"
-    return f"<{shape.tag} {attributes}{content}"
