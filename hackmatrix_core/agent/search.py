@@ -39,6 +39,7 @@ class Thoughts(NamedTuple):
     action_values: jax.Array  # (A,) float32, what each action is worth; 0 where it was not visited
     value: jax.Array  # () float32, of the state, as the mean over the simulations
     network_policy: jax.Array  # (A,) float32
+    network_value: jax.Array  # () float32
 
 
 def search(
@@ -111,6 +112,7 @@ def search(
         action_values=jnp.where(found.visit_counts > 0, found.qvalues, 0.0),
         value=found.value,
         network_policy=prior.probs,
+        network_value=value,
     )
     return jax.tree.map(lambda x: x[0], thoughts)
 
