@@ -143,13 +143,9 @@ def compare(
 def table(evaluations: Mapping[str, Evaluation]) -> Table:
     """The means of several evaluations side by side, with their intervals."""
     rows = [["", *evaluations]]
-    means = {name: evaluation.means() for name, evaluation in evaluations.items()}
     for quantity, (label, form, _) in _QUANTITIES.items():
-        cells = []
-        for name in evaluations:
-            mean, low, high = (form.format(value) for value in means[name][quantity])
-            cells.append(f"{mean} ({low} – {high})")
-        rows.append([label, *cells])
+        means = [map(form.format, evaluation.means()[quantity]) for evaluation in evaluations.values()]
+        rows.append([label, *("{} ({} – {})".format(*texts) for texts in means)])
     games = " / ".join(str(len(evaluation.length)) for evaluation in evaluations.values())
     return Table(rows, f"{games} games, 95 % bootstrap intervals; a win counts as stage {NUM_STAGES + 1}")
 

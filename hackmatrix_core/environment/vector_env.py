@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,13 +16,6 @@ from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS, EnvParams, EnvSt
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 from hackmatrix_core.game.vectorization.backend import compiler_options
-
-try:
-    import gymnasium
-except ImportError as error:
-    raise ImportError("HackMatrixVectorEnv needs gymnasium: pip install 'hackmatrix-jax[gymnasium]'") from error
-
-_REPORTED = ("stage", "score", "hp", "won", "died", "episode_return", "episode_length")
 
 
 @functools.lru_cache
@@ -137,23 +131,27 @@ class HackMatrixVectorEnv(Configured, gymnasium.vector.VectorEnv[np.ndarray, np.
             TypeError: the actions are not integers.
             ValueError: they are not one a game.
         """
-        state, numbers = self._running("step"), self._checked(actions)
+        state, given = self._running("step"), np.asarray(actions)
+        if not np.issubdtype(given.dtype, np.integer):
+            raise TypeError(f"actions have dtype {given.dtype}, expected integers from 0 to {NUM_ACTIONS - 1}")
+        if given.shape != (self.num_envs,):
+            raise ValueError(f"actions have shape {given.shape}, expected ({self.num_envs},), one a game")
+        numbers = np.where((given >= 0) & (given < NUM_ACTIONS), given, -1).astype(np.int32)
         self._time += 1
         self._state, obs, mask, reward, info = self._step(
             self._keys, np.int32(self._time), state, numbers, self._params
         )
         final = info.pop("final_observation")  # stays on the device where no game ended
         obs, self._mask, reward, info = jax.tree.map(np.array, (obs, mask, reward, info))
-        ended = info["returned_episode"]
-        told = {name: info[name] for name in _REPORTED} | {"reward_parts": info["reward_parts"]}
-        infos: dict[str, Any] = dict(told)
+        terminated, truncated, ended = (info.pop(name) for name in ("terminated", "truncated", "returned_episode"))
+        infos: dict[str, Any] = dict(info)
         if ended.any():
             last = np.full(self.num_envs, None, object)
             observed = np.asarray(final)
             for i in np.flatnonzero(ended):
                 last[i] = observed[i].copy()
-            infos |= {"final_obs": last, "_final_obs": ended, "final_info": told, "_final_info": ended}
-        return obs, reward, info["terminated"], info["truncated"], infos
+            infos |= {"final_obs": last, "_final_obs": ended, "final_info": info, "_final_info": ended}
+        return obs, reward, terminated, truncated, infos
 
     def render(self) -> tuple[Any, ...] | None:
         """The boards as texts ("ansi") or pictures, uint8 (height, width, 3) ("rgb_array")."""
@@ -161,11 +159,3 @@ class HackMatrixVectorEnv(Configured, gymnasium.vector.VectorEnv[np.ndarray, np.
             return None
         games = jax.device_get(self._running("render").game)
         return tuple(draw(jax.tree.map(lambda x, i=i: x[i], games), self.render_mode) for i in range(self.num_envs))
-
-    def _checked(self, actions: ArrayLike) -> np.ndarray:
-        given = np.asarray(actions)
-        if not np.issubdtype(given.dtype, np.integer):
-            raise TypeError(f"actions have dtype {given.dtype}, expected integers from 0 to {NUM_ACTIONS - 1}")
-        if given.shape != (self.num_envs,):
-            raise ValueError(f"actions have shape {given.shape}, expected ({self.num_envs},), one a game")
-        return np.where((given >= 0) & (given < NUM_ACTIONS), given, -1).astype(np.int32)

@@ -98,7 +98,9 @@ def fight(state: BoardAction, occupancy: Occupancy) -> Combat:
     entities = entity.CELL.replace(entities, uninlined(_shoved)(state, occupancy)) * (entities != 0).astype(jnp.uint32)
 
     scheduled = entity.SCHEDULED.test(state.entities)
-    kills = total((dead & ~scheduled).astype(jnp.int32)) + _removal_kills(occupancy, removed, scheduled)
+    # Removals count without damage: one a cell and kind, by the first in the list, none if that is scheduled.
+    gone = is_first(removed, 2 * occupancy.cell + occupancy.is_enemy.astype(jnp.int32))
+    kills = total((dead & ~scheduled).astype(jnp.int32)) + total((gone & ~scheduled).astype(jnp.int32))
     return Combat(entities, kills, warp_cell)
 
 
@@ -159,12 +161,6 @@ def _harmed(state: BoardAction, occupancy: Occupancy, target: jax.Array, bombed:
         | ((action == actions.COL)[None] & same_col)
         | ((action == actions.ANTI_V)[None] & (occupancy.type == entity.VIRUS))
     )
-
-
-def _removal_kills(occupancy: Occupancy, removed: jax.Array, scheduled: jax.Array) -> jax.Array:
-    """Kills by removal without damage: one a cell and kind, by the first in the list, none if that is scheduled."""
-    counts = is_first(removed, 2 * occupancy.cell + occupancy.is_enemy.astype(jnp.int32)) & ~scheduled
-    return total(counts.astype(jnp.int32))
 
 
 def _shoved(state: BoardAction, occupancy: Occupancy) -> jax.Array:

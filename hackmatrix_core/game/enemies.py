@@ -11,7 +11,7 @@ from jax import lax
 from hackmatrix_core.game import board, entity, random
 from hackmatrix_core.game.entity import full_hp
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.spawning import SLOTS, Spawns, compacted, spawn
+from hackmatrix_core.game.spawning import SLOTS, compacted, spawn
 from hackmatrix_core.game.state import MAX_ENTITIES, GameState
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import anywhere, least_of, total_of
@@ -22,6 +22,7 @@ _SLOT_BITS = np.uint32(63)
 _SECOND_ROUND = np.uint32(1 << 31)
 _NEVER = np.uint32(0xFFFFFFFF)  # no key: the slot bits of a key are below 36
 _UNREACHABLE = np.int32(99)
+_Visit = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # as `_moved` carries it from visit to visit
 
 
 class Turn(NamedTuple):
@@ -70,10 +71,8 @@ def _turn(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
     """The entities and the player's hp after the turn, in the games where it is `wanted`: bool (N,)."""
     entities = uninlined(_arrived)(turn.entities)
     entities, hp = _moved(wanted, turn._replace(entities=entities))
-    spawns = Spawns(
-        entities, jnp.where(wanted, turn.spawns, 0), turn.first_flags, turn.position, turn.blocks, turn.seed
-    )
-    entities = spawn(spawns, flags=entity.FROM_SIPHON.mask, stream=Stream.SPAWN)
+    spawns = jnp.where(wanted, turn.spawns, 0), turn.first_flags, turn.position, turn.blocks, turn.seed
+    entities = spawn(entities, *spawns, flags=entity.FROM_SIPHON.mask, stream=Stream.SPAWN)
 
     is_enemy = entity.KIND.get(entities) == entity.ENEMY
     entities = jnp.where(is_enemy, entities & ~np.uint32(entity.STUNNED.mask), entities)
@@ -108,12 +107,10 @@ def _moved(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
     first_round = ((random.bits(seed, Stream.MOVE_ORDER, SLOTS) >> 1) & ~_SLOT_BITS) | SLOTS.astype(np.uint32)
     keys = jnp.where(_is_able(entities) & wanted[None], first_round, _NEVER)
 
-    def unfinished(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    def unfinished(carry: _Visit) -> jax.Array:
         return anywhere(carry[0] != _NEVER)
 
-    def visit(
-        carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
-    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    def visit(carry: _Visit) -> _Visit:
         keys, entities, occupied, hp = carry
         key = least_of(lambda _, keys: keys, keys)
         slot = jnp.where(key != _NEVER, (key & _SLOT_BITS).astype(jnp.int32), -1)[None]
@@ -129,9 +126,7 @@ def _moved(wanted: jax.Array, turn: Turn) -> tuple[jax.Array, jax.Array]:
         return jnp.where(chosen, next_key[None], keys), jnp.where(chosen, word[None], entities), occupied, hp
 
     @uninlined
-    def decide(
-        key: jax.Array, word: jax.Array, shares_cell: jax.Array, occupied: jax.Array, hp: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    def decide(key: jax.Array, word: jax.Array, shares_cell: jax.Array, occupied: jax.Array, hp: jax.Array) -> _Visit:
         """What the enemy `word` does: the enemy in its new place, its key for the second round, occupied cells, hp."""
         visits, cell = key != _NEVER, entity.CELL.get(word)
         here = board.bit(cell)

@@ -21,25 +21,18 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.game import entity
-from hackmatrix_core.game.state import (
-    DEFAULT_UNDO_DEPTH,
-    MAX_ENTITIES,
-    NUM_CELLS,
-    SET_ASIDE,
-    SNAPSHOT_FIELDS,
-    GameState,
-    Snapshot,
-)
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_ENTITIES, NUM_CELLS, SET_ASIDE, GameState, Snapshot
 from hackmatrix_core.game.vectorization.backend import on_cpu
 from hackmatrix_core.game.vectorization.batching import batched
 from hackmatrix_core.game.vectorization.rows import stacked
 from hackmatrix_core.game.vectorization.sparse import finder
 
-_NUMBERS = tuple(name for name in SNAPSHOT_FIELDS if name not in ("cells", "entities"))
+NUMBERS = tuple(field.name for field in dataclasses.fields(Snapshot) if field.name not in ("cells", "entities"))
+"""The fields of a snapshot that are one number each, in their order."""
 _FLAGS = ("show", "calm")
 _FIRST_NUMBER = NUM_CELLS + MAX_ENTITIES
-_TURN = _FIRST_NUMBER + _NUMBERS.index("turn")
-WORDS = _FIRST_NUMBER + len(_NUMBERS)
+_TURN = _FIRST_NUMBER + NUMBERS.index("turn")
+WORDS = _FIRST_NUMBER + len(NUMBERS)
 """Words of a packed snapshot."""
 _CLEARED_AT_ONCE = 16
 """Rows: a game that ends has used few of them, as a rule."""
@@ -112,7 +105,7 @@ def from_snapshots(kept: Sequence[Snapshot], undo_depth: int) -> dict[str, np.nd
     start = int(kept[0].turn) % undo_depth if kept else 0
     rows = np.zeros((undo_depth, WORDS), np.uint32)
     for i, snapshot in enumerate(kept):
-        numbers = [int(getattr(snapshot, name)) for name in _NUMBERS]
+        numbers = [int(getattr(snapshot, name)) for name in NUMBERS]
         words = (snapshot.cells, snapshot.entities & entity.REMEMBERED_BITS, np.array(numbers, np.uint32))
         rows[(start + i) % undo_depth] = np.concatenate(words)  # as `pack`, which would dispatch each operation
     return {"history": rows, "history_start": np.int32(start), "history_length": np.int32(len(kept))}
@@ -167,13 +160,13 @@ def restarted(state: GameState, fresh: GameState, ended: jax.Array) -> GameState
 
 def pack(state: Snapshot) -> jax.Array:
     """What UNDO restores of one state, as words, the entities' flags off (R8.3): uint32 (84,)."""
-    numbers = stacked([getattr(state, name).astype(jnp.uint32) for name in _NUMBERS])
+    numbers = stacked([getattr(state, name).astype(jnp.uint32) for name in NUMBERS])
     return jnp.concatenate([state.cells, state.entities & entity.REMEMBERED_BITS, numbers])
 
 
 def unpack(words: jax.Array) -> Snapshot:
     """The snapshot of packed words: uint32 (84, …) to arrays (36, …) and (…)."""
-    numbers = {name: words[_FIRST_NUMBER + i] for i, name in enumerate(_NUMBERS)}
+    numbers = {name: words[_FIRST_NUMBER + i] for i, name in enumerate(NUMBERS)}
     for name, word in numbers.items():
         numbers[name] = word != 0 if name in _FLAGS else word if name == "programs" else word.astype(jnp.int32)
     return Snapshot(cells=words[:NUM_CELLS], entities=words[NUM_CELLS:_FIRST_NUMBER], **numbers)

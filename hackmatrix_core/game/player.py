@@ -12,7 +12,7 @@ from hackmatrix_core.game.combat import BoardAction, fight, line_of_sight
 from hackmatrix_core.game.occupancy import Occupancy, occupancy_of
 from hackmatrix_core.game.siphon import Loot, missed_by_siphon, siphoned
 from hackmatrix_core.game.spawning import compacted
-from hackmatrix_core.game.state import MAX_HP, NUM_CELLS, NUM_STAGES, SNAPSHOT_FIELDS, GameState
+from hackmatrix_core.game.state import MAX_HP, NUM_CELLS, NUM_STAGES, GameState
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import total
 from hackmatrix_core.game.vectorization.sparse import apply_where
@@ -83,9 +83,7 @@ def perform(state: GameState, occupancy: Occupancy, action: jax.Array, seed: jax
     state = dataclasses.replace(state, position=position)
     state = _settle_accounts(state, action, change.loot, picked_up)
     undone = {
-        name: jnp.where(action == actions.UNDO, getattr(newest, name), getattr(state, name))
-        for name in SNAPSHOT_FIELDS
-        if name not in ("cells", "entities")
+        name: jnp.where(action == actions.UNDO, getattr(newest, name), getattr(state, name)) for name in history.NUMBERS
     }
     state = dataclasses.replace(state, **undone, cells=cells, entities=change.entities)
     ends_turn = (is_direction | (action == actions.SIPHON) | (action == actions.WAIT)) & ~completed

@@ -8,6 +8,7 @@ import numpy as np
 
 from hackmatrix_core.game import actions, board, entity
 from hackmatrix_core.game.occupancy import Occupancy
+from hackmatrix_core.game.player import Effect
 from hackmatrix_core.game.state import GameState
 from hackmatrix_core.game.vectorization.batching import uninlined
 from hackmatrix_core.game.vectorization.reductions import any_of
@@ -44,17 +45,14 @@ class Transition(NamedTuple):
     new: GameState  # after the enemy turn, before a new stage is generated
     new_blocks: jax.Array  # bitboard (2, N)
     action: jax.Array  # int32
-    kills: jax.Array  # int32
-    missed: jax.Array  # int32 (R10.1)
-    picked_up: jax.Array  # bool
-    completed: jax.Array  # bool, a win included
+    effect: Effect
     won: jax.Array  # bool
     died: jax.Array  # bool
 
 
 def reward_parts(happened: Transition, occupancy: Occupancy) -> jax.Array:
     """The parts: float32 (15, N), in the order of `REWARD_PARTS`; `occupancy` is the occupancy of the old state."""
-    old, new, completed, died = happened.old, happened.new, happened.completed, happened.died
+    old, new, effect, died = happened.old, happened.new, happened.effect, happened.died
 
     def number(value: jax.Array) -> jax.Array:
         return value.astype(jnp.float32)
@@ -72,10 +70,10 @@ def reward_parts(happened: Transition, occupancy: Occupancy) -> jax.Array:
     wasted = (happened.action == actions.RESET) & (old.hp == 2)
     parts = (
         jnp.full_like(nearer, -0.01),
-        if_true(completed, jnp.take(STAGE_REWARD, stage_index, mode="clip")),
+        if_true(effect.completed, jnp.take(STAGE_REWARD, stage_index, mode="clip")),
         SCORE_GAIN * number(new.score - old.score),
-        0.3 * number(happened.kills),
-        if_true(happened.picked_up, 1.0),
+        0.3 * number(effect.kills),
+        if_true(effect.picked_up, 1.0),
         if_true(~died, 0.05 * nearer),
         -number(jnp.maximum(old.hp - new.hp, 0)),
         number(jnp.maximum(new.hp - old.hp, 0)),
@@ -83,9 +81,9 @@ def reward_parts(happened: Transition, occupancy: Occupancy) -> jax.Array:
         if_true(died, jnp.take(_DEATH_PENALTY, stage_index, mode="clip")),
         if_true(died & killer_near, -10.0),
         0.05 * number(new.credits - old.credits) + 0.05 * number(new.energy - old.energy),
-        if_true(completed, 0.01 * number(new.credits + new.energy)),
+        if_true(effect.completed, 0.01 * number(new.credits + new.energy)),
         if_true(wasted, -0.3),
-        if_true(happened.action == actions.SIPHON, -0.5 * (0.05 * number(happened.missed))),
+        if_true(happened.action == actions.SIPHON, -0.5 * (0.05 * number(effect.missed))),
     )
     return stacked(parts)
 
@@ -105,4 +103,4 @@ def _distance_gain(happened: Transition, occupancy: Occupancy) -> jax.Array:
     exits, players = both(old.exit, new.exit), both(old.position, new.position)
     walls = both(occupancy.blocks, happened.new_blocks)
     before, after = jnp.split(board.walking_distance(board.bit(exits), board.bit(players), walls), 2)
-    return before - jnp.where(happened.completed, 0, after)
+    return before - jnp.where(happened.effect.completed, 0, after)

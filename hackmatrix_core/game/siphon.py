@@ -1,5 +1,6 @@
 """The siphon: what it takes, and what a better place for it would have given (R5, R10.1)."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -72,13 +73,13 @@ def missed_by_siphon(cells: jax.Array, position: jax.Array, programs: jax.Array,
     content = cell.CONTENT.get(cells)
     open_fresh = is_fresh & ~is_block
     # Credits and energy in one number, 16 bits each.
-    resources = _plus_sum(jnp.where(open_fresh, jnp.where(is_energy, amount << 16, amount), 0))
+    resources = _over_plus(jnp.where(open_fresh, jnp.where(is_energy, amount << 16, amount), 0))
     # A multiset of points as a number: 3 bits count each of the points 1–9, at most 5 cells.
     is_data = is_fresh & (content == cell.DATA_BLOCK)
-    data = _plus_sum(jnp.where(is_data, np.uint32(1) << (3 * (value - 1)).astype(jnp.uint32), np.uint32(0)))
+    data = _over_plus(jnp.where(is_data, np.uint32(1) << (3 * (value - 1)).astype(jnp.uint32), np.uint32(0)))
     program = np.uint32(1) << value.astype(jnp.uint32)
     is_new = is_fresh & (content == cell.PROGRAM_BLOCK) & ((program & programs[None]) == 0)
-    found = _plus_or(jnp.where(is_new, program, np.uint32(0)))
+    found = _over_plus(jnp.where(is_new, program, np.uint32(0)), lax.bitwise_or)
 
     here = (np.arange(36, dtype=np.int32)[:, None] == position[None]) & ~is_block
 
@@ -88,7 +89,7 @@ def missed_by_siphon(cells: jax.Array, position: jax.Array, programs: jax.Array,
     my_resources, my_data, my_programs = map(at_player, (resources, data, found))
     credits, energy = (resources & 0xFFFF) - (my_resources & 0xFFFF), (resources >> 16) - (my_resources >> 16)
     must_cover = board.neighbours(occupancy.player) & occupancy.blocks & ~occupancy.siphoned
-    covered = _plus_sum(board.to_mask(must_cover).astype(jnp.int32)) == board.count(must_cover)[None]
+    covered = _over_plus(board.to_mask(must_cover).astype(jnp.int32)) == board.count(must_cover)[None]
     wants_blocks = (my_data != 0) | (my_programs != 0)
     candidate = ~is_block & (covered | ~wants_blocks)
     better = candidate & (data == my_data) & (found == my_programs)
@@ -96,20 +97,9 @@ def missed_by_siphon(cells: jax.Array, position: jax.Array, programs: jax.Array,
     return largest(jnp.where(better, credits, 0)) + largest(jnp.where(better, energy, 0))
 
 
-def _plus_sum(plane: jax.Array) -> jax.Array:
-    return _over_plus(plane, lax.add)
-
-
-def _plus_or(plane: jax.Array) -> jax.Array:
-    return _over_plus(plane, lax.bitwise_or)
-
-
-def _over_plus(plane: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array]) -> jax.Array:
+def _over_plus(plane: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array] = lax.add) -> jax.Array:
     """Each cell combined with its orthogonal neighbours: (36, N) to (36, N)."""
     games = plane.shape[-1]
     padded = jnp.pad(plane.reshape(6, 6, games), ((1, 1), (1, 1), (0, 0)))
-    shifted = (padded[2:, 1:-1], padded[:-2, 1:-1], padded[1:-1, 2:], padded[1:-1, :-2])
-    total = padded[1:-1, 1:-1]
-    for part in shifted:
-        total = combine(total, part)
-    return total.reshape(36, games)
+    beside = padded[2:, 1:-1], padded[:-2, 1:-1], padded[1:-1, 2:], padded[1:-1, :-2]
+    return functools.reduce(combine, beside, padded[1:-1, 1:-1]).reshape(36, games)

@@ -38,29 +38,32 @@ def compacted(entities: jax.Array, rank: jax.Array) -> jax.Array:
     return union_over(filled, lambda _, word, goal: jnp.where(goal == SLOTS, word, 0), entities, target)
 
 
-class Spawns(NamedTuple):
-    """What is to be spawned, and where."""
-
-    entities: jax.Array  # uint32 (36, N) without gaps
-    number: jax.Array  # int32 (N,); those for which no cell is found or no room is left are dropped
-    first_flags: jax.Array  # uint32 (N,), the flags of the first one, packed
-    position: jax.Array  # int32 (N,), the player's cell
-    blocks: jax.Array  # bitboard (2, N)
-    seed: jax.Array  # uint32 (2, N)
-
-
-def spawn(spawns: Spawns, *, flags: int, stream: random.Stream) -> jax.Array:
+def spawn(
+    entities: jax.Array,
+    number: jax.Array,
+    first_flags: jax.Array,
+    position: jax.Array,
+    blocks: jax.Array,
+    seed: jax.Array,
+    *,
+    flags: int,
+    stream: random.Stream,
+) -> jax.Array:
     """Spawn transmissions one after the other; a search can fail although there are cells (R6.4).
 
     Args:
-        spawns: games along the last axis.
+        entities: uint32 (36, N) without gaps.
+        number: int32 (N,), how many; those for which no cell is found or no room is left are dropped.
+        first_flags: uint32 (N,), the flags of the first one, packed.
+        position: int32 (N,), the player's cell.
+        blocks: bitboard (2, N).
+        seed: uint32 (2, N).
         flags: those of all but the first, packed.
         stream: the place of use.
 
     Returns:
         (36, N) uint32, the entities with the new transmissions at the end.
     """
-    entities, number, first_flags, position, blocks, seed = spawns
     kind = entity.KIND.get(entities)
     enemies = board.union(entity.CELL.get(entities), kind == entity.ENEMY)
     in_fire = board.line_of_fire(position, blocks | enemies)

@@ -16,8 +16,8 @@ from jax import lax
 from hackmatrix_core.game import board, cell, entity, random
 from hackmatrix_core.game.actions import NUM_PROGRAMS, SPAWNS
 from hackmatrix_core.game.random import Stream
-from hackmatrix_core.game.spawning import Spawns, spawn
-from hackmatrix_core.game.state import MAX_ENTITIES, MAX_HP, NUM_CELLS, SET_ASIDE, SNAPSHOT_FIELDS, GameState, Snapshot
+from hackmatrix_core.game.spawning import spawn
+from hackmatrix_core.game.state import MAX_ENTITIES, MAX_HP, NUM_CELLS, SET_ASIDE, GameState
 from hackmatrix_core.game.vectorization.backend import on_gpu
 from hackmatrix_core.game.vectorization.reductions import anywhere
 from hackmatrix_core.game.vectorization.sparse import apply_where
@@ -40,8 +40,8 @@ def new_games(seed: jax.Array) -> GameState:
     """N games before their first stage is generated (R2), without a history; seed (2, N) uint32."""
     games = seed.shape[1]
 
-    def number(value: int, *shape: int) -> jax.Array:
-        return jnp.full((*shape, games), value, jnp.int32)
+    def number(value: int) -> jax.Array:
+        return jnp.full(games, value, jnp.int32)
 
     def words(*shape: int) -> jax.Array:
         return jnp.zeros((*shape, games), jnp.uint32)
@@ -49,7 +49,7 @@ def new_games(seed: jax.Array) -> GameState:
     corner = random.bits(seed, Stream.CORNER) >> 30
     bonus = random.below(random.bits(seed, Stream.BONUS), number(3))
     position = jnp.where(corner & 1 != 0, 5, 0) + jnp.where(corner & 2 != 0, 30, 0)
-    current = Snapshot(
+    return GameState(
         cells=words(NUM_CELLS),
         entities=words(MAX_ENTITIES),
         position=position.astype(jnp.int32),
@@ -64,9 +64,6 @@ def new_games(seed: jax.Array) -> GameState:
         show=jnp.zeros(games, bool),
         calm=jnp.zeros(games, bool),
         atk_plus_uses=number(0),
-    )
-    return GameState(
-        **{name: getattr(current, name) for name in SNAPSHOT_FIELDS},
         stage=number(1),
         exit=number(0),
         interval=number(first_interval(1)),
@@ -154,8 +151,9 @@ def _generate(
     exit_word = cell.CONTENT.put(jnp.int32(cell.EXIT))
     cells = jnp.where(is_block, block_word, jnp.where(is_exit, exit_word, open_word))
 
-    first = Spawns(entities, jnp.where(wanted, stage, 0), jnp.zeros_like(seed[0]), position, blocks, seed)
-    return cells, spawn(first, flags=0, stream=Stream.STAGE_SPAWN), exit_cell
+    number, first_flags = jnp.where(wanted, stage, 0), jnp.zeros_like(seed[0])
+    entities = spawn(entities, number, first_flags, position, blocks, seed, flags=0, stream=Stream.STAGE_SPAWN)
+    return cells, entities, exit_cell
 
 
 def _block(content: int, value: jax.Array, spawn: jax.Array) -> jax.Array:

@@ -75,4 +75,3 @@ class GameState(Snapshot):
 
 SET_ASIDE: Any = None
 """Stands in for a state's history where the rules do without it: it adds no array to the pytree."""
-SNAPSHOT_FIELDS = tuple(field.name for field in dataclasses.fields(Snapshot))

@@ -145,18 +145,7 @@ def advance(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameS
     won = effect.completed & (state.stage == NUM_STAGES)
     died = effect.ends_turn & (new.hp == 0)
     new = dataclasses.replace(new, hp=jnp.where(effect.completed, jnp.minimum(new.hp + 1, MAX_HP), new.hp))
-    happened = Transition(
-        old=state,
-        new=new,
-        new_blocks=blocks,
-        action=action,
-        kills=effect.kills,
-        missed=effect.missed,
-        picked_up=effect.picked_up,
-        completed=effect.completed,
-        won=won,
-        died=died,
-    )
+    happened = Transition(state, new, blocks, action, effect, won, died)
     parts = jnp.where(is_valid[None], reward_parts(happened, occupancy), 0)
     enters = effect.completed & ~won
     next_stage = jnp.where(enters, state.stage + 1, state.stage)

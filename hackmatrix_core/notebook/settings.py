@@ -93,7 +93,7 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
     if name.strip():
         return runs / name.strip()
     preset = get_device_config().preset
-    changes = {} if SMOKE else _changes(config, TrainConfig.preset(preset))
+    changes = {} if SMOKE else config.differences(TrainConfig.preset(preset))
     end = "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())
     run_dir = runs / f"{preset}{end}"
     for other in PRESETS if _updates(run_dir) is None else ():
@@ -128,18 +128,13 @@ def doctor(config: TrainConfig, run_dir: Path) -> Table:
     return Table(rows, left=2)
 
 
-def _changes(config: TrainConfig, other: TrainConfig) -> dict[str, tuple[int | float, int | float]]:
-    """What differs and cannot change within a run: a longer run is the same run."""
-    return {name: values for name, values in config.differences(other).items() if name != "total_timesteps"}
-
-
 def _check(config: TrainConfig, run_dir: Path) -> None:
     """Stop with a sentence if the run began with other settings."""
     try:
         stored = TrainConfig.from_dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return  # training itself will tell what is wrong with it
-    if changes := _changes(config, stored):
+    if changes := config.differences(stored):
         named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
         hint = ""
         if not changes.keys().isdisjoint(("num_envs", "num_steps", "num_minibatches")):

@@ -197,12 +197,11 @@ class Session:
     @property
     def status(self) -> str:
         """One line: what the last action brought, and whether the game is over."""
-        line, won = f"seed {self.seed}", False
+        line = f"seed {self.seed}"
         if self.outcome is not None and self.last is not None:
-            won = bool(self.outcome.won)
             parts = ", ".join(f"{name} {float(part):+.2f}" for name, part in self.outcome.reward_parts.items() if part)
             line = f"{ACTIONS[self.last].name}: reward {float(self.outcome.reward):+.2f} ({parts})"
-        if won:
+        if self.outcome is not None and self.outcome.won:
             return f"You have won with a score of {int(self.state.score)}! {line}"
         if self.over:
             return f"You died in stage {int(self.state.stage)}. {line}"

@@ -78,7 +78,8 @@ class TerminalGame:
             wrap_lines=Condition(self._is_too_small),
         )
         status = Window(FormattedTextControl(self._status), height=_STATUS_ROWS - 1, wrap_lines=True)
-        commands = Window(FormattedTextControl(self._commands), height=1)
+        below = FormattedTextControl(lambda: "Enter: confirm   Escape: cancel" if self._question else _COMMANDS)
+        commands = Window(below, height=1)
         self._app: Application[int] = Application(
             Layout(HSplit([self._main, status, commands, ConditionalContainer(self._input, asking)]), self._main),
             key_bindings=self._bindings(asking),
@@ -138,9 +139,6 @@ class TerminalGame:
     def _status(self) -> str:
         return self._question[0] if self._question else self._message or self._session.status
 
-    def _commands(self) -> str:
-        return "Enter: confirm   Escape: cancel" if self._question else _COMMANDS
-
     # What is done.
 
     def _bindings(self, asking: Condition) -> KeyBindings:
@@ -158,8 +156,8 @@ class TerminalGame:
         bind("?", self._turn_help)
         bind("q", lambda: self._app.exit(result=0))
         bind("escape", self._stop_asking, asking)
-        bind("c-c", self._interrupt, Always())
-        bind("<sigint>", self._interrupt, Always())
+        for key in ("c-c", "<sigint>"):
+            bind(key, lambda: self._app.exit(exception=KeyboardInterrupt), Always())
         bind("c-z", lambda: self._app.suspend_to_background(), Always())
         return bindings
 
@@ -200,9 +198,6 @@ class TerminalGame:
     def _save(self, path: str) -> None:
         self._session.save(path)
         self._message = f"saved as {path}"
-
-    def _interrupt(self) -> None:
-        self._app.exit(exception=KeyboardInterrupt)
 
 
 def _joined(lines: list[StyleAndTextTuples]) -> StyleAndTextTuples:

@@ -12,9 +12,9 @@ import os
 import shutil
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import humanize
 import jax
@@ -25,14 +25,11 @@ from orbax.checkpoint import checkpoint_managers
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.keys import as_plain
-from hackmatrix_core.training.runner import RunnerState
+from hackmatrix_core.training.runner import RunnerState, as_plain
 
+Result = TypeVar("Result")
 _BEST = "episode_return"
 _CHECKSUMS = "checksums.json"
-_KEPT = 3
-_MAY_CHANGE = {"total_timesteps"}
-"""Fields in which a resumed run may differ from the run that it continues. Annealing follows the new length."""
 
 
 class CheckpointError(UserError):
@@ -50,7 +47,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: str | os.PathLike) -> None:
-        self.directory = Path(os.path.expanduser(directory)).absolute()
+        self.directory = Path(directory).expanduser().absolute()
         probe = self.directory / ".writable"
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -101,16 +98,12 @@ class Checkpoints:
         value = metrics.get(_BEST)
         mean_return = None if value is None or np.isnan(value) else float(value)
         about = {"config": config.to_dict(), "shapes": _shapes(arrays), _BEST: mean_return}
-        policy, training = _items(arrays)
+        policy, training = map(ocp.args.StandardSave, _items(arrays))
         try:
             with _opened(self.directory) as manager:
                 manager.save(
                     update,
-                    args=ocp.args.Composite(
-                        policy=ocp.args.StandardSave(policy),
-                        training=ocp.args.StandardSave(training),
-                        about=ocp.args.JsonSave(about),
-                    ),
+                    args=ocp.args.Composite(policy=policy, training=training, about=ocp.args.JsonSave(about)),
                     metrics=None if mean_return is None else {_BEST: mean_return},
                 )
                 manager.wait_until_finished()
@@ -122,15 +115,8 @@ class Checkpoints:
 
     def stored_config(self) -> TrainConfig | None:
         """The config of the newest checkpoint that is intact, or None if there is none."""
-        with _opened(self.directory) as manager:
-            for update in sorted(manager.all_steps(), reverse=True):
-                try:
-                    about = _read_about(manager, update)
-                except Exception as error:  # what damage does to the readers of orbax is not one kind of error
-                    _warn_damaged(update, error)
-                else:
-                    return config_in(about, self.directory)
-        return None
+        config, _ = self._newest_intact(lambda manager, update: config_in(_read_about(manager, update), self.directory))
+        return config
 
     def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
         """The runner, with plain keys, of the newest checkpoint that is intact, or None if there is no checkpoint.
@@ -140,25 +126,32 @@ class Checkpoints:
 
         Args:
             template: the runner's shapes and dtypes, as `jax.eval_shape` gives them.
-            config: of the resumed run; it may differ from the stored one in `total_timesteps`.
+            config: of the resumed run; it may differ from the stored one in `total_timesteps`, which annealing follows.
 
         Raises:
             CheckpointError: config or shapes differ (the message names the fields), or all checkpoints are damaged.
         """
-        runner, damaged = None, []
-        with _opened(self.directory) as manager:
-            for update in sorted(manager.all_steps(), reverse=True):
-                try:
-                    about = _read_about(manager, update)
-                    _check_config(config, config_in(about, self.directory), self.directory)
-                    _check_shapes(template, about["shapes"], self.directory)
-                    runner = _read_runner(manager, update, template)
-                    break
-                except CheckpointError:
-                    raise
-                except Exception as error:
-                    _warn_damaged(update, error)
-                    damaged.append(update)
+
+        def read(manager: ocp.CheckpointManager, update: int) -> RunnerState:
+            about = _read_about(manager, update)
+            if changes := config.differences(config_in(about, self.directory)):
+                named = ", ".join(f"{name} is {mine}, stored is {theirs}" for name, (mine, theirs) in changes.items())
+                raise CheckpointError(
+                    f"the run in {self.directory.parent} has a different config: {named}. Resume with the stored "
+                    "values (only total_timesteps may change), or start over in another run directory"
+                )
+            if different := _differences(_shapes(template), about["shapes"]):
+                raise CheckpointError(
+                    f"the checkpoints in {self.directory} were made by a different version or environment: "
+                    f"{', '.join(different[:5])}{' and others' if len(different) > 5 else ''}. Start over in another "
+                    "run directory"
+                )
+            abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), jax.eval_shape(as_plain, template))
+            policy, training = map(ocp.args.StandardRestore, _items(abstract))
+            restored = manager.restore(update, args=ocp.args.Composite(policy=policy, training=training))
+            return RunnerState(params=restored["policy"], **restored["training"])
+
+        runner, damaged = self._newest_intact(read)
         if damaged and runner is None:
             raise CheckpointError(
                 f"all checkpoints in {self.directory} are damaged. Start over in another run directory"
@@ -168,6 +161,21 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)
             (self.directory / str(update)).rename(target)
         return runner
+
+    def _newest_intact(self, read: Callable[[ocp.CheckpointManager, int], Result]) -> tuple[Result | None, list[int]]:
+        """What is read of the newest checkpoint that can be read, and the updates of damaged ones after it."""
+        damaged: list[int] = []
+        with _opened(self.directory) as manager:
+            for update in sorted(manager.all_steps(), reverse=True):
+                try:
+                    return read(manager, update), damaged
+                except CheckpointError:
+                    raise
+                except Exception as error:  # what damage does to the readers of orbax is not one kind of error
+                    sentence = f"the checkpoint of update {update} is damaged and is not used ({_reason(error)})"
+                    warnings.warn(sentence, stacklevel=3)
+                    damaged.append(update)
+        return None, damaged
 
 
 def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
@@ -179,7 +187,7 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     Raises:
         CheckpointError: there is no checkpoint, or it cannot be read.
     """
-    path = Path(os.path.expanduser(directory)).absolute()
+    path = Path(directory).expanduser().absolute()
     path = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     folder, update = (path.parent, int(path.name)) if path.name.isdigit() else (path, None)
     if not folder.is_dir():
@@ -231,7 +239,6 @@ def _opened(directory: Path) -> ocp.CheckpointManager:
     """The folder as orbax sees it, to be used with `with`."""
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every step; its errors are raised as well
     mean_return = operator.itemgetter(_BEST)
-    latest = checkpoint_managers.LatestN(_KEPT)
     # Where no episode ended there is no metric, and so no best one.
     best = checkpoint_managers.BestN(get_metric_fn=mean_return, n=1, keep_checkpoints_without_metrics=False)
     return ocp.CheckpointManager(
@@ -240,7 +247,7 @@ def _opened(directory: Path) -> ocp.CheckpointManager:
             create=False,
             best_fn=mean_return,  # else orbax keeps no metrics, and the next time does not know which is the best
             enable_async_checkpointing=False,
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy([latest, best]),
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy([checkpoint_managers.LatestN(3), best]),
             # Of several processes only the first one has the files.
             multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}),
         ),
@@ -260,16 +267,9 @@ def _read_about(manager: ocp.CheckpointManager, update: int) -> dict[str, Any]:
 
 
 def _write_checksums(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file())
     checksums = {str(path.relative_to(folder)): zlib.crc32(path.read_bytes()) for path in files}
-    (folder / _CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n")
-
-
-def _read_runner(manager: ocp.CheckpointManager, update: int, template: Any) -> RunnerState:
-    abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(as_plain, template))
-    policy, training = map(ocp.args.StandardRestore, _items(abstract))
-    restored = manager.restore(update, args=ocp.args.Composite(policy=policy, training=training))
-    return RunnerState(params=restored["policy"], **restored["training"])
+    (folder / _CHECKSUMS).write_text(json.dumps(checksums))
 
 
 def _items(runner: RunnerState) -> tuple[Any, dict[str, Any]]:
@@ -282,25 +282,6 @@ def _shapes(runner: Any) -> dict[str, str]:
     return {jax.tree_util.keystr(path): f"{leaf.dtype.name}{list(leaf.shape)}" for path, leaf in leaves}
 
 
-def _check_config(config: TrainConfig, stored: TrainConfig, directory: Path) -> None:
-    differences = {k: v for k, v in config.differences(stored).items() if k not in _MAY_CHANGE}
-    if differences:
-        named = ", ".join(f"{name} is {mine}, stored is {theirs}" for name, (mine, theirs) in differences.items())
-        raise CheckpointError(
-            f"the run in {directory.parent} has a different config: {named}. Resume with the stored values (only "
-            f"{', '.join(_MAY_CHANGE)} may change), or start over in another run directory"
-        )
-
-
-def _check_shapes(template: Any, stored: dict[str, str], directory: Path) -> None:
-    if different := _differences(_shapes(template), stored):
-        raise CheckpointError(
-            f"the checkpoints in {directory} were made by a different version or environment: "
-            f"{', '.join(different[:5])}{' and others' if len(different) > 5 else ''}. Start over in another run "
-            "directory"
-        )
-
-
 def _differences(expected: dict[str, str], stored: dict[str, str]) -> list[str]:
     """What differs between the shapes of two trees, by the names of their arrays, in words."""
     return [
@@ -308,10 +289,6 @@ def _differences(expected: dict[str, str], stored: dict[str, str]) -> list[str]:
         for name in sorted(set(expected) | set(stored))
         if expected.get(name) != stored.get(name)
     ]
-
-
-def _warn_damaged(update: int, error: Exception) -> None:
-    warnings.warn(f"the checkpoint of update {update} is damaged and is not used ({_reason(error)})", stacklevel=3)
 
 
 def _reason(error: Exception) -> str:

@@ -171,8 +171,11 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
     def differences(self, other: "TrainConfig") -> dict[str, tuple[int | float, int | float]]:
-        """The fields in which two configs differ, with (own value, the other's value)."""
-        mine, theirs = self.to_dict(), other.to_dict()
+        """The fields, with (own value, the other's value), in which two configs differ.
+
+        Not `total_timesteps`: a longer run is the same run.
+        """
+        mine, theirs = self.to_dict(), other.to_dict() | {"total_timesteps": self.total_timesteps}
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 

@@ -19,9 +19,8 @@ from jax.stages import Lowered
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import compiler_options
-from hackmatrix_core.training.keys import as_plain, from_plain
 from hackmatrix_core.training.ppo import update_step
-from hackmatrix_core.training.runner import Agent, RunnerState, init_runner
+from hackmatrix_core.training.runner import Agent, RunnerState, as_plain, init_runner, is_key
 
 _AXIS = "device"
 # Any, because in `_SPECS` they stand in for arrays.
@@ -91,18 +90,19 @@ class DeviceGroup:
         """The runner of the first process, spread over the devices, in new buffers. All processes must call it.
 
         Args:
-            plain: with plain keys (see `keys.as_plain`); None in the other processes.
+            plain: with plain keys (see `runner.as_plain`); None in the other processes.
             template: shapes and dtypes of the runner.
         """
         if plain is None:
-            plain = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(as_plain, template))
-        plain = jax.device_get(plain)
-        if jax.process_count() > 1:
-            plain = multihost_utils.broadcast_one_to_all(plain)
-        copied = jax.jit(
-            lambda plain: jax.tree.map(jnp.copy, from_plain(plain, template)), out_shardings=self.shardings
-        )
-        return copied(plain)
+            shapes = jax.eval_shape(as_plain, template)
+            plain = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+        def typed(leaf: jax.Array, model: jax.ShapeDtypeStruct) -> jax.Array:
+            copy = jnp.copy(leaf)
+            return jax.random.wrap_key_data(copy) if is_key(model) else copy
+
+        plain = multihost_utils.broadcast_one_to_all(jax.device_get(plain))
+        return jax.jit(lambda plain: jax.tree.map(typed, plain, template), out_shardings=self.shardings)(plain)
 
     def gather(self, runner: RunnerState) -> RunnerState:
         """The whole runner, with plain keys, on this process. All processes must call it."""
@@ -113,22 +113,16 @@ class DeviceGroup:
 
     def any_process(self, flag: bool) -> bool:
         """Whether the flag is set in any process. All processes must call it."""
-        return flag if jax.process_count() == 1 else bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+        return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
     def from_first_process(self, value: float) -> float:
         """The value of the first process. All processes must call it."""
-        if jax.process_count() == 1:
-            return value
         return float(multihost_utils.broadcast_one_to_all(np.array(value, np.float64)))
 
     @property
     def _agent_on_device(self) -> Agent:
         """The agent as each device sees it."""
-        return self.agent if self._is_alone else self.agent._replace(axis=_AXIS)
-
-    @property
-    def _is_alone(self) -> bool:
-        return len(self.devices) == 1
+        return self.agent if len(self.devices) == 1 else self.agent._replace(axis=_AXIS)
 
     @property
     def _mesh(self) -> Mesh:
@@ -140,15 +134,13 @@ class DeviceGroup:
         return RunnerState._make(map(functools.partial(NamedSharding, self._mesh), _SPECS))
 
     def _mapped(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Callable[..., Any]:
-        if self._is_alone:
+        if len(self.devices) == 1:
             return function
         return jax.shard_map(function, mesh=self._mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
 def broadcast_from_first(text: str) -> str:
     """The text of the first process, in every process. All processes must call it."""
-    if jax.process_count() == 1:
-        return text
     content = np.frombuffer(text.encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.array(content.size, np.int32)))
     return bytes(multihost_utils.broadcast_one_to_all(np.resize(content, length))).decode()

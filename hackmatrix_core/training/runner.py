@@ -185,3 +185,13 @@ def init_runner(agent: Agent, key: jax.Array) -> RunnerState:
     obs, env_state = jax.vmap(env.reset, (0, None))(agent.env_keys(env_key, count, 1)[0], agent.env_params)
     params = agent.init(network_key, obs[:1])
     return RunnerState(params, agent.optimizer.init(params), env_state, obs, key, jnp.zeros((), jnp.int32))
+
+
+def as_plain(tree: Any) -> Any:
+    """A runner, or any arrays, with words in place of typed keys, which neither files nor messages can hold."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether this is an array of typed keys, or the shape of one."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -49,14 +49,13 @@ class Table(str):
         printer.text(str(self))  # type: ignore[attr-defined]  # IPython's, which may not be installed
 
     def _repr_html_(self) -> str:
-        lines = "".join(self._line(row, "td" if number else "th") for number, row in enumerate(self._rows))
+        lines, sides = "", [column.justify for column in self._layout.columns]
+        for number, row in enumerate(self._rows):
+            tag = "td" if number else "th"
+            cells = (f'<{tag} style="text-align:{to}">{_cell(it)}</{tag}>' for it, to in zip(row, sides, strict=True))
+            lines += f"<tr>{''.join(cells)}</tr>"
         note = f'<p style="margin:4px 0">{escape(self._note)}</p>' if self._note else ""
         return f'<div style="overflow-x:auto"><table>{lines}</table></div>{note}'
-
-    def _line(self, row: Sequence[str], tag: str) -> str:
-        sides = [column.justify for column in self._layout.columns]
-        cells = [f'<{tag} style="text-align:{to}">{_cell(text)}</{tag}>' for text, to in zip(row, sides, strict=True)]
-        return f"<tr>{''.join(cells)}</tr>"
 
 
 def _cell(text: str) -> str:

@@ -11,9 +11,8 @@ import pytest
 
 from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints, load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.keys import as_plain
 from hackmatrix_core.training.loading import load_policy
-from hackmatrix_core.training.runner import init_runner, make_agent
+from hackmatrix_core.training.runner import as_plain, init_runner, make_agent
 from tests.training import probe_environments as probes
 
 CONFIG = TrainConfig(num_envs=4, num_minibatches=2, hidden_dim=8, num_layers=1)

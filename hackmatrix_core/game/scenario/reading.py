@@ -10,9 +10,28 @@ from hackmatrix_core.game import cell, entity, history
 from hackmatrix_core.game.actions import PROGRAM_NAMES
 from hackmatrix_core.game.entity import ENEMY_NAMES, FULL_HP
 from hackmatrix_core.game.packing import word_of
-from hackmatrix_core.game.scenario.ranges import MANY, PLAYER_RANGES
-from hackmatrix_core.game.state import BOARD_SIZE, DEFAULT_UNDO_DEPTH, MAX_ENTITIES, NUM_STAGES, GameState, Snapshot
+from hackmatrix_core.game.state import (
+    BOARD_SIZE,
+    DEFAULT_UNDO_DEPTH,
+    MAX_ENTITIES,
+    MAX_HP,
+    NUM_STAGES,
+    GameState,
+    Snapshot,
+)
 
+MANY = 10**9
+"""Far more than a game can bring; the sum of two still fits an int32, so that no action makes a number overflow."""
+PLAYER_RANGES = {
+    "row": (0, BOARD_SIZE - 1),
+    "col": (0, BOARD_SIZE - 1),
+    "hp": (0, MAX_HP),
+    "credits": (0, MANY),
+    "energy": (0, MANY),
+    "data_siphons": (0, MANY),
+    "attack": (1, MANY),
+    "score": (0, MANY),
+}
 _SNAPSHOT_KEYS = ("turn", "player", "programs", "enemies", "transmissions", "cells", "show", "calm", "atk_plus_uses")
 _STATE_KEYS = (*_SNAPSHOT_KEYS, "stage", "exit", "step", "schedule", "pending_spawns", "history")
 _FLAG_KEYS = ("from_siphon", "scheduled")
@@ -32,18 +51,16 @@ def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) ->
     Raises:
         ValueError: names the place, the value and what was expected.
     """
-    _check_keys(scenario, "", _STATE_KEYS)
-    current = _read_snapshot(scenario, "", flags=True)
+    current = _read_snapshot(_object(scenario, "", _STATE_KEYS), "", flags=True)
     exits = np.flatnonzero(cell.CONTENT.get(current["cells"]) == cell.EXIT).tolist()
     if len(exits) > 1:
         raise ValueError(
             f"cells has exits at {[list(divmod(index, BOARD_SIZE)) for index in exits]}, expected at most one"
         )
-    schedule = scenario["schedule"]
-    _check_keys(schedule, "schedule", ("interval", "next_turn"))
+    schedule = _object(scenario["schedule"], "schedule", ("interval", "next_turn"))
     undo_depth = history.checked_depth(undo_depth)
     kept = [
-        Snapshot(**_read_snapshot(_checked_entry(entry, f"history[{i}]"), f"history[{i}].", flags=False))
+        Snapshot(**_read_snapshot(_object(entry, f"history[{i}]", _SNAPSHOT_KEYS), f"history[{i}].", flags=False))
         for i, entry in enumerate(_list(scenario["history"], "history"))
     ][-undo_depth:]
     arrays: dict[str, Any] = {
@@ -59,14 +76,8 @@ def from_dict(scenario: dict[str, Any], undo_depth: int = DEFAULT_UNDO_DEPTH) ->
     return jax.device_put(GameState(**arrays))
 
 
-def _checked_entry(entry: Any, place: str) -> dict[str, Any]:
-    _check_keys(entry, place, _SNAPSHOT_KEYS)
-    return entry
-
-
 def _read_snapshot(source: dict[str, Any], at: str, *, flags: bool) -> dict[str, Any]:
-    player = source["player"]
-    _check_keys(player, f"{at}player", tuple(PLAYER_RANGES))
+    player = _object(source["player"], f"{at}player", tuple(PLAYER_RANGES))
     number = {name: _integer(player[name], f"{at}player.{name}", *limits) for name, limits in PLAYER_RANGES.items()}
     values = {name: np.int32(number[name]) for name in PLAYER_RANGES if name not in ("row", "col")}
     return {
@@ -99,7 +110,7 @@ def _read_cells(rows: Any, place: str) -> np.ndarray:
 
 def _read_cell(given: Any, place: str) -> int:
     optional = ("block", "exit", "data_siphon", "credits", "energy", "siphoned", "siphon_center")
-    _check_keys(given, place, (), optional)
+    _object(given, place, (), optional)
     contents = [name for name in ("block", "exit", "data_siphon") if name in given]
     if len(contents) > 1:
         raise ValueError(f"{place} has {' and '.join(contents)}, expected at most one content")
@@ -122,7 +133,7 @@ def _read_block(block: Any, place: str) -> int:
     if not isinstance(block, dict) or block.get("kind") not in ("data", "program"):
         raise ValueError(f"{place} is {block!r}, expected an object whose kind is 'data' or 'program'")
     is_data = block["kind"] == "data"
-    _check_keys(block, place, ("kind", "points" if is_data else "program", "spawn", "hidden"))
+    _object(block, place, ("kind", "points" if is_data else "program", "spawn", "hidden"))
     if is_data:
         value = _integer(block["points"], f"{place}.points", 1, 9)
     else:
@@ -149,13 +160,10 @@ def _read_entities(source: dict[str, Any], at: str, *, flags: bool) -> np.ndarra
 
 def _read_entity(given: Any, place: str, kind: int, *, flags: bool) -> int:
     own = ("hp", "disabled", "stunned") if kind == entity.ENEMY else ("turns",)
-    _check_keys(given, place, ("type", "row", "col", *own, *(_FLAG_KEYS if flags else ())))
+    _object(given, place, ("type", "row", "col", *own, *(_FLAG_KEYS if flags else ())))
     enemy_type = _name(given["type"], f"{place}.type", ENEMY_NAMES)
-    fields = [
-        (entity.KIND, kind),
-        (entity.TYPE, enemy_type),
-        (entity.CELL, _position([given["row"], given["col"]], place)),
-    ]
+    at = _position([given["row"], given["col"]], place)
+    fields = [(entity.KIND, kind), (entity.TYPE, enemy_type), (entity.CELL, at)]
     if flags:
         fields.append((entity.FROM_SIPHON, _boolean(given["from_siphon"], f"{place}.from_siphon")))
         fields.append((entity.SCHEDULED, _boolean(given["scheduled"], f"{place}.scheduled")))
@@ -169,7 +177,7 @@ def _read_entity(given: Any, place: str, kind: int, *, flags: bool) -> int:
     )
 
 
-def _check_keys(value: Any, place: str, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+def _object(value: Any, place: str, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:
     name = place or "the scenario"
     if not isinstance(value, dict):
         raise ValueError(f"{name} is {value!r}, expected an object with the keys {', '.join((*required, *optional))}")
@@ -179,6 +187,7 @@ def _check_keys(value: Any, place: str, required: Sequence[str], optional: Seque
     for key in required:
         if key not in value:
             raise ValueError(f"{name} has no key {key!r}, expected {', '.join(required)}")
+    return value
 
 
 def _list(value: Any, place: str, length: int | None = None) -> Sequence[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from hackmatrix_core.game import cell, entity, history
 from hackmatrix_core.game.actions import PROGRAM_NAMES
 from hackmatrix_core.game.entity import ENEMY_NAMES
-from hackmatrix_core.game.scenario.ranges import PLAYER_RANGES
+from hackmatrix_core.game.scenario.reading import PLAYER_RANGES
 from hackmatrix_core.game.state import BOARD_SIZE, NUM_CELLS, GameState, Snapshot
 
 
@@ -70,17 +70,15 @@ def _write_cell(word: int) -> dict[str, Any]:
             "spawn": cell.BLOCK_SPAWN.of(word),
             "hidden": bool(cell.HIDDEN.of(word)),
         }
-    if content == cell.EXIT:
-        written["exit"] = True
-    if content == cell.DATA_SIPHON:
-        written["data_siphon"] = True
     if amount := cell.RESOURCE.of(word):
         written["energy" if cell.IS_ENERGY.of(word) else "credits"] = amount
-    if cell.SIPHONED.of(word):
-        written["siphoned"] = True
-    if cell.SIPHON_CENTER.of(word):
-        written["siphon_center"] = True
-    return written
+    marks = {
+        "exit": content == cell.EXIT,
+        "data_siphon": content == cell.DATA_SIPHON,
+        "siphoned": cell.SIPHONED.of(word),
+        "siphon_center": cell.SIPHON_CENTER.of(word),
+    }
+    return written | {name: True for name, is_set in marks.items() if is_set}
 
 
 def _write_entity(word: int, *, flags: bool) -> dict[str, Any]:

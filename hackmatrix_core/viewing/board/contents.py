@@ -31,12 +31,14 @@ _PRICES = {action.name: action.price for action in ACTIONS}
 def read(state: GameState) -> dict[str, Any]:
     """The dictionary of one game (R12) with a `Cell` for each cell, and the length of its history as `undo`.
 
+    `programs` has the owned ones with their costs, as in ("crash", "3c 2e").
+
     Raises:
         ValueError: the state is a batch.
     """
     # Only the length of the history is shown, and most of the time would go to the rest of it.
     game = scenario.to_dict(dataclasses.replace(state, history_length=np.int32(0)))  # type: ignore[arg-type]
-    game["undo"] = int(state.history_length)
+    game |= {"undo": int(state.history_length), "programs": [(name, _PRICES[name]) for name in game["programs"]]}
     for row, col in np.ndindex(BOARD_SIZE, BOARD_SIZE):
         cell = game["cells"][row][col]
         item = "exit" if "exit" in cell else "data siphon" if "data_siphon" in cell else ""
@@ -74,11 +76,6 @@ def status(game: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
     )
 
 
-def programs(game: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The owned programs and their costs, as in ("crash", "3c 2e")."""
-    return [(name, _PRICES[name]) for name in game["programs"]]
-
-
 def sign(entity: Entity) -> str:
     """Letter and number, as in "V2": its hp, or the turns that are left."""
     letter = "@" if entity["type"] == "player" else entity["type"][0].upper()
@@ -103,17 +100,15 @@ def resources(cell: Cell) -> list[tuple[str, int]]:
 
 def words(cell: Cell) -> str:
     """Everything there is to say about a cell, for a tooltip."""
-    parts = [_words_block(cell["block"])] if "block" in cell else []
+    parts = []
+    if block := cell.get("block"):
+        hidden = ", hidden" if block["hidden"] else ""
+        parts.append(f"{block['kind']} block {label(block)}, brings {block['spawn']} enemies{hidden}")
     parts += [cell["item"]] if cell["item"] else []
     parts += [f"{amount} {name}" for name, amount in resources(cell)]
     parts += ["siphoned"] * ("siphoned" in cell) + ["siphon centre"] * ("siphon_center" in cell)
     parts += map(_words_entity, cell["here"])
     return f"row {cell['row']}, column {cell['col']}: {'; '.join(parts) or 'empty'}"
-
-
-def _words_block(block: Mapping[str, Any]) -> str:
-    hidden = ", hidden" if block["hidden"] else ""
-    return f"{block['kind']} block {label(block)}, brings {block['spawn']} enemies{hidden}"
 
 
 def _words_entity(entity: Entity) -> str:

@@ -65,7 +65,7 @@ def pieces(state: GameState) -> Iterator[tuple[Shape, ...]]:
             value_x = _PANEL + i * 122 + (72 if len(pairs) > 1 else 94)
             yield _text(_PANEL + i * 114, y, label, 14, "faint"), _text(value_x, y, value, 15, "ink", bold=True)
         y += _LINE
-    for i, (name, cost) in enumerate(contents.programs(game)):
+    for i, (name, cost) in enumerate(game["programs"]):
         x, line = _PANEL + i % 2 * 114, y + 8 + i // 2 * _LINE
         yield _text(x, line, name, 14, "ink", bold=True), _text(x + 52, line, cost, 13, "faint")
 

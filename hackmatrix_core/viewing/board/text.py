@@ -132,8 +132,7 @@ def _panel(game: Mapping[str, Any]) -> list[Text]:
             line.append_text(_word(f"{label} ", "faint")).append_text(_word(value, bold=True))
         lines.append(line)
     owned = [
-        _word(f"{name:6} ").append_text(_word(f"{cost.replace(' ', ''):4}", "faint"))
-        for name, cost in contents.programs(game)
+        _word(f"{name:6} ").append_text(_word(f"{cost.replace(' ', ''):4}", "faint")) for name, cost in game["programs"]
     ]
     return lines + [Text(" ").join(owned[i : i + 2]) for i in range(0, len(owned), 2)]
 
