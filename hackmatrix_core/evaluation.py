@@ -16,11 +16,13 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core import game
+from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.policy import Policy, as_pytree, as_taken
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, actions, history
 from hackmatrix_core.game.actions import ACTION_NAMES, NUM_ACTIONS
 from hackmatrix_core.game.arguments import check_key
+from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_STAGES
 from hackmatrix_core.game.step import compact_observation
 from hackmatrix_core.game.vectorization.backend import compiler_options, platform
@@ -62,6 +64,10 @@ class Evaluation:
     """(G, 28) int: how often each action was taken."""
     stages_of_use: np.ndarray
     """(G, 28) int: the sum of the stages in which it was taken."""
+    reward_parts: np.ndarray
+    """(G, 15) float: the sum of each part of R10, in its order."""
+    reward_weights: np.ndarray
+    """(15,) float: the weights of these parts in what the policy learned; 1 for one that has not learned."""
 
     def means(self) -> dict[str, tuple[float, float, float]]:
         """Mean and 95 % bootstrap interval (low, high) of each number that the protocol asks for."""
@@ -69,7 +75,11 @@ class Evaluation:
 
     @functools.cached_property
     def _means(self) -> dict[str, tuple[float, float, float]]:
-        return {name: _with_interval(*values(self)) for name, (_, _, values) in _QUANTITIES.items()}
+        return {
+            name: _with_interval(*values(self))
+            for name, (_, _, values) in _QUANTITIES.items()
+            if name != "weighted_return" or np.any(self.reward_weights != 1)
+        }
 
     def stages(self) -> dict[int, int]:
         """How many games ended in each stage; 9 is a win."""
@@ -137,6 +147,8 @@ def compare(
             progress(int(ended), count * num_games)
     tallies = jax.tree.map(lambda x: x.reshape(count, num_games, *x.shape[1:]), jax.device_get(table.tallies))
     tallies["won"] = tallies["won"] > 0
+    objectives = [getattr(policy, "objective", Objective()) for policy in policies.values()]
+    tallies["reward_weights"] = np.array([objective.weights for objective in objectives])
     return {name: Evaluation(**jax.tree.map(lambda x, i=i: x[i], tallies)) for i, name in enumerate(policies)}
 
 
@@ -144,8 +156,9 @@ def table(evaluations: Mapping[str, Evaluation]) -> Table:
     """The means of several evaluations side by side, with their intervals."""
     rows = [["", *evaluations]]
     for quantity, (label, form, _) in _QUANTITIES.items():
-        means = [map(form.format, evaluation.means()[quantity]) for evaluation in evaluations.values()]
-        rows.append([label, *("{} ({} – {})".format(*texts) for texts in means)])
+        means = [[form.format(x) for x in evaluation.means().get(quantity, ())] for evaluation in evaluations.values()]
+        if any(means):
+            rows.append([label, *("{} ({} – {})".format(*texts) if texts else "" for texts in means)])
     games = " / ".join(str(len(evaluation.length)) for evaluation in evaluations.values())
     return Table(rows, f"{games} games, 95 % bootstrap intervals; a win counts as stage {NUM_STAGES + 1}")
 
@@ -194,6 +207,7 @@ _QUANTITIES: dict[str, tuple[str, str, Callable[[Evaluation], tuple[np.ndarray, 
     "final_stage": ("final stage", "{:.2f}", lambda games: (games.final_stage,)),
     "win_rate": ("games won", "{:.1%}", lambda games: (games.won,)),
     "return": ("return", "{:+.2f}", lambda games: (games.total_reward,)),
+    "weighted_return": ("return, as weighted", "{:+.2f}", lambda games: (games.reward_parts @ games.reward_weights,)),
     "score": ("score", "{:.1f}", lambda games: (games.score,)),
     "length": ("actions", "{:.0f}", lambda games: (games.length,)),
     "steps_undone": ("steps undone at once", "{:.1%}", lambda games: (games.undone, games.length)),
@@ -246,6 +260,7 @@ def begin(key: jax.Array, count: int, num_games: int, undo_depth: int) -> tuple[
     names = ("length", "undone", "final_stage", "score")
     tallies = {name: zeros() for name in names} | {"won": zeros(), "total_reward": zeros(dtype=jnp.float32)}
     tallies |= {name: zeros(NUM_ACTIONS) for name in ("valid", "used", "stages_of_use")}
+    tallies["reward_parts"] = zeros(len(REWARD_PARTS), dtype=jnp.float32)
     states = jax.vmap(lambda fresh: history.empty(fresh, undo_depth))(jax.tree.map(lambda x: x[number], starts))
     none = jnp.full(count * width, -1, jnp.int32)
     lanes = _Lanes(number, jnp.zeros_like(number), states, none, none)
@@ -289,6 +304,7 @@ def play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int
             "valid": masks,
             "used": chosen,
             "stages_of_use": chosen * states.stage[:, None],
+            "reward_parts": jnp.stack([outcome.reward_parts[part] for part in REWARD_PARTS], axis=1),
         }
         result = jnp.where(lanes.number < num_games, first_result + lanes.number, count * num_games)
         sums = {

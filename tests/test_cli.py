@@ -46,18 +46,21 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         "3",
         "--evaluate-games",
         "4",
+        "--reward",
+        "kills=3",
     ]
     code, out, err = run(arguments, capsys)
     assert (code, err) == (0, "")
     assert "compiling…" in out
     assert "update 2/2 · 64 steps" in out
-    for name in ["trained, sampled", "trained, argmax", "random", "greedy", "final stage", "games won"]:
+    for name in ["trained, sampled", "trained, argmax", "random", "greedy", "final stage", "games won", "as weighted"]:
         assert name in out
     for name in ["curves.png", "metrics.jsonl", "checkpoints", "evaluation.json", "config.json"]:
         assert (directory / name).exists()
     assert json.loads((directory / "evaluation.json").read_text())["random"]["games"] == 4
     stored = TrainConfig.from_dict(json.loads((directory / "config.json").read_text()))
     assert (stored.num_envs, stored.seed, stored.ent_coef) == (8, 3, TrainConfig.preset("cpu").ent_coef)
+    assert stored.reward_weights == {"kills": 3}
 
     code, _, err = run(arguments, capsys)
     assert code == 1
@@ -79,6 +82,8 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--preset", "huge"], 2, "invalid choice: 'huge'"),
         (["train", "--minutes", "abc"], 2, "argument --minutes: abc is not a positive number of minutes"),
         (["train", "--gamma", "x"], 2, "argument --gamma: invalid float value: 'x'"),
+        (["train", "--reward", "kills"], 2, "kills is not PART=WEIGHT, as in kills=3"),
+        (["train", "--reward", "kils=3"], 2, "reward_weights has 'kils', expected names among step_penalty"),
         (["train", "--minutes", "0"], 2, "0 is not a positive number of minutes"),
         (["train", "--minutes", "nan"], 2, "nan is not a positive number of minutes"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
@@ -167,7 +172,8 @@ def test_every_field_of_the_config_is_an_option(capsys):
     code, out, _ = run(["train", "--help"], capsys)
     assert code == 0
     for name in TrainConfig().to_dict():
-        assert f"--{name.replace('_', '-')} " in out
+        option = "reward" if name == "reward_weights" else name.replace("_", "-")
+        assert f"--{option} " in out
 
 
 def test_doctor(capsys):

@@ -14,6 +14,7 @@ from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.evaluation import Evaluation, compare, plot_stages, table, to_json, usage_table
 from hackmatrix_core.game import actions, board, entity
+from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
@@ -140,6 +141,7 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     np.testing.assert_array_equal(evaluation.stages_of_use, stages_of_use)
     np.testing.assert_array_equal(evaluation.undone, undone)
     np.testing.assert_allclose(evaluation.total_reward, total, atol=1e-3)
+    np.testing.assert_allclose(evaluation.reward_parts.sum(axis=1), total, atol=1e-3)
 
 
 def test_same_key_same_games_other_key_other_games(policies, evaluations):
@@ -188,7 +190,7 @@ def _greedy_by_hand(state, mask):
 
 
 def test_means_and_intervals():
-    def one(final_stage, length):
+    def one(final_stage, length, kills_weight=1.0):
         games = len(final_stage)
         zeros = np.zeros(games, int)
         return Evaluation(
@@ -201,6 +203,8 @@ def test_means_and_intervals():
             valid=np.ones((games, 28), int),
             used=np.eye(28, dtype=int)[[5] * games],
             stages_of_use=np.eye(28, dtype=int)[[5] * games],
+            reward_parts=np.tile(np.array(REWARD_PARTS) == "kills", (games, 1)).astype(float),
+            reward_weights=np.where(np.array(REWARD_PARTS) == "kills", kills_weight, 1.0),
         )
 
     evaluation = one([1, 9] * 200, [1, 3] * 200)
@@ -221,6 +225,9 @@ def test_means_and_intervals():
     text = table({"a": evaluation, "b": one([2], [4])})
     assert "5.00 (4.6" in text
     assert "2.00 (2.00 – 2.00)" in text
+    assert "weighted" not in text
+    weighted = table({"a": evaluation, "b": one([2], [4], kills_weight=3.0)})
+    assert next(line for line in weighted.splitlines() if "weighted" in line).split()[-3:] == ["(+3.00", "–", "+3.00)"]
 
 
 def test_policies_load_by_name_and_from_a_run(tmp_path, policies):

@@ -14,7 +14,8 @@ GUIDES = ("data_siphon", "kills", "distance_shaping", "score_gain")
 """Reward parts (R10) that show a beginner the way. Who plays well can earn them again and again: UNDO does not take
 back the first three, and of the score it takes back in one piece, under symlog for less, what was earned in many."""
 _IS_GUIDE = np.isin(REWARD_PARTS, GUIDES).astype(np.float32)
-_TAKEN_BACK = ("damage_penalty", "hp_recovery", "resource_gain")
+_PLAIN = (1.0,) * len(REWARD_PARTS)
+_TAKEN_BACK = [(REWARD_PARTS.index(name), name) for name in ("damage_penalty", "hp_recovery", "resource_gain")]
 """The other parts that UNDO takes back."""
 
 
@@ -34,6 +35,7 @@ class Objective:
         symlog_rewards: whether symlog(reward) is learned instead of the reward. Hit points, credits and energy count as
             they are: what is gained and undone, in whatever pieces, has to add up to nothing.
         shaping: weight of the `GUIDES`, 0–1. Who can look ahead finds out that they pay more than the game.
+        weights: of the reward parts, in the order of R10; `shaping` comes on top.
         points: what a point of the score counts when it is earned, in units of learned rewards, on top of the rewards;
             taken back where the game is lost. A win pays 100 for each, but the observation (R11) does not show the
             score, and a point would be forgotten by then.
@@ -43,6 +45,7 @@ class Objective:
     symlog_rewards: bool = False
     shaping: Any = 1.0
     points: float = 0.0
+    weights: tuple[float, ...] = _PLAIN
 
     def learned(self, reward: jax.Array, info: Mapping[str, Any]) -> jax.Array:
         """What is learned of a step: float32 of any shape.
@@ -55,7 +58,8 @@ class Objective:
         learned = reward
         if self.symlog_rewards:
             parts = info["reward_parts"]
-            taken_back = sum((parts[name] for name in _TAKEN_BACK if name in parts), jnp.zeros_like(reward))
+            weighted = (np.float32(self.weights[i]) * parts[name] for i, name in _TAKEN_BACK if name in parts)
+            taken_back = sum(weighted, jnp.zeros_like(reward))
             learned = symlog(reward - taken_back) + taken_back
         if not self.points:
             return learned
@@ -65,8 +69,8 @@ class Objective:
 
     @property
     def reward_weights(self) -> Any:
-        """The weights of the reward parts, for `EnvParams`: float32 (15,)."""
-        return 1 - _IS_GUIDE * (1 - self.shaping)
+        """The weights of the reward parts with `shaping`, for `EnvParams`: float32 (15,)."""
+        return np.float32(self.weights) * (1 - _IS_GUIDE * (1 - self.shaping))
 
     def __str__(self) -> str:
         rewards = "rewards"

@@ -35,6 +35,15 @@ def minutes(text: str) -> float:
     return value
 
 
+def reward(text: str) -> tuple[str, float]:
+    """The name of a reward part and its weight, as in kills=3."""
+    name, _, weight = text.partition("=")
+    try:
+        return name, float(weight)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not PART=WEIGHT, as in kills=3") from None
+
+
 def path(text: str) -> str:
     """A path, or a name that is none; ~ is the home directory, also where a shell leaves it alone."""
     return os.path.expanduser(text)

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from hackmatrix_core.cli.arguments import at_least_one, count, integer, minutes, path
+from hackmatrix_core.cli.arguments import at_least_one, count, integer, minutes, path, reward
 from hackmatrix_core.cli.evaluate import evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
@@ -68,7 +68,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     processes.add_argument("--num-processes", type=at_least_one, metavar="N", help="default: the cluster's")
     processes.add_argument("--process-id", type=count, metavar="I", help="default: the cluster's")
     fields = command.add_argument_group("config (defaults are those of the preset)")
+    fields.add_argument(
+        "--reward",
+        dest="reward_weights",
+        type=reward,
+        action="append",
+        metavar="PART=WEIGHT",
+        help="weight of a part of the reward (R10), as in kills=3; may be repeated (default: 1 for each)",
+    )
     for field in dataclasses.fields(TrainConfig):
+        if field.name == "reward_weights":
+            continue
         is_whole = field.type is int
         default = field.default if is_whole else f"{field.default:g}"
         fields.add_argument(
@@ -172,6 +182,8 @@ def _train_config(options: argparse.Namespace, about: Mapping[str, Any]) -> Trai
     changes |= {
         f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
     }
+    if options.reward_weights:
+        changes["reward_weights"] = dict(options.reward_weights)
     try:
         if options.resume:
             return dataclasses.replace(_stored_config(options), **changes)

@@ -10,6 +10,9 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
+from flax.core import FrozenDict
+
+from hackmatrix_core.game.rewards import REWARD_PARTS
 
 MAX_SEED = 2**32 - 1
 """The largest seed of a game or a run."""
@@ -18,7 +21,7 @@ _REMOVED = {"value_bins": 0, "num_simulations": 0}
 
 
 def _option(
-    default: int | float, text: str, *, low: float = -math.inf, high: float = math.inf, above: bool = False
+    default: Any, text: str, *, low: float = -math.inf, high: float = math.inf, above: bool = False
 ) -> Any:
     """A field with its help text and its range; `above` excludes `low` itself."""
     return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "above": above})
@@ -93,6 +96,9 @@ class TrainConfig:
         "what a point of the score counts when it is earned, beside the (symlog) reward; taken back in a lost game",
         low=0.0,
     )
+    reward_weights: Mapping[str, float] = _option(
+        FrozenDict(), "weights of reward parts (R10) by name, as in {'kills': 3}; 1 for the others"
+    )
     later_starts: float = _option(
         0.0, "share of the training games that start in a later stage, with programs", low=0.0, high=1.0
     )
@@ -100,7 +106,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked(field, getattr(self, field.name)))
+            check = _checked_weights if field.name == "reward_weights" else _checked
+            object.__setattr__(self, field.name, check(field, getattr(self, field.name)))
         if self.gamma_to and 1 in (self.gamma, self.gamma_to):
             raise ValueError(
                 f"gamma is {self.gamma} and gamma_to {self.gamma_to}, and no factor leads from or to a gamma of 1. Set "
@@ -166,11 +173,11 @@ class TrainConfig:
             raise ValueError(f"unknown config field {', '.join(unknown)}; the fields are {', '.join(sorted(known))}")
         return cls(**values)
 
-    def to_dict(self) -> dict[str, int | float]:
+    def to_dict(self) -> dict[str, Any]:
         """All fields as a JSON-ready dictionary."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"reward_weights": dict(self.reward_weights)}
 
-    def differences(self, other: "TrainConfig") -> dict[str, tuple[int | float, int | float]]:
+    def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
         """The fields, with (own value, the other's value), in which two configs differ.
 
         Not `total_timesteps`: a longer run is the same run.
@@ -225,6 +232,19 @@ def _checked(field: dataclasses.Field, value: Any) -> int | float:
             f"{field.name} is {value!r}, expected {expected} ({field.metadata['help']}). The default is {field.default}"
         )
     return int(value) if field.type is int else float(value)
+
+
+def _checked_weights(field: dataclasses.Field, weights: Mapping[str, float]) -> FrozenDict[str, float]:
+    """The weights by name, or a ValueError."""
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"{field.name} is {weights!r}, expected {field.metadata['help']}")
+    for name, weight in weights.items():
+        if name not in REWARD_PARTS:
+            raise ValueError(f"{field.name} has {name!r}, expected names among {', '.join(REWARD_PARTS)}")
+        is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+        if not is_number or not math.isfinite(weight):
+            raise ValueError(f"{field.name} has {weight!r} for {name}, expected a finite number")
+    return FrozenDict({name: float(weight) for name, weight in weights.items()})
 
 
 def next_multiple(value: int, of: int) -> int:

@@ -5,16 +5,19 @@ is random in an environment depends on its number in the whole run, so the numbe
 computed, except for rounding.
 """
 
+import dataclasses
 from typing import Any, NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
 from hackmatrix_core.agent.network import ActorCritic
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.perception import Percept, perceive
+from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.training.config import TrainConfig
 
 
@@ -125,28 +128,37 @@ def objective_of(config: TrainConfig, done: float | jax.Array = 1.0) -> Objectiv
     if config.shaping_fades:
         left = 1 - done / config.shaping_fades
         shaping = shaping * (jnp.maximum(left, 0) if isinstance(left, jax.Array) else max(left, 0.0))
-    return Objective(gamma, bool(config.symlog_rewards), shaping, config.points)
+    weights = tuple(config.reward_weights.get(part, 1.0) for part in REWARD_PARTS)
+    return Objective(gamma, bool(config.symlog_rewards), shaping, config.points, weights)
 
 
 def make_agent(config: TrainConfig, env: Environment) -> Agent:
     """Network, optimiser and the environment's parameters for a config.
 
+    Reward weights of the environment count where the config has none; the agent's config has all of them.
+
     Raises:
         ValueError: the config asks for what the environment does not have (later starts, reward weights).
     """
-    env_params, name, objective = env.default_params, type(env).__name__, objective_of(config, done=0.0)
+    env_params, name = env.default_params, type(env).__name__
     if config.later_starts:
         if not hasattr(env_params, "later_starts"):
             raise ValueError(f"later_starts is {config.later_starts}, but {name} has no later starts. Set it to 0")
         env_params = env_params.replace(later_starts=config.later_starts)
-    if config.shaping != 1 or config.shaping_fades:
-        if not hasattr(env_params, "reward_weights"):
-            field, plain = ("shaping", 1) if config.shaping != 1 else ("shaping_fades", 0)
-            value = getattr(config, field)
-            raise ValueError(f"{field} is {value}, but {name} has no reward weights. Set it to {plain}")
-        env_params = env_params.replace(reward_weights=objective.reward_weights)
-    if config.points and not hasattr(env_params, "reward_weights"):
-        raise ValueError(f"points is {config.points}, but {name} has no reward weights, and so no points. Set it to 0")
+    if hasattr(env_params, "reward_weights"):
+        own = [float(str(weight)) for weight in np.asarray(env_params.reward_weights)]  # 0.1, not 0.10000000149
+        weights = {
+            part: config.reward_weights.get(part, weight)
+            for part, weight in zip(REWARD_PARTS, own, strict=True)
+            if weight != 1 or config.reward_weights.get(part, 1) != 1
+        }
+        config = dataclasses.replace(config, reward_weights=weights)
+        env_params = env_params.replace(reward_weights=objective_of(config, done=0.0).reward_weights)
+    else:
+        for field, plain in {"reward_weights": {}, "shaping": 1, "shaping_fades": 0, "points": 0}.items():
+            if (value := config.to_dict()[field]) != plain:
+                raise ValueError(f"{field} is {value}, but {name} has no reward weights. Set it to {plain}")
+    objective = objective_of(config, done=0.0)
     network = make_network(config, env.num_actions)
     return Agent(config, env, env_params, network, _optimizer(config, config.learning_rate), objective)
 

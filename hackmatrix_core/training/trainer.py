@@ -119,9 +119,9 @@ class Trainer:
         save_every: float = 60.0,
         start_from: Any = None,
     ) -> None:
-        self.config = config
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
         self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
+        self.config = self._group.agent.config
         shown = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
         if minutes is not None and not (_is_number(minutes) and minutes > 0):

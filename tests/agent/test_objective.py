@@ -1,14 +1,17 @@
 """What is learned of the rewards."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import hackmatrix_core as hm
-from hackmatrix_core.agent.objective import Objective
-from hackmatrix_core.environment.gymnax_env import EnvState, HackMatrixGymnax
+from hackmatrix_core.agent.objective import GUIDES, Objective
+from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game.actions import ACTION_NAMES
+from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.game.scenario import blank, from_dict
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_agent
@@ -132,14 +135,49 @@ def test_a_game_lost_by_an_invalid_action_takes_them_back():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"points": 2.0}, r"points is 2\.0, but ConstantReward has no reward weights, and so no points\. Set it to 0"),
+        ({"points": 2.0}, r"points is 2\.0, but ConstantReward has no reward weights\. Set it to 0"),
         ({"shaping": 0.5}, r"shaping is 0\.5, but ConstantReward has no reward weights\. Set it to 1"),
+        ({"reward_weights": {"kills": 3}}, r"reward_weights is {'kills': 3\.0}, but .* Set it to {}"),
         ({"shaping_fades": 0.5}, r"shaping_fades is 0\.5, but ConstantReward has no reward weights\. Set it to 0"),
     ],
 )
 def test_an_environment_without_reward_weights_says_so(setting, message):
     with pytest.raises(ValueError, match=message):
         make_agent(TrainConfig(**setting), probes.ConstantReward())
+
+
+def test_weights_of_the_environment_and_of_the_config_come_together():
+    """With shaping and its fading on top; the config, which the run keeps, has them all."""
+
+    class Weighted(HackMatrixGymnax):
+        @property
+        def default_params(self):
+            return EnvParams(reward_weights=np.where(np.isin(REWARD_PARTS, ("kills", "victory")), 3, 1).astype(np.float32))
+
+    config = TrainConfig(reward_weights={"victory": 2, "step_penalty": 0.1, "hp_recovery": 1}, shaping_fades=0.5)
+    agent = make_agent(config, Weighted())
+    assert agent.config.reward_weights == {"step_penalty": 0.1, "kills": 3, "victory": 2}
+    assert make_agent(agent.config, Weighted()).config == agent.config
+    assert TrainConfig.from_dict(json.loads(json.dumps(agent.config.to_dict()))) == agent.config
+
+    expected = np.ones(len(REWARD_PARTS), np.float32)
+    for name, weight in {"step_penalty": 0.1, "kills": 3, "victory": 2}.items():
+        expected[REWARD_PARTS.index(name)] = weight
+    guides = np.isin(REWARD_PARTS, GUIDES)
+    for done, shaping in ((0.0, 1.0), (0.25, 0.5), (1.0, 0.0)):
+        later = agent.at(jnp.float32(done))
+        np.testing.assert_array_equal(later.env_params.reward_weights, np.where(guides, shaping, 1) * expected)
+        np.testing.assert_array_equal(later.objective.reward_weights, later.env_params.reward_weights)
+    plain = make_agent(TrainConfig(), HackMatrixGymnax())
+    assert plain.config == TrainConfig()
+    np.testing.assert_array_equal(plain.env_params.reward_weights, np.ones(len(REWARD_PARTS)))
+
+
+def test_symlog_leaves_out_what_undo_takes_back_at_its_weight():
+    weights = tuple(2.0 if name == "damage_penalty" else 1.0 for name in REWARD_PARTS)
+    info = {"reward_parts": {"damage_penalty": jnp.float32(-1), "hp_recovery": jnp.float32(0)}}
+    learned = Objective(symlog_rewards=True, weights=weights).learned(jnp.float32(-2 + 5), info)
+    assert float(learned) == pytest.approx(-2 + np.log1p(5))
 
 
 def test_it_says_what_a_value_counts():

@@ -35,6 +35,7 @@ def test_defaults_are_the_plan():
         "shaping": 1.0,
         "shaping_fades": 0.0,
         "points": 0.0,
+        "reward_weights": {},
         "later_starts": 0.0,
         "seed": 0,
     }
@@ -57,6 +58,10 @@ def test_defaults_are_the_plan():
         ({"clip_eps": -1}, r"clip_eps is -1"),
         ({"ent_coef": float("inf")}, r"ent_coef is inf"),
         ({"max_grad_norm": 0}, r"max_grad_norm is 0"),
+        ({"reward_weights": 3}, r"reward_weights is 3, expected weights of reward parts \(R10\) by name"),
+        ({"reward_weights": {"kils": 3}}, r"reward_weights has 'kils', expected names among step_penalty, .*kills"),
+        ({"reward_weights": {"kills": float("nan")}}, r"reward_weights has nan for kills, expected a finite number"),
+        ({"reward_weights": {"kills": "3"}}, r"reward_weights has '3' for kills, expected a finite number"),
         ({"seed": -1}, r"seed is -1, expected an integer of at least 0"),
         (
             {"num_envs": 30},
