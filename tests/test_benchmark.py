@@ -22,6 +22,7 @@ from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
 
 
+@pytest.mark.slow
 def test_one_row_for_each_size(capsys):
     assert main(["benchmark", "env", "--num-envs", "24", "--repeats", "1"]) == 0
     head, line = capsys.readouterr().out.strip().splitlines()[-2:]
@@ -74,6 +75,7 @@ def test_one_device_is_one_where_there_are_more():
     assert in_own_process(_one_of_two) == (1, 2)
 
 
+@pytest.mark.slow
 def test_training_is_measured_against_its_ceiling():
     config = TrainConfig.preset("cpu", num_envs=16)
     speed = training.measure(config, repeats=1)

@@ -153,10 +153,10 @@ def test_a_search_is_evaluated_and_watched(tmp_path, capsys):
     assert "update 2/2 · 64 steps" in out
 
     newest = directory / "checkpoints" / "2"
-    code, out, err = run(["evaluate", str(newest), "--games", "2", "--simulations", "2"], capsys)
+    code, out, err = run(["evaluate", str(newest), "--games", "4", "--simulations", "2"], capsys)
     assert (code, err) == (0, "")
     assert "2 simulations" in out
-    assert json.loads((directory / "evaluation-2.json").read_text())["2 simulations"]["games"] == 2
+    assert json.loads((directory / "evaluation-2.json").read_text())["2 simulations"]["games"] == 4
 
     code, out, err = run(["watch", str(directory), "--simulations", "2", "--out", str(target)], capsys)
     assert (code, err) == (0, "")

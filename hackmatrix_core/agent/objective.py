@@ -70,7 +70,7 @@ class Objective:
     @property
     def reward_weights(self) -> Any:
         """The weights of the reward parts with `shaping`, for `EnvParams`: float32 (15,)."""
-        return np.float32(self.weights) * (1 - _IS_GUIDE * (1 - self.shaping))
+        return np.array(self.weights, np.float32) * (1 - _IS_GUIDE * (1 - self.shaping))
 
     def __str__(self) -> str:
         rewards = "rewards"

@@ -20,9 +20,7 @@ _REMOVED = {"value_bins": 0, "num_simulations": 0}
 """Fields of earlier versions, which stored configs have, with the values that mean what this version does."""
 
 
-def _option(
-    default: Any, text: str, *, low: float = -math.inf, high: float = math.inf, above: bool = False
-) -> Any:
+def _option(default: Any, text: str, *, low: float = -math.inf, high: float = math.inf, above: bool = False) -> Any:
     """A field with its help text and its range; `above` excludes `low` itself."""
     return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "above": above})
 

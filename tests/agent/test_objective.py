@@ -152,7 +152,9 @@ def test_weights_of_the_environment_and_of_the_config_come_together():
     class Weighted(HackMatrixGymnax):
         @property
         def default_params(self):
-            return EnvParams(reward_weights=np.where(np.isin(REWARD_PARTS, ("kills", "victory")), 3, 1).astype(np.float32))
+            return EnvParams(
+                reward_weights=np.where(np.isin(REWARD_PARTS, ("kills", "victory")), 3, 1).astype(np.float32)
+            )
 
     config = TrainConfig(reward_weights={"victory": 2, "step_penalty": 0.1, "hp_recovery": 1}, shaping_fades=0.5)
     agent = make_agent(config, Weighted())

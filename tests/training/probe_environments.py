@@ -9,6 +9,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hackmatrix_core.environment.gymnax_env import EnvParams
+from hackmatrix_core.game.rewards import REWARD_PARTS
+
 
 class ProbeState(NamedTuple):
     """State of a probe: what it is about, and the statistics of the episode."""
@@ -108,6 +111,18 @@ class CuedAction(CuedValue):
 
     def reward(self, state, action):
         return (action == state.cue).astype(jnp.float32)
+
+
+class WeightedAction(Probe):
+    """Action 1 earns a kill, action 0 half a victory: wrong if the weights of reward parts do not reach the step."""
+
+    default_params = EnvParams()
+
+    def step_env(self, key, state, action, params):
+        obs, after, _, done, info = super().step_env(key, state, action, params)
+        kill, victory = (params.reward_weights[REWARD_PARTS.index(name)] for name in ("kills", "victory"))
+        reward = jnp.where(action == 1, kill, 0.5 * victory)
+        return obs, after, reward, done, info | {"episode_return": state.total + reward}
 
 
 class MaskedAction(Probe):

@@ -214,7 +214,7 @@ def test_exploration_is_annealed():
 
 def test_shaping_fades_over_its_share_of_the_run():
     """The first of 8 updates learns from all of it, the third from half, and from the fifth on there is none."""
-    env, fading = training_environment(), small_config(updates=8, shaping_fades=0.5)
+    env, fading = probes.WeightedAction(), small_config(updates=8, shaping_fades=0.5)
     start = init_runner(make_agent(fading, env), jax.random.key(0))
 
     def learning(config):
