@@ -24,9 +24,23 @@ class BoardEncoder(nn.Module):
         """Features of each percept."""
         cells = percept.cells.astype(jnp.float32) * CELL_SCALE[None, None]
         facts = percept.facts.astype(jnp.float32) * FACT_SCALE[None]
-        embedded = nn.relu(nn.Dense(self.cell_dim, kernel_init=nn.initializers.orthogonal(np.sqrt(2)))(cells))
+        embedded = nn.relu(nn.Dense(self.cell_dim, kernel_init=orthogonal(np.sqrt(2)))(cells))
         view = around_player(embedded, percept.pose)
         return jnp.concatenate([facts, view.reshape(view.shape[0], -1)], axis=-1)
+
+
+def orthogonal(scale: float) -> nn.initializers.Initializer:
+    """Orthogonal weights; under `jax.vmap` one key after the other.
+
+    A batch of QR decompositions hangs on a CPU where two of them run at once: jaxlib (to 0.12) hands the batch to the
+    threads of the pool that it runs in itself, and waits for them.
+    """
+    init = nn.initializers.orthogonal(scale)
+
+    def one_by_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+        return jax.custom_batching.sequential_vmap(lambda key: init(key, shape, dtype))(key)
+
+    return one_by_one
 
 
 @jax.custom_vjp

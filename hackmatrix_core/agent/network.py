@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hackmatrix_core.agent.board_encoder import BoardEncoder, on_real_board
+from hackmatrix_core.agent.board_encoder import BoardEncoder, on_real_board, orthogonal
 from hackmatrix_core.agent.perception import Percept, perceive
 
 _FORBIDDEN = -1e9
@@ -65,4 +65,4 @@ class ActorCritic(nn.Module):
 
 
 def _dense(features: int, scale: float) -> nn.Dense:
-    return nn.Dense(features, kernel_init=nn.initializers.orthogonal(scale))
+    return nn.Dense(features, kernel_init=orthogonal(scale))
