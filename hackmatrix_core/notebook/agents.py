@@ -17,7 +17,7 @@ _COMPILING = "compiling first, about half a minute the first time"
 
 def compare(policies: Mapping[str, Policy], key: jax.Array, num_games: int = 200) -> dict[str, evaluation.Evaluation]:
     """`evaluation.compare`, with a line that tells how far it is."""
-    games = min(num_games, 8) if SMOKE else num_games
+    games = min(num_games, 4) if SMOKE else num_games
     with Waiting(f"playing {games} games with {', '.join(policies)}", _COMPILING) as line:
         return evaluation.compare(policies, key, games, progress=line.reached)
 

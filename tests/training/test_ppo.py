@@ -188,7 +188,7 @@ def test_the_learning_rate_is_annealed(done, left):
 
 
 def test_what_is_annealed_follows_the_updates_unless_the_share_is_given():
-    env = training_environment()
+    env = probes.WeightedAction()
     agent = make_agent(small_config(10, anneal_to=0.1, gamma=0.5, gamma_to=0.9, shaping_fades=0.5), env)
     runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(4))
     by_updates = jax.jit(lambda runner: update_step(agent, runner))
