@@ -115,7 +115,7 @@ class HackMatrixVectorEnv(Configured, gymnasium.vector.VectorEnv[np.ndarray, np.
             The observations, float32 (N, 1545), and the info: `action_mask`, bool (N, 28).
 
         Raises:
-            ValueError: an option, or another number of seeds than games.
+            ValueError: an option, another number of seeds than games, or one that is no integer of at least 0.
         """
         if options:
             raise ValueError(f"options has {next(iter(options))!r}, expected none")
@@ -123,8 +123,11 @@ class HackMatrixVectorEnv(Configured, gymnasium.vector.VectorEnv[np.ndarray, np.
         if isinstance(given, list):
             if len(given) != self.num_envs:
                 raise ValueError(f"seed has {len(given)} entries, expected one for each of {self.num_envs} games")
-            seeds = [self.np_random.integers(2**32) if one is None else one for one in given]
-            self._keys = jnp.stack([jax.random.key(one) for one in seeds])
+            seeds = [int(self.np_random.integers(2**32)) if one is None else one for one in given]
+            if not all(isinstance(one, int | np.integer) and one >= 0 for one in seeds):
+                raise ValueError(f"seed is {seed}, expected integers of at least 0, or None for a random one")
+            words = (one if one < 2**32 else np.random.default_rng(one).integers(2**32) for one in seeds)
+            self._keys = jnp.stack([jax.random.key(int(word)) for word in words])
             self.np_random = np.random.default_rng(seeds)
         else:
             super().reset(seed=given)

@@ -113,8 +113,13 @@ def test_seeds_are_those_of_gymnasium():
     np.testing.assert_array_equal(
         HackMatrixGymnasium().reset(seed=np.int64(7))[0], HackMatrixGymnasium().reset(seed=7)[0]
     )
-    for wrong in (1.5, "7", -1, [1.5] * N, ["7"] * N, [-1] * N):
-        with pytest.raises((TypeError, ValueError, gymnasium.error.Error)):
+    large = envs.reset(seed=[2**32 * (seed + 1) for seed in range(N - 1)] + [2**70])[0]
+    assert len(np.unique(large, axis=0)) == N  # JAX sees the lower 32 bits alone
+    for wrong in ([1.5] * N, ["7"] * N, [-1] * N, [None] * (N - 1) + [-1], [[1, 2]] * N):
+        with pytest.raises(ValueError, match=r"seed is .*, expected integers of at least 0, or None"):
+            envs.reset(seed=wrong)
+    for wrong in (1.5, "7", -1):
+        with pytest.raises(gymnasium.error.Error, match="Seed must be"):
             envs.reset(seed=wrong)
 
 
