@@ -7,6 +7,10 @@ class UserError(Exception):
     exit_code = 1
 
 
+class CheckpointError(UserError):
+    """A checkpoint cannot be written, or cannot be used as asked; the message says what to do."""
+
+
 class UsageError(UserError):
     """Wrong arguments for a command."""
 

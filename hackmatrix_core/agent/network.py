@@ -1,6 +1,7 @@
 """The network, and its distribution over valid actions. Masked logits: Huang and Ontañón 2020 (arXiv:2006.14171)."""
 
-import distrax
+import warnings
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,14 @@ from jax import lax
 from hackmatrix_core.agent.board_encoder import BoardEncoder, on_real_board, orthogonal
 from hackmatrix_core.agent.perception import Percept, perceive
 
+with warnings.catch_warnings():  # what it imports, TensorFlow Probability, warns of itself
+    warnings.simplefilter("ignore")
+    from distrax import Categorical
+
 _FORBIDDEN = -1e9
 
 
-def masked_categorical(logits: jax.Array, mask: jax.Array) -> distrax.Categorical:
+def masked_categorical(logits: jax.Array, mask: jax.Array) -> Categorical:
     """The distribution over valid actions.
 
     Invalid actions have probability exactly 0 and add nothing to entropy or gradients. Where no action is valid
@@ -27,7 +32,7 @@ def masked_categorical(logits: jax.Array, mask: jax.Array) -> distrax.Categorica
     # Relative to the largest valid logit, so that no finite logits bring a valid action near the forbidden ones.
     largest = jnp.max(logits, axis=-1, keepdims=True, where=mask, initial=np.float32(-np.inf))
     shifted = logits - lax.stop_gradient(jnp.where(any_valid, largest, 0.0))
-    return distrax.Categorical(logits=jnp.where(any_valid, jnp.where(mask, shifted, _FORBIDDEN), 0.0), dtype=jnp.int32)
+    return Categorical(logits=jnp.where(any_valid, jnp.where(mask, shifted, _FORBIDDEN), 0.0), dtype=jnp.int32)
 
 
 class ActorCritic(nn.Module):

@@ -14,15 +14,15 @@ It has to work under `jax.jit` and `jax.vmap`. A policy with arrays of its own i
 import os
 from typing import Any, ClassVar, Protocol
 
-import distrax
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from hackmatrix_core.agent import baselines
-from hackmatrix_core.agent.network import ActorCritic, masked_categorical
+from hackmatrix_core.agent.network import ActorCritic, Categorical, masked_categorical
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.game import GameState
+from hackmatrix_core.game.arguments import short
 from hackmatrix_core.game.observation import decode
 from hackmatrix_core.game.step import compact_observation
 
@@ -34,7 +34,7 @@ class Policy(Protocol):
         """The action: () int32."""
 
 
-@flax.struct.dataclass
+@flax.struct.dataclass(eq=False)  # as functions are: each is equal to itself alone
 class NetworkPolicy:
     """A trained network that plays: it samples from its distribution, or takes the likeliest action if `greedy`."""
 
@@ -51,7 +51,7 @@ class NetworkPolicy:
         distribution, _ = self.distribution(observation, action_mask)
         return distribution.mode() if self.greedy else distribution.sample(seed=key)
 
-    def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[distrax.Categorical, jax.Array]:
+    def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[Categorical, jax.Array]:
         """The distribution over actions and the value: float32 (…, 1545) and bool (…, 28) to float32 (…)."""
         logits, value = self.evaluate(jnp.asarray(observation))
         return masked_categorical(logits, action_mask), value
@@ -83,7 +83,7 @@ def as_pytree(policy: Policy) -> Policy:
     """
     if not callable(policy):
         name = repr(policy) if isinstance(policy, str | os.PathLike) else "'greedy'"
-        raise TypeError(f"policy is {policy!r}, expected one as hm.load_policy({name}) gives it")
+        raise TypeError(f"policy is {short(policy)}, expected one as hm.load_policy({name}) gives it")
     return jax.tree_util.Partial(policy) if jax.tree_util.all_leaves([policy]) else policy
 
 

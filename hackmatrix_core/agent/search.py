@@ -7,22 +7,21 @@ who knows the rules; each edge of the tree sees one outcome of it.
 """
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, cast
 
-import distrax
 import flax.struct
 import jax
 import jax.numpy as jnp
 import mctx
 import numpy as np
 
-from hackmatrix_core.agent.network import masked_categorical
+from hackmatrix_core.agent.network import Categorical, masked_categorical
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.policy import NetworkPolicy, Policy
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import GameState, history
+from hackmatrix_core.game.arguments import short
 
 UNDO_DEPTH = 8
 """Snapshots that a state in the tree keeps. A path through the tree seldom goes back further, and states are copied."""
@@ -120,7 +119,7 @@ def search(
 _ENV = HackMatrixGymnax(compact_observations=True)
 
 
-@flax.struct.dataclass
+@flax.struct.dataclass(eq=False)
 class SearchPolicy:
     """A network that thinks before it acts: a policy like any other.
 
@@ -138,10 +137,9 @@ class SearchPolicy:
     takes_compact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        is_function = callable(self.policy) and not isinstance(self.policy, NetworkPolicy)
-        if is_function or isinstance(self.policy, str | os.PathLike):  # anything else may be JAX's, for a policy
+        if not isinstance(self.policy, NetworkPolicy):
             raise TypeError(
-                f"policy is {getattr(self.policy, '__name__', self.policy)!r}, expected one with a network, as "
+                f"policy is {short(getattr(self.policy, '__name__', self.policy))}, expected one with a network, as "
                 "load_policy returns it: a search needs its probabilities and values"
             )
         count = self.num_simulations
@@ -169,6 +167,6 @@ class SearchPolicy:
         """What the values count."""
         return self._network.objective
 
-    def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[distrax.Categorical, jax.Array]:
+    def distribution(self, observation: jax.Array, action_mask: jax.Array) -> tuple[Categorical, jax.Array]:
         """What the network alone thinks: its distribution over actions, and its value."""
         return self._network.distribution(observation, action_mask)

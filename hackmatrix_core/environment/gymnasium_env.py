@@ -82,7 +82,8 @@ class HackMatrixGymnasium(Configured, gymnasium.Env[np.ndarray, np.int64]):
     """HackMatrix in the API of Gymnasium; compiled once per process, for all instances.
 
     Observation: float32 (1545,), R11.
-    Action: an integer; `action_masks` tells which of 0–27 are valid (R4). Any other ends the episode (R4.2).
+    Action: an integer; `action_masks`, also in each info as `action_mask`, tells which of 0–27 are valid (R4). Any
+        other ends the episode (R4.2).
     Reward: the 15 parts of R10, weighted by `reward_weights`.
     Termination: the game is won, the player is dead, or the action was invalid. Truncation: after `max_steps` actions.
     Rendering: "ansi", coloured text; "rgb_array", uint8 (height, width, 3).
@@ -115,12 +116,12 @@ class HackMatrixGymnasium(Configured, gymnasium.Env[np.ndarray, np.int64]):
             options: None, or {"scenario": dictionary of R12}.
 
         Returns:
-            The observation, float32 (1545,), and an empty info.
+            The observation, float32 (1545,), and the info: `action_mask`, bool (28,).
 
         Raises:
             ValueError: an unknown option, or a scenario that does not follow R12; the message names the place.
         """
-        super().reset(seed=seed)
+        super().reset(seed=np.asarray(seed).tolist())
         options = options or {}
         if unknown := sorted(set(options) - {"scenario"}):
             raise ValueError(f"options has {unknown[0]!r}, expected only 'scenario', a dictionary as in R12")
@@ -132,7 +133,7 @@ class HackMatrixGymnasium(Configured, gymnasium.Env[np.ndarray, np.int64]):
         else:
             self._state = _reset(self._key, self._undo_depth)
         self._over = False
-        return self._looked(), {}
+        return self._looked(), {"action_mask": self.action_masks()}
 
     def step(self, action: SupportsIndex) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Carry out one action.
@@ -146,7 +147,7 @@ class HackMatrixGymnasium(Configured, gymnasium.Env[np.ndarray, np.int64]):
             terminated: won, dead or invalid.
             truncated: cut after `max_steps` actions; never together with terminated.
             info: `reward_parts` (15 floats by name, not weighted), `stage`, `score`, `hp`, `won`, `died`,
-                `episode_return`, `episode_length`.
+                `episode_return`, `episode_length`, `action_mask`.
 
         Raises:
             gymnasium.error.ResetNeeded: the episode has not begun, or is over.
@@ -164,7 +165,8 @@ class HackMatrixGymnasium(Configured, gymnasium.Env[np.ndarray, np.int64]):
         info = jax.tree.map(lambda value: value.item(), jax.device_get(info))
         terminated, truncated = info.pop("terminated"), info.pop("truncated")
         self._over = terminated or truncated
-        return self._looked(), float(reward), terminated, truncated, info
+        observation = self._looked()
+        return observation, float(reward), terminated, truncated, info | {"action_mask": self.action_masks()}
 
     def render(self) -> str | np.ndarray | None:
         """The board as text ("ansi") or as a picture, uint8 (height, width, 3) ("rgb_array")."""

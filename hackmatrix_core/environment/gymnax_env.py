@@ -62,7 +62,9 @@ class EnvParams:
         return self.max_steps
 
     def replace(self, **changes: Any) -> "EnvParams":
-        """A copy with some fields changed, as the parameters of gymnax offer it."""
+        """A copy with some fields changed, as the parameters of gymnax offer it, also under the name it gives one."""
+        if "max_steps_in_episode" in changes:
+            changes["max_steps"] = changes.pop("max_steps_in_episode")
         return dataclasses.replace(self, **changes)
 
 
@@ -115,6 +117,12 @@ class HackMatrixGymnax:
     def __init__(self, compact_observations: bool = False, undo_depth: int = DEFAULT_UNDO_DEPTH) -> None:
         self.compact_observations = compact_observations
         self.undo_depth = history.checked_depth(undo_depth)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.compact_observations, self.undo_depth))
 
     @property
     def default_params(self) -> EnvParams:

@@ -23,11 +23,11 @@ class HackMatrixVecEnv(VecEnv):
 
     Args:
         num_envs: games side by side.
-        options: those of `HackMatrixVectorEnv`.
+        options: those of `HackMatrixVectorEnv`, without `autoreset_mode`.
     """
 
     def __init__(self, num_envs: int = 1, **options: Any) -> None:
-        self.envs = HackMatrixVectorEnv(num_envs, **options)
+        self.envs = HackMatrixVectorEnv(num_envs, **options, autoreset_mode="SameStep")
         self.render_mode = self.envs.render_mode
         super().__init__(num_envs, self.envs.single_observation_space, self.envs.single_action_space)
 

@@ -44,7 +44,7 @@ def check_key(key: Any, function: str) -> None:
         raise TypeError(f"{function}: key is a GameState. The key and the state may be swapped")
     if not _is_key(key):
         made = f"jax.random.key({key})" if isinstance(key, int | np.integer) else "jax.random.key(0)"
-        raise TypeError(f"{function}: key is {_short(key)}, expected a random key: {made}")
+        raise TypeError(f"{function}: key is {short(key)}, expected a random key: {made}")
 
 
 def as_action(action: Any, function: str = "hm.step") -> jax.Array:
@@ -57,7 +57,7 @@ def as_action(action: Any, function: str = "hm.step") -> jax.Array:
     if isinstance(action, int) and not isinstance(action, bool):
         action = np.int32(action if 0 <= action < NUM_ACTIONS else -1)
     if not isinstance(action, jax.Array | np.ndarray | np.generic) or not jnp.issubdtype(action.dtype, jnp.integer):
-        raise TypeError(f"{function}: action is {_short(action)}, expected an integer from 0 to {NUM_ACTIONS - 1}")
+        raise TypeError(f"{function}: action is {short(action)}, expected an integer from 0 to {NUM_ACTIONS - 1}")
     if action.ndim:
         raise ValueError(
             f"{function}: action has a batch axis of {action.shape[0]}, expected one: use jax.vmap({function})"
@@ -78,7 +78,8 @@ def _a(kind: type) -> str:
     return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value in a few words, for a message."""
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         return f"an array of dtype {value.dtype} and shape {np.shape(value)}"
     return repr(value) if len(repr(value)) <= 40 else f"a {type(value).__name__}"

@@ -23,17 +23,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from hackmatrix_core.errors import UserError
+from hackmatrix_core.errors import CheckpointError
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import RunnerState, as_plain
 
 Result = TypeVar("Result")
 _BEST = "episode_return"
 _CHECKSUMS = "checksums.json"
-
-
-class CheckpointError(UserError):
-    """A checkpoint cannot be written, or cannot be used as asked; the message says what to do."""
 
 
 class Checkpoints:

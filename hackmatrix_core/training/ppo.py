@@ -11,13 +11,12 @@ them, and averages over the named axis `Agent.axis` where all count.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import distrax
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
 
-from hackmatrix_core.agent.network import masked_categorical
+from hackmatrix_core.agent.network import Categorical, masked_categorical
 from hackmatrix_core.agent.perception import Percept
 from hackmatrix_core.game.vectorization.reductions import anywhere
 from hackmatrix_core.training.config import TrainConfig
@@ -188,7 +187,7 @@ def _means(**numbers: jax.Array) -> Metrics:
     return Metrics(tuple((name, None) for name in numbers), jnp.mean(rows, axis=1))
 
 
-def _divergence_from_uniform(policy: distrax.Categorical, mask: jax.Array) -> jax.Array:
+def _divergence_from_uniform(policy: Categorical, mask: jax.Array) -> jax.Array:
     """KL(uniform over the valid actions ‖ policy): bool (…, A) to float32 (…); 0 where none is valid."""
     num_valid = jnp.maximum(jnp.sum(mask, axis=-1, dtype=jnp.float32), 1.0)
     log_probs = jnp.sum(jnp.where(mask, policy.logits, 0.0), axis=-1)

@@ -1,5 +1,7 @@
 """The search: it finds what a look ahead shows, by the rules, and knows nothing of the chance to come."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -161,6 +163,34 @@ def test_what_cannot_search_is_named():
         hm.SearchPolicy(hm.baselines.greedy)
     with pytest.raises(TypeError, match=r"'pretrained', expected one with a network, as load_policy returns it"):
         hm.SearchPolicy("pretrained")
+
+
+def test_what_is_no_policy_of_a_network_is_named_in_a_sentence(untrained):
+    for wrong in (None, 3, {"params": untrained.params}, hm.SearchPolicy(untrained, 2), hm.evaluate, object()):
+        with pytest.raises(TypeError, match="expected one with a network") as told:
+            hm.SearchPolicy(wrong, 2)
+        assert len(str(told.value)) < 200
+    with pytest.raises(TypeError, match=r"policy is a dict, expected one as hm\.load_policy") as told:
+        hm.evaluate({"params": untrained.params}, jax.random.key(0), 1)
+    assert len(str(told.value)) < 200
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_a_policy_is_an_argument_or_a_part_of_a_program(untrained, greedy):
+    """Also a value: it is hashed, compared and pickled."""
+    network = untrained.replace(greedy=greedy)
+    state, key = hm.reset(jax.random.key(3)), jax.random.key(4)
+    given = state, hm.observe(state), hm.get_valid_actions(state), key
+    for policy in (network, hm.SearchPolicy(network, 2)):
+        expected = policy(*given)
+        again = pickle.loads(pickle.dumps(policy))
+        assert jax.jit(policy)(*given) == expected
+        for which in ({}, {"static_argnums": 0}):
+            assert jax.jit(lambda policy, *given: policy(*given), **which)(policy, *given) == expected
+        assert again(*given) == expected
+        assert policy == policy
+        assert policy != again
+        assert len({policy, policy, again}) == 2
 
 
 @pytest.mark.parametrize("count", [0, -3, 2.5, True])

@@ -1,6 +1,7 @@
 """The environment in the API of Gymnasium."""
 
 import json
+import pickle
 
 import jax
 import numpy as np
@@ -21,10 +22,12 @@ from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
 def play(env, seed, steps=60):
     """Observations, masks and rewards of random valid play."""
     rng = np.random.default_rng(seed)
-    observation, _ = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed)
+    np.testing.assert_array_equal(info["action_mask"], env.action_masks())
     seen = [(observation, env.action_masks(), 0.0)]
     for _ in range(steps):
-        observation, reward, terminated, truncated, _ = env.step(rng.choice(np.flatnonzero(env.action_masks())))
+        observation, reward, terminated, truncated, info = env.step(rng.choice(np.flatnonzero(env.action_masks())))
+        np.testing.assert_array_equal(info["action_mask"], env.action_masks())
         seen.append((observation, env.action_masks(), reward))
         if terminated or truncated:
             env.reset()
@@ -47,6 +50,20 @@ def test_seeds_decide_the_play_and_instances_share_the_compiled_functions():
         np.testing.assert_array_equal(mask_a, mask_b)
         assert reward_a == reward_b
     assert any(np.any(a != b) for (a, *_), (b, *_) in zip(first, third, strict=True))
+
+
+def test_it_is_pickled_with_its_game():
+    for env in (HackMatrixGymnasium(max_steps=9), gymnasium.make("HackMatrix-v0", max_steps=9)):
+        pickle.loads(pickle.dumps(env)).reset(seed=0)
+        env.reset(seed=2)
+        env.step(int(env.unwrapped.action_masks().argmax()))
+        again, is_over = pickle.loads(pickle.dumps(env)), False
+        while not is_over:
+            action = int(env.unwrapped.action_masks().argmax())
+            expected = env.step(action)
+            jax.tree.map(np.testing.assert_array_equal, again.step(action), expected)
+            is_over = expected[2] or expected[3]
+        np.testing.assert_array_equal(again.reset()[0], env.reset()[0])
 
 
 def test_scenario_reset_mask_and_truncation():

@@ -1,6 +1,7 @@
 """The environment's API: five values per step, auto-reset into a new game, time limit, keys of both kinds."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +119,41 @@ def test_an_undo_depth_is_kept():
         seen, ends = max(seen, game.history_length.max()), ends + done.sum()
     assert seen > 2 * depth
     assert ends > 10
+
+
+def test_equal_settings_are_one_environment_to_jit():
+    traced = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def depth_of(env):
+        traced.append(env)
+        return jnp.int32(env.undo_depth)
+
+    others = [
+        hm.HackMatrixGymnax(compact_observations=True),
+        hm.HackMatrixGymnax(undo_depth=3),
+        hm.HackMatrixGymnaxV1(),
+    ]
+    for env in [hm.HackMatrixGymnax(), hm.HackMatrixGymnax(undo_depth=np.int64(ENV.undo_depth)), *others, *others]:
+        assert depth_of(env) == env.undo_depth
+    assert len(traced) == 1 + len(others)
+    assert len({ENV, hm.HackMatrixGymnax(), *others}) == 1 + len(others)
+
+    class Mine(hm.HackMatrixGymnax):
+        bonus = 0
+
+    mine, more = Mine(), Mine()
+    assert mine == more
+    more.bonus = 1
+    assert mine != more
+    assert mine != ENV
+
+
+def test_the_time_limit_has_the_name_of_gymnax_too():
+    assert PARAMS.replace(max_steps_in_episode=100).max_steps == 100
+    assert PARAMS.replace(max_steps_in_episode=100, later_starts=0.5).max_steps_in_episode == 100
+    with pytest.raises(ValueError, match="max_steps is 0, expected an integer from 1"):
+        PARAMS.replace(max_steps_in_episode=0)
 
 
 @pytest.mark.parametrize("undo_depth", [0, 2.5])

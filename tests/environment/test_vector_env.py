@@ -1,9 +1,11 @@
 """Many games in the vector API of Gymnasium, and for Stable-Baselines3."""
 
 import os
+import pickle
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def played():
     """The environments, and what some steps of random valid play gave."""
     envs, rng = hm.HackMatrixVectorEnv(N, max_steps=9), np.random.default_rng(0)
     obs, info = envs.reset(seed=4)
-    assert info == {}
+    np.testing.assert_array_equal(info["action_mask"], envs.action_masks())
     steps = [(obs, envs.action_masks(), None, None)]
     for _ in range(30):
         actions = np.where(envs.action_masks(), rng.random((N, 28)), -1).argmax(axis=1)
@@ -45,16 +47,27 @@ def test_spaces_and_autoreset_are_as_declared(played):
             assert not np.any(terminated & truncated)
 
 
+def masks_are_whole(info, count):
+    """Each entry, also in dictionaries, has its mask of games: what wrappers of Gymnasium 1.1 need."""
+    for name in (name for name in info if not name.startswith("_")):
+        assert (info[f"_{name}"].shape, info[f"_{name}"].dtype) == ((count,), np.bool_), name
+        if isinstance(info[name], dict):
+            masks_are_whole(info[name], count)
+
+
 def test_what_ended_is_told_with_its_last_observation(played):
     _, steps = played
     lengths, ends = np.zeros(N, int), 0
-    for obs, _, _, rest in steps[1:]:
+    for obs, mask, _, rest in steps[1:]:
         reward, terminated, truncated, info = rest
         lengths += 1
         ended = terminated | truncated
         np.testing.assert_array_equal(truncated, (lengths == 9) & ~terminated)
         np.testing.assert_array_equal(info["episode_length"], lengths)
-        np.testing.assert_allclose(sum(info["reward_parts"].values()), reward, atol=1e-5)
+        parts = [info["reward_parts"][name] for name in hm.REWARD_PARTS]
+        np.testing.assert_allclose(sum(parts), reward, atol=1e-5)
+        np.testing.assert_array_equal(info["action_mask"], mask)
+        masks_are_whole(info, N)
         if ended.any():
             np.testing.assert_array_equal(info["_final_obs"], ended)
             for i, last in enumerate(info["final_obs"]):
@@ -81,6 +94,115 @@ def test_a_seed_decides_all(played):
     envs.reset(seed=[1, 2, 3, 4, 5, 6, 7, 7])
     np.testing.assert_array_equal(envs.reset()[0], following)
     assert np.any(other[0] != other[1])
+
+
+def test_seeds_are_those_of_gymnasium():
+    envs, seeds = hm.HackMatrixVectorEnv(N), list(range(3, 3 + N))
+    expected, one = envs.reset(seed=seeds)[0], envs.reset(seed=7)[0]
+    for same in (tuple(seeds), np.array(seeds), np.array(seeds, np.uint8), [np.int64(seed) for seed in seeds]):
+        np.testing.assert_array_equal(envs.reset(seed=same)[0], expected)
+    for same in (np.int64(7), np.uint8(7), np.array(7)):
+        np.testing.assert_array_equal(envs.reset(seed=same)[0], one)
+    some = [3, None, 5, None, None, 8, 9, 10]
+    first, second = envs.reset(seed=some)[0], envs.reset(seed=some)[0]
+    given = np.array([seed is not None for seed in some])
+    np.testing.assert_array_equal(first[given], expected[given])
+    np.testing.assert_array_equal(second[given], expected[given])
+    assert np.any(first[~given] != second[~given], axis=1).all()
+    assert np.any(envs.reset(seed=[None] * N)[0] != envs.reset(seed=[None] * N)[0])
+    np.testing.assert_array_equal(
+        HackMatrixGymnasium().reset(seed=np.int64(7))[0], HackMatrixGymnasium().reset(seed=7)[0]
+    )
+    large = envs.reset(seed=[2**32 * (seed + 1) for seed in range(N - 1)] + [2**70])[0]
+    assert len(np.unique(large, axis=0)) == N  # JAX sees the lower 32 bits alone
+    for wrong in ([1.5] * N, ["7"] * N, [-1] * N, [None] * (N - 1) + [-1], [[1, 2]] * N):
+        with pytest.raises(ValueError, match=r"seed is .*, expected integers of at least 0, or None"):
+            envs.reset(seed=wrong)
+    for wrong in (1.5, "7", -1):
+        with pytest.raises(gymnasium.error.Error, match="Seed must be"):
+            envs.reset(seed=wrong)
+
+
+def test_autoreset_in_the_next_step_shows_the_end_and_then_the_new_game():
+    """As with autoreset in the same step until the first end of each game; one step later it begins anew."""
+    same, later = (hm.HackMatrixVectorEnv(N, max_steps=9, autoreset_mode=mode) for mode in ("SameStep", "NextStep"))
+    assert later.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.NEXT_STEP
+    same.reset(seed=4)
+    later.reset(seed=4)
+    rng, waited = np.random.default_rng(0), 0
+    age = np.zeros(N, int)  # steps since the first end
+    begun, begun_masks = np.zeros((N, 1545), np.float32), np.zeros((N, 28), bool)
+    for _ in range(11):
+        actions = np.where(later.action_masks(), rng.random((N, 28)), -1).argmax(axis=1)
+        obs, reward, terminated, truncated, info = same.step(actions)
+        found, *rest, told = later.step(actions)
+        masks_are_whole(told, N)
+        assert "final_obs" not in told
+        goes_on, waits = age == 0, age == 1
+        for a, b in zip(rest, (reward, terminated, truncated), strict=True):
+            np.testing.assert_array_equal(a[goes_on], b[goes_on])
+            assert not a[waits].any()
+        np.testing.assert_array_equal(told["score"][goes_on], info["score"][goes_on])
+        np.testing.assert_array_equal(told["_score"][waits], False)
+        np.testing.assert_array_equal(told["_score"][goes_on], True)
+        np.testing.assert_array_equal(found[waits], begun[waits])
+        np.testing.assert_array_equal(later.action_masks()[waits], begun_masks[waits])
+        for i in np.flatnonzero(goes_on):
+            ended = terminated[i] or truncated[i]
+            np.testing.assert_array_equal(found[i], info["final_obs"][i] if ended else obs[i])
+            np.testing.assert_array_equal(later.action_masks()[i], same.action_masks()[i])
+            begun[i], begun_masks[i], age[i] = obs[i], same.action_masks()[i], ended
+        waited += waits.sum()
+        age[waits] = 2
+    assert waited == N
+    with pytest.raises(ValueError, match="autoreset_mode is 'Disabled', expected 'SameStep' or 'NextStep'"):
+        hm.HackMatrixVectorEnv(N, autoreset_mode="Disabled")
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
+def test_wrappers_of_gymnasium_work(mode):
+    """All that suit the mode: those of observations ask for the next step, and older ones that count assume it."""
+    from gymnasium.wrappers import vector
+
+    made = gymnasium.make_vec("HackMatrix-v0", num_envs=N, max_steps=9, autoreset_mode=mode)
+    version, wrapped = tuple(map(int, gymnasium.__version__.split(".")[:2])), vector.ClipReward(made, -100, 100)
+    if mode == "NextStep" or version >= (1, 4):
+        wrapped = vector.NormalizeReward(vector.RecordEpisodeStatistics(wrapped))
+    if mode == "NextStep":
+        wrapped = vector.NormalizeObservation(vector.FlattenObservation(wrapped))
+    envs = vector.DictInfoToList(wrapped)
+    _, infos = envs.reset(seed=3)
+    ends = 0
+    for _ in range(24):
+        obs, *_, infos = envs.step(np.stack([info["action_mask"] for info in infos]).argmax(axis=1))
+        assert obs.shape == (N, 1545)
+        for info in infos:
+            if "episode" in info:
+                assert info["episode"]["r"] == pytest.approx(info["episode_return"], abs=1e-4)
+                assert info["episode"]["l"] == info["episode_length"]
+            if "episode" in info or "final_info" in info:
+                assert set(info["reward_parts"]) == set(hm.REWARD_PARTS)
+                assert ("final_obs" in info) == (mode == "SameStep")
+                ends += 1
+    assert ends >= 2 * N
+
+
+def test_it_is_pickled_with_its_games():
+    for envs in (
+        hm.HackMatrixVectorEnv(N, max_steps=9),
+        hm.HackMatrixVectorEnv(N, max_steps=9, autoreset_mode="NextStep"),
+    ):
+        for again in (pickle.loads(pickle.dumps(envs)), envs):
+            again.reset(seed=1)
+            again.step(again.action_masks().argmax(axis=1))
+        later = pickle.loads(pickle.dumps(envs))
+        for _ in range(12):
+            actions = envs.action_masks().argmax(axis=1)
+            (*results, told), (*expected, info) = later.step(actions), envs.step(actions)
+            jax.tree.map(np.testing.assert_array_equal, results, expected)
+            np.testing.assert_array_equal(told["episode_return"], info["episode_return"])
+            np.testing.assert_array_equal(told["_score"], info["_score"])
+        np.testing.assert_array_equal(later.reset()[0], envs.reset()[0])
 
 
 def test_masks_are_copies(played):

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from flax import serialization
 
-from hackmatrix_core.agent.pretrained import AGENTS
+from hackmatrix_core.agent.pretrained import AGENTS, checksum
 from hackmatrix_core.training.checkpoints import load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
@@ -30,8 +30,10 @@ def keep(name: str, run_dir: Path, *earlier: Path) -> None:
     evaluation = json.loads((run_dir / "evaluation.json").read_text())
     folder.mkdir(exist_ok=True)
     rounded = jax.tree.map(lambda x: np.asarray(x, np.float16), params)
-    (folder / "params.msgpack").write_bytes(serialization.msgpack_serialize(rounded))
+    stored = serialization.msgpack_serialize(rounded)
+    (folder / "params.msgpack").write_bytes(stored)
     kept = _run(run_dir) | {"earlier": list(map(_run, earlier)), "evaluation": evaluation}
+    kept["checksum"] = checksum(stored, kept)
     (folder / "about.json").write_text(json.dumps(kept, indent=2) + "\n")
 
 
