@@ -4,6 +4,8 @@ Each cell becomes a few learned features, with weights shared by all. Then the b
 the player always stands at the same place and the exit lies ahead (see `perception`).
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -37,7 +39,7 @@ def orthogonal(scale: float) -> nn.initializers.Initializer:
     """
     init = nn.initializers.orthogonal(scale)
 
-    def one_by_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    def one_by_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         return jax.custom_batching.sequential_vmap(lambda key: init(key, shape, dtype))(key)
 
     return one_by_one
