@@ -57,6 +57,11 @@ def test_defaults_are_the_plan():
         ({"clip_eps": -1}, r"clip_eps is -1"),
         ({"ent_coef": float("inf")}, r"ent_coef is inf"),
         ({"max_grad_norm": 0}, r"max_grad_norm is 0"),
+        ({"points": 1e308}, r"points is 1e\+308, expected a number of at least 0 and at most 3\.4"),
+        ({"num_envs": 10**400}, r"num_envs is 10{59}…, expected an integer of at least 1 and at most 3\.4"),
+        ({"total_timesteps": 10**5000}, r"total_timesteps is an integer of thousands of digits, expected"),
+        ({"gamma": -(10**400)}, r"gamma is -10{58}…, expected a number of at least 0"),
+        ({"seed": 2**32}, r"expected an integer of at least 0 and at most 4294967295 "),
         ({"seed": -1}, r"seed is -1, expected an integer of at least 0"),
         (
             {"num_envs": 30},
