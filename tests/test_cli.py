@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from hackmatrix_core.cli import evaluate, main, make_parser, train
+from hackmatrix_core.cli import _lack, evaluate, main, make_parser, train
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
 
@@ -86,8 +88,8 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--total-timesteps", "1e999999999"], 2, "1e999999999 is above 9223372036854775807"),
         (["train", "--total-timesteps", "nan"], 2, "argument --total-timesteps: invalid int value: 'nan'"),
         (["train", "--points", "1e308"], 2, "points is 1e+308, expected a number of at least 0 and at most 3.4"),
-        (["train", "--run-dir", os.fsdecode(b"DIR/r\xff")], 1, "cannot be written to (its name is not UTF-8). Choose"),
-        (["train", "--evaluate-games", "2000000000"], 2, "--games 2000000000 needs about 15,258.8 GiB of memory, and"),
+        (["train", "--run-dir", os.fsdecode(b"DIR/r\xff")], 1, "has a name that is not UTF-8, or"),
+        (["train", "--evaluate-games", "2000000000"], 2, "--games 2000000000 needs about 7,629.4 GiB of memory, and"),
         (["evaluate", "pretrained", "--games", "2000000000"], 2, "--games 2000000000 needs about"),
         (["evaluate", "pretrained", "--simulations", "1e9"], 2, "--simulations 1000000000 needs about 488,281.2 GiB"),
         (["watch", "pretrained", "--simulations", "1000000000"], 2, "--simulations 1000000000 needs about 3,814.7 GiB"),
@@ -166,6 +168,13 @@ def test_a_backend_that_is_not_there_is_named_in_one_sentence(platform, why, arg
     assert sentence.startswith(f"hackmatrix: JAX cannot compute on {platform}: ")
     assert why in sentence
     assert "Set JAX_PLATFORMS=cpu" in sentence
+
+
+def test_memory_that_runs_out_is_told_in_one_sentence():
+    with pytest.raises(jax.errors.JaxRuntimeError) as caught:
+        jax.block_until_ready(jnp.zeros(2**50, jnp.uint8))
+    assert _lack(caught.value).startswith("there is not enough memory. Choose smaller numbers (RESOURCE_EXHAUSTED: Out")
+    assert _lack(ValueError("of another kind")) is None
 
 
 def test_what_was_measured_is_printed_if_it_cannot_be_written(capsys):

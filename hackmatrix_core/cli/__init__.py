@@ -65,19 +65,21 @@ def _lack(error: Exception) -> str | None:
 
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return f"there is not enough memory. Choose smaller numbers ({_reason(error)})"
-    try:
-        jax.devices()
-    except Exception as missing:
-        asked = os.environ.get("JAX_PLATFORMS")
-        return (
-            f"JAX cannot compute on {asked or 'this machine'}: {_reason(missing) or 'there is no such device'}. Set "
-            "JAX_PLATFORMS=cpu for the CPU; a GPU needs pip install 'jax[cuda12]', a TPU 'jax[tpu]'"
-        )
-    return None
+    if "Unable to initialize backend" not in str(error):
+        try:
+            jax.devices()
+            return None
+        except Exception as missing:
+            error = missing
+    return (
+        f"JAX cannot compute on {os.environ.get('JAX_PLATFORMS') or 'this machine'}: "
+        f"{_reason(error) or 'there is no such device'}. Set JAX_PLATFORMS=cpu for the CPU; a GPU needs pip install "
+        "'jax[cuda12]', a TPU 'jax[tpu]'"
+    )
 
 
 def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0].partition(" (")[0][:200]
+    return str(error).partition("\n")[0].partition(" (")[0][:200].rstrip(".")
 
 
 def _fail(message: object, code: int) -> int:

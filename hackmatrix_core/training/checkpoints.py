@@ -49,15 +49,18 @@ class Checkpoints:
     def __init__(self, directory: str | os.PathLike) -> None:
         self.directory = Path(directory).expanduser().absolute()
         probe = self.directory / ".writable"
+        place = str(self.directory).encode(errors="backslashreplace").decode()
+        if "\\" in place or "gs:" in self.directory.parts:  # the libraries below would lose what they write there
+            raise CheckpointError(
+                f"{place} has a name that is not UTF-8, or a \\ or gs: in it, under which nothing can be saved. Choose "
+                "another run directory"
+            )
         try:
-            str(self.directory).encode()  # the libraries below take no other names
             self.directory.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
         except (OSError, ValueError) as error:
-            place = str(self.directory).encode(errors="backslashreplace").decode()
-            why = "its name is not UTF-8" if isinstance(error, UnicodeError) else error
-            raise CheckpointError(f"{place} cannot be written to ({why}). Choose another run directory") from error
+            raise CheckpointError(f"{place} cannot be written to ({error}). Choose another run directory") from error
 
     @property
     def updates(self) -> list[int]:

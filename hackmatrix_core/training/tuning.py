@@ -15,7 +15,7 @@ from hackmatrix_core.training.config import PRESETS, TrainConfig, next_multiple
 GIB = 2**30
 ENVIRONMENT = 48 * 1024
 """About how many bytes an environment takes, with what its step needs beside it."""
-EVALUATED_GAME, SEARCHED_STATE = 8 * 1024, 4 * 1024
+EVALUATED_GAME = SEARCHED_STATE = 4 * 1024
 """The same of a game in an evaluation, and of each state that a search looks at."""
 
 

@@ -361,7 +361,7 @@ def test_times_are_numbers(tmp_path, changes):
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("name", [os.fsdecode(b"run-\xff"), "a\0b"])
+@pytest.mark.parametrize("name", [os.fsdecode(b"run-\xff"), "a\0b", "a\\b", "gs:"])
 def test_a_name_that_nothing_can_be_saved_under_is_refused_at_the_start(tmp_path, name):
     with pytest.raises(CheckpointError, match="Choose another run directory"):
         trainer(config_of(2), tmp_path / name)

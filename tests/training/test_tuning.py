@@ -75,7 +75,7 @@ def test_the_estimates_of_evaluation_and_search_count_what_they_keep():
         jax.eval_shape(partial(evaluation.begin, count=4, num_games=n, undo_depth=128), key) for n in (128, 256)
     )
     kept = (size_of(many) - size_of(few)) / 128
-    assert kept < EVALUATED_GAME < 8 * kept
+    assert kept < EVALUATED_GAME < 4 * kept
     node = size_of(jax.eval_shape(lambda key: history.recent(reset(key), UNDO_DEPTH), key)) + 6 * 4 * NUM_ACTIONS
     assert node < SEARCHED_STATE < 2 * node
 
