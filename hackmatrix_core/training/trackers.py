@@ -33,10 +33,10 @@ class TensorBoard:
         """Write the metrics that are new."""
         if self._writer is None:
             self._writer, self._written = self._package.SummaryWriter(str(self._directory), purge_step=1), 0
-        for record in progress.history[self._written :]:
-            for name, value in record.items():
-                if value is not None:
-                    self._writer.add_scalar(name, value, record["steps"])
+        summary = self._package.proto.summary_pb2.Summary
+        for record in progress.history[self._written :]:  # each as one event, which is much faster than `add_scalar`
+            values = [summary.Value(tag=name, simple_value=x) for name, x in record.items() if x is not None]
+            self._writer.file_writer.add_summary(summary(value=values), record["steps"])
         self._written = len(progress.history)
         if progress.phase == "done":
             self._writer = self._writer.close()

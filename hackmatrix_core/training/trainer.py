@@ -203,7 +203,8 @@ class Trainer:
                 self._tell("training", update, spent, left, history)
                 if spent >= self._limit and not self._fit:
                     self.stop("time")
-                if self._group.any_process(now - saved >= self._save_every):
+                is_strange = not np.isfinite(metrics["value_loss"])  # so may be the network, which is looked at then
+                if self._group.any_process(is_strange or now - saved >= self._save_every):
                     self._save(runner, history)
                     saved = time.monotonic()
         except BaseException:
