@@ -11,9 +11,6 @@ from hackmatrix_core.errors import UsageError
 from hackmatrix_core.training.checkpoints import find
 from hackmatrix_core.training.tuning import EVALUATED_GAME, SEARCHED_STATE, check_memory
 
-_AT_A_TIME = 128
-"""Games that an evaluation plays side by side, at least."""
-
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
@@ -72,7 +69,8 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
 def check_evaluation(games: int, simulations: int = 0) -> None:
     """Raise a UsageError if there is not enough memory to play so many games, with a search of so many simulations."""
     check_memory(f"--games {games}", games * EVALUATED_GAME)
-    check_memory(f"--simulations {simulations}", min(games, _AT_A_TIME) * simulations * SEARCHED_STATE)
+    side_by_side = min(games, 128)  # on a CPU; more on other devices
+    check_memory(f"--simulations {simulations}", side_by_side * simulations * SEARCHED_STATE)
 
 
 def _target(run: str | Path) -> Path:
