@@ -15,3 +15,12 @@ class UsageError(UserError):
     """Wrong arguments for a command."""
 
     exit_code = 2
+
+
+def shown(value: object) -> str:
+    """A value in a message: as Python writes it, cut where that is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write integers of more than 4,300 digits
+        text = "an integer of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:60]}…"

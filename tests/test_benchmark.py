@@ -15,6 +15,7 @@ from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
 from hackmatrix_core.benchmark import training
 from hackmatrix_core.benchmark.machine import in_own_process
 from hackmatrix_core.cli import main
+from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.game.state import NUM_CELLS
 from hackmatrix_core.training.config import TrainConfig
@@ -91,13 +92,19 @@ def _raise() -> None:
     raise ValueError("no room")
 
 
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_what_goes_wrong_in_a_measuring_process_is_told():
     assert in_own_process(abs, -3) == 3
     with pytest.raises(ValueError, match="no room") as caught:
         in_own_process(_raise)
     assert "in _raise" in caught.value.__notes__[0]
-    with pytest.raises(RuntimeError, match="the process that measures ended early, with code 3"):
+    with pytest.raises(UserError, match=r"the process that measures ended early, with code 3$"):
         in_own_process(os._exit, 3)
+    with pytest.raises(UserError, match="with code -9: it was killed, as it happens where memory is short"):
+        in_own_process(_kill)
 
 
 MEASURING = """

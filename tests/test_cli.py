@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import random
 import re
 import shutil
@@ -10,16 +11,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from hackmatrix_core.cli import evaluate, main, make_parser, train
+from hackmatrix_core.cli import _lack, evaluate, main, make_parser, train
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
 
 TINY = ["--num-envs", "8", "--num-steps", "4", "--num-minibatches", "2", "--update-epochs", "1", "--hidden-dim", "8"]
 
 
-COMMAND = "import sys; from hackmatrix_core.cli import main; sys.exit(main())"
+COMMAND = "import sys; from hackmatrix_command import main; sys.exit(main())"
 """What the installed script does."""
 
 
@@ -85,6 +88,18 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--reward", "kills"], 2, "kills is not PART=WEIGHT, as in kills=3"),
         (["train", "--reward", "kils=3"], 2, "reward_weights has 'kils', expected names among step_penalty"),
         (["train", "--minutes", "0"], 2, "0 is not a positive number of minutes"),
+        (["train", "--minutes", "1e306"], 2, "1e306 is not a positive number of minutes, of at most 1,000,000"),
+        (["train", "--total-timesteps", "1.5"], 2, "argument --total-timesteps: invalid int value: '1.5'"),
+        (["train", "--total-timesteps", "1e999999999"], 2, "1e999999999 is above 9223372036854775807"),
+        (["train", "--total-timesteps", "nan"], 2, "argument --total-timesteps: invalid int value: 'nan'"),
+        (["train", "--points", "1e308"], 2, "points is 1e+308, expected a number of at least 0 and at most 3.4"),
+        (["train", "--run-dir", os.fsdecode(b"DIR/r\xff")], 1, "has a name that is not UTF-8, or"),
+        (["train", "--evaluate-games", "2000000000"], 2, "--games 2000000000 needs about 7,629.4 GiB of memory, and"),
+        (["evaluate", "pretrained", "--games", "2000000000"], 2, "--games 2000000000 needs about"),
+        (["evaluate", "pretrained", "--simulations", "1e9"], 2, "--simulations 1000000000 needs about 488,281.2 GiB"),
+        (["watch", "pretrained", "--simulations", "1000000000"], 2, "--simulations 1000000000 needs about 3,814.7 GiB"),
+        (["benchmark", "env", "--num-envs", "1000000000000"], 2, "num_envs = 1000000000000 needs about"),
+        (["benchmark", "search", "--simulations", "1000000000"], 2, "num_envs = 1 with 1000000000 simulations needs"),
         (["train", "--minutes", "nan"], 2, "nan is not a positive number of minutes"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
         (["train", "--resume", "--run-dir", "DIR", "--from", "pretrained"], 2, "leave out --preset and --from"),
@@ -129,6 +144,52 @@ def test_mistakes_are_reported_in_one_sentence(arguments, code, message, tmp_pat
     assert got == code
     assert message.replace("DIR", str(tmp_path)) in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("text", ["1000000", "1e6", "1_000_000", "1.0E+6", "0.1e7"])
+def test_integers_are_taken_as_people_type_them(text):
+    total = make_parser().parse_args(["train", "--total-timesteps", text]).total_timesteps
+    assert (type(total), total) == (int, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("platform", "why", "arguments"),
+    [
+        ("nonsense", "Backend 'nonsense' is not in the list of known backends", ["doctor"]),
+        ("nonsense", "Backend 'nonsense' is not in the list of known backends", ["evaluate", "pretrained"]),
+        ("cuda", "there is no such device", ["doctor"]),
+        ("cuda", "there is no such device", ["train"]),
+        ("cuda", "there is no such device", ["benchmark", "env", "--num-envs", "8"]),
+    ],
+)
+def test_a_backend_that_is_not_there_is_named_in_one_sentence(platform, why, arguments, tmp_path):
+    if platform == "cuda" and Path("/dev/nvidiactl").exists():
+        pytest.skip("there is one")
+    environment = os.environ | {"JAX_PLATFORMS": platform, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith(f"hackmatrix: JAX cannot compute on {platform}: ")
+    assert why in sentence
+    assert "Set JAX_PLATFORMS=cpu" in sentence
+
+
+def test_memory_that_runs_out_is_told_in_one_sentence():
+    with pytest.raises(jax.errors.JaxRuntimeError) as caught:
+        jax.block_until_ready(jnp.zeros(2**50, jnp.uint8))
+    assert _lack(caught.value).startswith("there is not enough memory. Choose smaller numbers (RESOURCE_EXHAUSTED: Out")
+    assert _lack(ValueError("of another kind")) is None
+
+
+def test_what_was_measured_is_printed_if_it_cannot_be_written(capsys):
+    code, out, err = run(["benchmark", "env", "--num-envs", "8", "--repeats", "1", "--json", "/dev/full"], capsys)
+    assert (code, err) == (
+        1,
+        "hackmatrix: /dev/full cannot be written: No space left on device. It stands above instead\n",
+    )
+    (row,) = json.loads(out[out.index("[\n") :])
+    assert row["num_envs"] == 8
 
 
 def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
@@ -210,6 +271,25 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert saved == len(read_metrics(tmp_path / "metrics.jsonl"))
 
 
+def test_a_run_stopped_while_it_compiles_is_not_evaluated(tmp_path, capsys):
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "train", "--run-dir", tmp_path, *TINY, "--minutes", "3"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.stdout.readline() != "compiling…\n":
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (143, "")
+    assert re.search(
+        rf"nothing is trained yet\. Continue with: \S+ train --resume --run-dir {tmp_path} --minutes 3\n", out
+    )
+    code, _, err = run(["evaluate", str(tmp_path)], capsys)
+    assert (code, "nothing is trained yet. Resume it" in err) == (1, True)
+
+
 def test_a_network_to_start_from_brings_its_sizes():
     about = {"config": TrainConfig.preset("plan", hidden_dim=96, num_layers=3, gamma=0.5).to_dict()}
     given = make_parser().parse_args(["train", "--from", "DIR", "--preset", "cpu", "--num-layers", "1"])
@@ -228,6 +308,13 @@ def test_a_network_to_start_from_brings_its_sizes():
 )
 def test_an_evaluation_goes_into_the_directory_of_its_run(run, target):
     assert str(evaluate._target(Path(run))) == target
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "checkpoints/mine", "checkpoints/7"])
+def test_an_evaluation_finds_a_run_by_what_it_holds(tmp_path, name):
+    (tmp_path / name / "checkpoints" / "12").mkdir(parents=True)
+    for given, target in {"": "", "checkpoints": "", "checkpoints/12": "-12"}.items():
+        assert evaluate._target(tmp_path / name / given) == tmp_path / name / f"evaluation{target}.json"
 
 
 def test_no_command_line_ends_in_a_traceback(capsys):
@@ -328,6 +415,9 @@ def test_closed_output_ends_no_command():
 @pytest.mark.parametrize(
     ("arguments", "last_line"),
     [
+        (["doctor"], "importing hackmatrix_core"),
+        (["doctor"], "importing lazy_loader"),
+        (["play"], "importing numpy"),
         (["doctor"], "importing jax"),
         (["evaluate", "pretrained", "--games", "77"], "playing 77 games with each policy…"),  # XLA compiles
     ],
@@ -335,8 +425,8 @@ def test_closed_output_ends_no_command():
 def test_ctrl_c_is_heard_at_any_moment(arguments, last_line):
     code = """
 import sys
-from hackmatrix_core.cli import main
 sys.addaudithook(lambda event, names: print("importing", names[0], flush=True) if event == "import" else None)
+from hackmatrix_command import main
 sys.exit(main())
 """
     process = subprocess.Popen(

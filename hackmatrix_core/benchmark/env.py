@@ -21,6 +21,7 @@ from hackmatrix_core.agent import baselines
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.environment.gymnax_env import EnvState, HackMatrixGymnax
 from hackmatrix_core.game.vectorization.backend import compiler_options, devices_of_cores
+from hackmatrix_core.training.tuning import ENVIRONMENT, check_memory
 from hackmatrix_core.viewing.tables import Table
 
 SIZES = (64, 256, 512, 1024, 2048, 4096, 8192)
@@ -69,6 +70,7 @@ def table(rows: Sequence[EnvSpeed]) -> Table:
 def _measure(num_envs: int, repeats: int) -> EnvSpeed:
     jax.config.update("jax_enable_compilation_cache", False)
     devices_of_cores()
+    check_memory(f"num_envs = {num_envs}", num_envs * ENVIRONMENT)
     devices = jax.local_devices()
     devices = devices[: max(n for n in range(1, len(devices) + 1) if num_envs % n == 0)]
     sharding = NamedSharding(Mesh(np.array(devices), "device"), PartitionSpec("device"))

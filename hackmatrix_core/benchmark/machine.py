@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 from jax.stages import Compiled, Lowered
 
+from hackmatrix_core.errors import UserError
 from hackmatrix_core.interrupts import postponed
 
 Result = TypeVar("Result")
@@ -35,7 +36,8 @@ def in_own_process(function: Callable[..., Result], *arguments: object) -> Resul
             result, error = ours.recv()
         except EOFError:
             process.join()
-            raise RuntimeError(f"the process that measures ended early, with code {process.exitcode}") from None
+            killed = ": it was killed, as it happens where memory is short" if process.exitcode == -9 else ""
+            raise UserError(f"the process that measures ended early, with code {process.exitcode}{killed}") from None
     process.join()
     if error is not None:
         raise error

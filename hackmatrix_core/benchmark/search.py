@@ -17,6 +17,7 @@ from hackmatrix_core.agent.policy import NetworkPolicy
 from hackmatrix_core.agent.search import SearchPolicy
 from hackmatrix_core.benchmark import machine
 from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.training.tuning import ENVIRONMENT, SEARCHED_STATE, check_memory
 from hackmatrix_core.viewing.tables import Table
 
 SIZES = (1, 128)
@@ -69,6 +70,8 @@ def table(rows: Sequence[SearchSpeed]) -> Table:
 
 def _measure(policy: NetworkPolicy, num_simulations: int, num_games: int, repeats: int) -> SearchSpeed:
     jax.config.update("jax_enable_compilation_cache", False)
+    sizes = f"num_envs = {num_games} with {num_simulations} simulations"
+    check_memory(sizes, num_games * (ENVIRONMENT + num_simulations * SEARCHED_STATE))
     keys = jax.random.split(jax.random.key(0), num_games)
     states = jax.jit(jax.vmap(game.reset), compiler_options=compiler_options())(keys)
     observations, masks = jax.vmap(game.observe)(states), jax.vmap(game.get_valid_actions)(states)

@@ -28,6 +28,7 @@ from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.runner import make_agent
 from hackmatrix_core.training.trainer import training_environment
+from hackmatrix_core.training.tuning import check_memory, estimate_memory
 
 _ENCODER = "BoardEncoder_0"
 
@@ -65,6 +66,8 @@ def _group(config: TrainConfig, *, one_device: bool = False) -> DeviceGroup:
 
 
 def _compiled(group: DeviceGroup) -> machine.Program:
+    config = group.agent.config
+    check_memory(f"num_envs = {config.num_envs} with the other sizes", estimate_memory(config))
     return machine.compiled(group.update, jax.eval_shape(group.init()))
 
 

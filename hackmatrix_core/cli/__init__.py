@@ -7,6 +7,7 @@ Everything that takes long to import is imported when it is needed, after Ctrl-C
 """
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -36,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except Exception as error:
+        if lack := _lack(error):
+            return _fail(lack, 1)
+        raise
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -52,6 +57,29 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(command=module.run)
         module.add_arguments(command)
     return parser
+
+
+def _lack(error: Exception) -> str | None:
+    """What this machine lacks, if that is behind an error: memory, or what JAX was told to compute on."""
+    import jax
+
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return f"there is not enough memory. Choose smaller numbers ({_reason(error)})"
+    if "Unable to initialize backend" not in str(error):
+        try:
+            jax.devices()
+            return None
+        except Exception as missing:
+            error = missing
+    return (
+        f"JAX cannot compute on {os.environ.get('JAX_PLATFORMS') or 'this machine'}: "
+        f"{_reason(error) or 'there is no such device'}. Set JAX_PLATFORMS=cpu for the CPU; a GPU needs pip install "
+        "'jax[cuda12]', a TPU 'jax[tpu]'"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0].partition(" (")[0][:200].rstrip(".")
 
 
 def _fail(message: object, code: int) -> int:

@@ -3,20 +3,24 @@
 import argparse
 import functools
 import os
+from decimal import Decimal, InvalidOperation
 
-from hackmatrix_core.training.config import MAX_SEED
+from hackmatrix_core.training.config import MAX_MINUTES, MAX_SEED
 
 
 def integer(text: str, least: int = -(2**63), most: int = 2**63 - 1) -> int:
-    """An integer in this range."""
+    """An integer in this range, also as in 1e6 and 1_000_000."""
     try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid int value: {text[:40]!r}") from None
+        value = Decimal(text)
+        is_whole = value.is_finite() and value == value.to_integral_value()
+    except InvalidOperation:
+        is_whole = False
+    if not is_whole:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text[:40]!r}")
     if not least <= value <= most:
         shown = text if len(text) <= 20 else f"{text[:20]}…"
         raise argparse.ArgumentTypeError(f"{shown} is {f'below {least}' if value < least else f'above {most}'}")
-    return value
+    return int(value)
 
 
 count = functools.partial(integer, least=0)
@@ -30,8 +34,8 @@ def minutes(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of minutes")
+    if not 0 < value <= MAX_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not a positive number of minutes, of at most {MAX_MINUTES:,}")
     return value
 
 

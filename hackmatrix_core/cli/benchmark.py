@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hackmatrix_core.cli.arguments import at_least_one, path
-from hackmatrix_core.errors import UsageError
+from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.training.config import PRESETS, TrainConfig
 
 
@@ -48,7 +48,11 @@ def run(options: argparse.Namespace) -> int:
     rows = benchmarks[options.what](options)
     if options.json:
         text = json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n"
-        Path(options.json).write_text(text, encoding="utf-8")
+        try:
+            Path(options.json).write_text(text, encoding="utf-8")
+        except OSError as error:
+            print(text)
+            raise UserError(f"{options.json} cannot be written: {error.strerror}. It stands above instead") from error
     return 0
 
 

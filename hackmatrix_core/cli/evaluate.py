@@ -8,6 +8,8 @@ import jax
 
 from hackmatrix_core.cli.arguments import add_simulations, at_least_one, path, seed
 from hackmatrix_core.errors import UsageError
+from hackmatrix_core.training.checkpoints import find
+from hackmatrix_core.training.tuning import EVALUATED_GAME, SEARCHED_STATE, check_memory
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -38,6 +40,7 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
 
     if run in BASELINES:
         raise UsageError(f"{run} is a baseline, which every run is compared with. For a directory, write ./{run}")
+    check_evaluation(games, simulations)
     sampled, key = load_policy(run), jax.random.key(seed)
     policies = {"trained, sampled": sampled, "trained, argmax": load_policy(run, greedy=True), **BASELINES}
     print(f"playing {games} games with each policy…", flush=True)
@@ -54,7 +57,7 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
     print()
     if folder_of(run):
         return
-    target = _target(Path(run).absolute())
+    target = _target(run)
     try:
         target.write_text(evaluation.to_json(results))
     except OSError as error:
@@ -63,8 +66,15 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
         print(f"evaluation {target}")
 
 
-def _target(run: Path) -> Path:
+def check_evaluation(games: int, simulations: int = 0) -> None:
+    """Raise a UsageError if there is not enough memory to play so many games, with a search of so many simulations."""
+    check_memory(f"--games {games}", games * EVALUATED_GAME)
+    side_by_side = min(games, 128)  # on a CPU; more on other devices
+    check_memory(f"--simulations {simulations}", side_by_side * simulations * SEARCHED_STATE)
+
+
+def _target(run: str | Path) -> Path:
     """Where the evaluation goes: into the run's directory, also if its checkpoints or one of them was given."""
-    if run.parent.name == "checkpoints":  # a single one, whose folder goes with it
-        return run.parents[1] / f"evaluation-{run.name}.json"
-    return (run.parent if run.name == "checkpoints" else run) / "evaluation.json"
+    folder, update = find(run)
+    directory = folder.parent if folder.name == "checkpoints" else folder
+    return directory / ("evaluation.json" if update is None else f"evaluation-{update}.json")

@@ -17,12 +17,12 @@ from typing import Any
 import jax
 
 from hackmatrix_core.cli.arguments import at_least_one, count, integer, minutes, path, reward
-from hackmatrix_core.cli.evaluate import evaluate_run
+from hackmatrix_core.cli.evaluate import check_evaluation, evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
 from hackmatrix_core.training.config import PRESETS, TrainConfig
-from hackmatrix_core.training.tuning import GIB, estimate_memory, get_device_config, preset_for_device
+from hackmatrix_core.training.tuning import check_memory, estimate_memory, get_device_config, preset_for_device
 
 NETWORK = ("hidden_dim", "num_layers", "cell_dim")
 """The fields of a config that decide the shape of the network."""
@@ -104,23 +104,26 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--{given[0].replace('_', '-')} is for several processes: add --distributed, or leave it out")
     devices_of_cores()
     is_first = jax.process_index() == 0
+    check_evaluation(options.evaluate_games)
     # Only the first process has the run that may be resumed, and it chooses for its device.
     start_from, about = stored_params(options.start_from) if options.start_from and is_first else (None, {})
     chosen = _train_config(options, about).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
     run_dir = Path(options.run_dir or broadcast_from_first(str(_new_run_dir()) if is_first else ""))
-    callbacks: list[Callback] = [default_display()]
+    is_update: list[bool] = []
+    callbacks: list[Callback] = [default_display(), lambda progress: is_update.append(progress.is_new)]
     if options.tensorboard and is_first:
         callbacks.append(TensorBoard(run_dir))
     if options.wandb and is_first:
         callbacks.append(WeightsAndBiases(run_dir, config))
+    fits = options.minutes is not None and options.total_timesteps is None
     trainer = Trainer(
         config,
         run_dir,
         callbacks=callbacks,
         resume=options.resume,
         minutes=options.minutes,
-        fit=options.minutes is not None and options.total_timesteps is None,
+        fit=fits,
         start_from=start_from,
     )
     if is_first:
@@ -129,15 +132,18 @@ def run(options: argparse.Namespace) -> int:
     if result.saved_in != trainer.run_dir:
         run_dir = result.saved_in
         print(f"the run is in {run_dir}")
+    stopped_by = result.stopped_by
     if not is_first:
-        return SIGNAL_CODES.get(result.stopped_by or "", 0)
-    if result.stopped_by in SIGNAL_CODES:
-        print(f"stopped and saved. {_how_to_continue(run_dir)}")
-        return SIGNAL_CODES[result.stopped_by]
-    if result.stopped_by == "another run":
+        return SIGNAL_CODES.get(stopped_by or "", 0)
+    if stopped_by == "another run":
         raise UserError(f"another run has taken over {trainer.run_dir}, so this one ended. It is kept in {run_dir}")
-    if result.stopped_by == "time":
-        print(f"time is up. {_how_to_continue(run_dir)}")
+    if stopped_by:
+        is_trained = int(result.runner.update) > 0
+        how = "time is up" if stopped_by == "time" else "stopped and saved" if is_trained else "nothing is trained yet"
+        # The speed, and with it the length of a run that fits into its minutes, is known after two updates.
+        print(f"{how}. {_how_to_continue(run_dir, options.minutes if fits and sum(is_update) < 2 else None)}")
+        if stopped_by != "time":
+            return SIGNAL_CODES.get(stopped_by, 0)  # 0 where another process was told to stop
     if options.evaluate_games:
         evaluate_run(run_dir, options.evaluate_games, config.seed)
         try:
@@ -149,11 +155,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _how_to_continue(run_dir: Path) -> str:
+def _how_to_continue(run_dir: Path, minutes: float | None) -> str:
     installed = Path(sys.executable).with_name("hackmatrix")
     is_found = shutil.which("hackmatrix") or not installed.exists()
     command = "hackmatrix" if is_found else os.path.relpath(installed)
-    return f"Continue with: {shlex.quote(command)} train --resume --run-dir {shlex.quote(str(run_dir))}"
+    end = "" if minutes is None else f" --minutes {minutes:g}"
+    return f"Continue with: {shlex.quote(command)} train --resume --run-dir {shlex.quote(str(run_dir))}{end}"
 
 
 def _new_run_dir() -> Path:
@@ -192,11 +199,7 @@ def _train_config(options: argparse.Namespace, about: Mapping[str, Any]) -> Trai
             config = preset_for_device(device, **changes)
         else:
             config = TrainConfig.preset(options.preset, **changes)
-        if (needed := estimate_memory(config)) > device.total_memory:
-            raise ValueError(
-                f"num_envs is {config.num_envs}, which with the other sizes needs about {needed / GIB:,.0f} GiB, and "
-                f"{device} has less. Use fewer environments, fewer steps or a smaller network"
-            )
+        check_memory(f"num_envs is {config.num_envs}, which with the other sizes", estimate_memory(config))
         return config
     except ValueError as error:
         raise UsageError(error) from error

@@ -7,6 +7,7 @@ import jax
 
 from hackmatrix_core.cli.arguments import add_simulations, path, seed
 from hackmatrix_core.errors import UsageError
+from hackmatrix_core.training.tuning import SEARCHED_STATE, check_memory
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def write_replay(run: str | Path, seed: int, out: str, *, argmax: bool = False, 
     from hackmatrix_core.viewing.replay import replay
     from hackmatrix_core.viewing.waiting import Waiting
 
+    check_memory(f"--simulations {simulations}", simulations * SEARCHED_STATE)
     policy = load_policy(run, greedy=argmax)
     if simulations:
         try:

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from hackmatrix_core.environment import spaces
 from hackmatrix_core.environment.curriculum import with_later_starts
+from hackmatrix_core.errors import shown
 from hackmatrix_core.game import history, observation, random, stage
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.arguments import as_action, check_key, check_state
@@ -47,14 +48,17 @@ class EnvParams:
             ValueError: names the field, its value and what was expected.
         """
         steps, weights, share = self.max_steps, self.reward_weights, self.later_starts
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name), str | bytes):
+                raise ValueError(f"{field.name} is {shown(value)}, expected numbers")
         if isinstance(steps, int | float | np.number) and not (1 <= steps < 2**31 and steps == int(steps)):
-            raise ValueError(f"max_steps is {steps}, expected an integer from 1 to {2**31 - 1}")
+            raise ValueError(f"max_steps is {shown(steps)}, expected an integer from 1 to {2**31 - 1}")
         if isinstance(weights, np.ndarray):
             _check_one_weight_per_part(weights)
             if not np.all(np.isfinite(weights)):
                 raise ValueError(f"reward_weights is {weights}, expected finite numbers")
         if isinstance(share, int | float | np.number) and not 0 <= share <= 1:
-            raise ValueError(f"later_starts is {share}, expected a share from 0 to 1")
+            raise ValueError(f"later_starts is {shown(share)}, expected a share from 0 to 1")
 
     @property
     def max_steps_in_episode(self) -> int | np.integer | jax.Array:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
+from hackmatrix_core.errors import shown
 from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, reset, scenario, step
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.state import BOARD_SIZE
@@ -22,9 +23,10 @@ class PlayError(ValueError):
 
 def parse_seed(text: str) -> int | None:
     """The seed that the text names, None if it is empty; `PlayError` if it names none."""
-    if text and not text.isdecimal():
-        raise PlayError(f"the seed is {text!r}, expected a number from 0 to {MAX_SEED}")
-    return int(text) if text else None
+    try:
+        return int(text) if text else None
+    except ValueError:
+        raise PlayError(f"the seed is {shown(text)}, expected a number from 0 to {MAX_SEED}") from None
 
 
 def _some_seed(seed: int | None) -> int:
@@ -32,7 +34,7 @@ def _some_seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbelow(1_000_000)
     if not 0 <= seed <= MAX_SEED:
-        raise PlayError(f"the seed is {seed}, expected a number from 0 to {MAX_SEED}")
+        raise PlayError(f"the seed is {shown(seed)}, expected a number from 0 to {MAX_SEED}")
     return seed
 
 
@@ -48,6 +50,8 @@ def _step(state: GameState, action: jax.Array, seed: jax.Array, time: jax.Array)
 
 _mask = jax.jit(get_valid_actions)
 _HINTS, _LEAST_CHANCE = 3, 0.02
+_LONGEST_FILE = 2**20
+"""Characters of a scenario that are read; /dev/zero never ends."""
 
 
 @jax.jit
@@ -165,7 +169,7 @@ class Session:
             path = Path(path).expanduser()
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(scenario.to_dict(self.state)) + "\n", encoding="utf-8")
-        except (OSError, RuntimeError) as error:  # the latter for a ~user that nobody is
+        except (OSError, RuntimeError, ValueError) as error:  # the latter for a ~user that nobody is, and NUL in a name
             raise PlayError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from error
 
     def load(self, path: str | Path) -> None:
@@ -175,7 +179,8 @@ class Session:
             PlayError: the file cannot be read, or holds no scenario; the message names the place.
         """
         try:
-            state = scenario.from_dict(json.loads(Path(path).expanduser().read_text(encoding="utf-8")))
+            with Path(path).expanduser().open(encoding="utf-8") as file:
+                state = scenario.from_dict(json.loads(file.read(_LONGEST_FILE)))
         except (OSError, RuntimeError) as error:
             raise PlayError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
         except json.JSONDecodeError as error:

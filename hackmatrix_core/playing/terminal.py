@@ -16,7 +16,7 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.widgets import TextArea
 
-from hackmatrix_core.playing.session import PlayError, Session, parse_seed
+from hackmatrix_core.playing.session import Session, parse_seed
 from hackmatrix_core.viewing.actions import ACTIONS
 from hackmatrix_core.viewing.board.text import text
 
@@ -36,6 +36,8 @@ _SHORT = tuple(_SIGN[a.name] if a.name in _SIGNS else f"{_SIGN[a.name]} {a.name}
 _COSTS = "costs: c credits, e energy, s data siphons; a hit deals attack damage and stuns"
 _COMMANDS = "? help   u take back   n new game   S save   L load   q quit"
 _STATUS_ROWS = 3
+_MESSAGE = 150
+"""The longest message that the status has room for; of longer ones it shows beginning and end."""
 _LEAST_COLUMNS, _LEAST_ROWS = 80, 24
 """A terminal of this size holds the board, 80 × 20, a line of actions, and the status."""
 _GAP = 2
@@ -168,8 +170,9 @@ class TerminalGame:
             self._help_line = None
         try:
             function()
-        except PlayError as error:
-            self._message = str(error)
+        except Exception as error:  # whatever it is, the game goes on
+            text = str(error) or repr(error)
+            self._message = text if len(text) <= _MESSAGE else f"{text[: _MESSAGE // 2]} … {text[3 - _MESSAGE // 2 :]}"
         return False
 
     def _turn_help(self) -> None:

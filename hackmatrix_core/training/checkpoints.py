@@ -45,14 +45,18 @@ class Checkpoints:
     def __init__(self, directory: str | os.PathLike) -> None:
         self.directory = Path(directory).expanduser().absolute()
         probe = self.directory / ".writable"
+        place = str(self.directory).encode(errors="backslashreplace").decode()
+        if "\\" in place or "gs:" in self.directory.parts:  # the libraries below would lose what they write there
+            raise CheckpointError(
+                f"{place} has a name that is not UTF-8, or a \\ or gs: in it, under which nothing can be saved. Choose "
+                "another run directory"
+            )
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.directory} cannot be written to ({error}). Choose another run directory"
-            ) from error
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{place} cannot be written to ({error}). Choose another run directory") from error
 
     @property
     def updates(self) -> list[int]:
@@ -117,8 +121,8 @@ class Checkpoints:
     def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
         """The runner, with plain keys, of the newest checkpoint that is intact, or None if there is no checkpoint.
 
-        A damaged one causes a warning and is set aside (renamed to `UPDATE.damaged` next to the folder), and the
-        one before it is used.
+        A damaged one causes a warning and is set aside (renamed to `checkpoints.UPDATE.damaged` beside the folder),
+        and the one before it is used.
 
         Args:
             template: the runner's shapes and dtypes, as `jax.eval_shape` gives them.
@@ -154,7 +158,8 @@ class Checkpoints:
             )
         for update in damaged:
             target = self.directory.with_name(f"{self.directory.name}.{update}.damaged")
-            shutil.rmtree(target, ignore_errors=True)
+            while os.path.lexists(target):
+                target = target.with_name(f"{target.name}-again")
             (self.directory / str(update)).rename(target)
         return runner
 
@@ -181,19 +186,22 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         directory: a run directory, its folder `checkpoints`, or one checkpoint in it.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it cannot be read.
+        CheckpointError: there is no checkpoint, it cannot be read, or nothing was trained before it.
     """
-    path = Path(directory).expanduser().absolute()
-    path = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    folder, update = (path.parent, int(path.name)) if path.name.isdigit() else (path, None)
+    folder, update = find(directory)
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "does not exist"
         raise CheckpointError(f"{folder} {what}. Give the directory of a training run")
     with _opened(folder) as manager:
         update = manager.latest_step() if update is None else update
         if update is None or update not in manager.all_steps():
+            path = folder if update is None else folder / str(update)
             raise CheckpointError(
                 f"{path} holds no checkpoint. Give the directory of a training run that has saved one"
+            )
+        if update == 0:
+            raise CheckpointError(
+                f"the run in {folder} was stopped before its first update: nothing is trained yet. Resume it"
             )
         try:
             about = _read_about(manager, update)
@@ -206,6 +214,14 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
                 f"give its folder, one of those in {folder}"
             ) from error
     return jax.tree.map(jnp.asarray, policy), about | {"update": update}
+
+
+def find(directory: str | os.PathLike) -> tuple[Path, int | None]:
+    """The folder of checkpoints that is meant, and the update of a single one in it, by the rules of `load_params`."""
+    path = Path(directory).expanduser().absolute()
+    if (path / "checkpoints").is_dir():
+        return path / "checkpoints", None
+    return (path.parent, int(path.name)) if path.name.isdecimal() else (path, None)
 
 
 def config_in(about: Mapping[str, Any], place: str | os.PathLike) -> TrainConfig:
@@ -259,6 +275,8 @@ def _read_about(manager: ocp.CheckpointManager, update: int) -> dict[str, Any]:
             if zlib.crc32((folder / name).read_bytes()) != checksum:
                 raise ValueError(f"{name} does not match its checksum")
     about: dict[str, Any] = manager.restore(update, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+    if not isinstance(about, dict) or not isinstance(about.get("config"), dict):
+        raise ValueError("its description has no config")
     return about
 
 

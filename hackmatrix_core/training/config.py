@@ -12,15 +12,19 @@ from typing import Any, Self
 import numpy as np
 from flax.core import FrozenDict
 
+from hackmatrix_core.errors import shown
 from hackmatrix_core.game.rewards import REWARD_PARTS
 
 MAX_SEED = 2**32 - 1
 """The largest seed of a game or a run."""
+MAX_MINUTES = 1_000_000
+"""The longest training run, almost two years."""
+_LARGEST = float(np.finfo(np.float32).max)
 _REMOVED = {"value_bins": 0, "num_simulations": 0}
 """Fields of earlier versions, which stored configs have, with the values that mean what this version does."""
 
 
-def _option(default: Any, text: str, *, low: float = -math.inf, high: float = math.inf, above: bool = False) -> Any:
+def _option(default: Any, text: str, *, low: float = -_LARGEST, high: float = _LARGEST, above: bool = False) -> Any:
     """A field with its help text and its range; `above` excludes `low` itself."""
     return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high, "above": above})
 
@@ -221,13 +225,13 @@ def _checked(field: dataclasses.Field, value: Any) -> int | float:
     low, high, above = (field.metadata[name] for name in ("low", "high", "above"))
     is_integer = isinstance(value, int | np.integer)
     right_type = is_integer if field.type is int else is_integer or isinstance(value, float | np.floating)
-    in_range = right_type and (low < value if above else low <= value) and value <= high and math.isfinite(value)
+    in_range = right_type and (low < value if above else low <= value) and value <= high
     if isinstance(value, bool) or not in_range:
-        bounds = [f"{'above' if above else 'of at least'} {low:g}"] if low > -math.inf else []
-        bounds += [f"at most {high:g}"] if high < math.inf else []
-        expected = f"{'an integer' if field.type is int else 'a number'} {' and '.join(bounds)}"
+        most = f" and at most {high:.10g}" if high < _LARGEST or (right_type and value > high) else ""
+        kind = f"{'an integer' if field.type is int else 'a number'} {'above' if above else 'of at least'} {low:g}"
         raise ValueError(
-            f"{field.name} is {value!r}, expected {expected} ({field.metadata['help']}). The default is {field.default}"
+            f"{field.name} is {shown(value)}, expected {kind}{most} ({field.metadata['help']}). The default is "
+            f"{field.default}"
         )
     return int(value) if field.type is int else float(value)
 
@@ -240,8 +244,8 @@ def _checked_weights(field: dataclasses.Field, weights: Mapping[str, float]) -> 
         if name not in REWARD_PARTS:
             raise ValueError(f"{field.name} has {name!r}, expected names among {', '.join(REWARD_PARTS)}")
         is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
-        if not is_number or not math.isfinite(weight):
-            raise ValueError(f"{field.name} has {weight!r} for {name}, expected a finite number")
+        if not is_number or not abs(weight) <= _LARGEST:
+            raise ValueError(f"{field.name} has {shown(weight)} for {name}, expected a finite number")
     return FrozenDict({name: float(weight) for name, weight in weights.items()})
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,7 +96,7 @@ def _parsed(path: Path) -> tuple[list[Record], int]:
     records, strange = [], 0
     for line in content.splitlines(keepends=True):
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_constant=lambda _: None)  # NaN, which others may have written, is no value
         except (ValueError, RecursionError):
             record = None
         if _is_record(record):
@@ -110,5 +111,5 @@ def _is_record(value: Any) -> bool:
         isinstance(value, dict)
         and type(value.get("update")) is int
         and type(value.get("steps")) is int
-        and all(number is None or type(number) in (int, float) for number in value.values())
+        and all(x is None or (type(x) in (int, float) and abs(x) <= sys.float_info.max) for x in value.values())
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import operator
 import os
 import socket
 import threading
@@ -28,7 +29,7 @@ def check_free(run_dir: Path) -> None:
     if holder is not None and not _has_ended(holder):
         begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder["since"]))
         raise CheckpointError(
-            f"{run_dir} is in use: process {holder['process']} on {holder['host']} has been training there since "
+            f"{run_dir} is in use: process {holder['process']} on {holder['host'][:80]} has been training there since "
             f"{begun}. Stop it first, or choose another run directory. If that process is gone, wait "
             f"{_SILENCE / 60:.0f} minutes or remove {_NAME}"
         )
@@ -97,8 +98,10 @@ def _write(path: Path, me: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The holder, None where there is none, or nothing that can be read."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        holder = json.loads(path.read_text())
-        return holder if set(holder) >= {"id", "host", "machine", "process", "since", "seen"} else None
+    """The holder, None where there is none, or nothing that a run writes."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        holder: dict[str, Any] = json.loads(path.read_text())
+        texts = [str.isprintable(holder[name]) for name in ("id", "host", "machine")]
+        times = [0 <= holder[name] < 2**40 for name in ("since", "seen")]
+        return holder if all(texts + times) and 0 < operator.index(holder["process"]) < 2**31 else None
     return None

@@ -72,7 +72,8 @@ def status_line(progress: Progress) -> str:
     if progress.phase != "done":
         rest = f"{clock(progress.seconds_left)} left" if math.isfinite(progress.seconds_left) else ""
     else:
-        rest = "stopped and saved" if progress.update < progress.total_updates else "done"
+        ends = {0: "stopped before the first update: nothing is trained yet", progress.total_updates: "done"}
+        rest = ends.get(progress.update, "stopped and saved")
     numbers = {
         "steps_per_second": "{:,.0f} steps/s",
         "episode_return": "return {:+.2f}",

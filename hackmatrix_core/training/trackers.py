@@ -1,6 +1,7 @@
 """A run's metrics for experiment trackers: TensorBoard and Weights & Biases, where these are installed."""
 
 import importlib
+import os
 import uuid
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,9 @@ from hackmatrix_core.training.progress import Progress
 
 
 class TensorBoard:
-    """Writes event files that TensorBoard shows, one point per update.
+    """Writes event files that TensorBoard shows, one point per update, by environment steps.
+
+    A resumed run begins with all of its history, in place of earlier files, which may have updates that were lost.
 
     Args:
         run_dir: of the run; the files go into its folder `tensorboard`.
@@ -27,22 +30,27 @@ class TensorBoard:
         self._writer: Any = None
 
     def __call__(self, progress: Progress) -> None:
-        """Write the last update's metrics."""
-        if progress.phase == "compiling":
-            self._writer = self._package.SummaryWriter(str(self._directory))
-        if progress.is_new:
-            for name, value in progress.history[-1].items():
-                if value is not None:
-                    self._writer.add_scalar(name, value, progress.steps)
+        """Write the metrics that are new."""
+        if self._writer is None:
+            self._writer, self._written = self._package.SummaryWriter(str(self._directory), purge_step=1), 0
+        summary = self._package.proto.summary_pb2.Summary
+        for record in progress.history[self._written :]:  # each as one event, which is much faster than `add_scalar`
+            values = [summary.Value(tag=name, simple_value=x) for name, x in record.items() if x is not None]
+            self._writer.file_writer.add_summary(summary(value=values), record["steps"])
+        self._written = len(progress.history)
         if progress.phase == "done":
-            self._writer.close()
+            self._writer = self._writer.close()
 
 
 class WeightsAndBiases:
     """Sends metrics to Weights & Biases; the environment variable WANDB_MODE=offline keeps them in the run's directory.
 
+    Its steps are updates, the axis of its charts shows environment steps. A resumed run continues in the tracker, which
+    takes no update twice. Offline it cannot: each part holds the whole history, so sync the last one alone. Variables
+    such as WANDB_PROJECT and WANDB_NAME go before what is chosen here.
+
     Args:
-        run_dir: of the run. A resumed run continues in the tracker.
+        run_dir: of the run.
         config: of the run.
 
     Raises:
@@ -56,27 +64,32 @@ class WeightsAndBiases:
         self._run: Any = None
 
     def __call__(self, progress: Progress) -> None:
-        """Send the last update's metrics."""
-        if progress.phase == "compiling":
-            self._run = self._started()
-        if progress.is_new:
-            self._run.log({name: value for name, value in progress.history[-1].items() if value is not None})
+        """Send the metrics that are new."""
+        if self._run is None:
+            self._run, self._sent = self._started(), 0
+        for record in progress.history[self._sent :]:
+            if record["update"] >= self._run.starting_step:  # type: ignore[operator]  # a number in every record
+                values = {name: value for name, value in record.items() if value is not None}
+                self._run.log(values, step=record["update"], commit=True)
+        self._sent = len(progress.history)
         if progress.phase == "done":
-            self._run.finish()
+            self._run = self._run.finish()
 
     def _started(self) -> Any:
         kept = self._run_dir / "wandb-id"
         if not kept.exists():
             kept.write_text(uuid.uuid4().hex[:8])
+        chosen = {
+            "project": os.environ.get("WANDB_PROJECT") or "hackmatrix",
+            "name": os.environ.get("WANDB_NAME") or self._run_dir.name,
+            "id": os.environ.get("WANDB_RUN_ID") or kept.read_text(),
+            "resume": os.environ.get("WANDB_RESUME") or "allow",
+            "dir": os.environ.get("WANDB_DIR") or self._run_dir,
+        }
         try:
-            return self._wandb.init(
-                project="hackmatrix",
-                name=self._run_dir.name,
-                id=kept.read_text(),
-                resume="allow",
-                dir=self._run_dir,
-                config=self._config.to_dict(),
-            )
+            run = self._wandb.init(config=self._config.to_dict(), **chosen)
+            run.define_metric("*", step_metric="steps")
+            return run
         except self._wandb.Error as error:
             raise UserError(
                 f"Weights & Biases did not start: {error}. WANDB_MODE=offline works without a connection"

@@ -17,10 +17,11 @@ import numpy as np
 from jax import lax
 
 from hackmatrix_core.environment.gymnax_env import HackMatrixGymnax
+from hackmatrix_core.errors import UserError, shown
 from hackmatrix_core.interrupts import use_handlers
 from hackmatrix_core.training.checkpoints import CheckpointError, check_network
 from hackmatrix_core.training.compilation import return_free_memory
-from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.config import MAX_MINUTES, TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.history import Record, make_record
 from hackmatrix_core.training.metrics import Metrics
@@ -64,7 +65,8 @@ class TrainResult(NamedTuple):
     history: list[Record]
     """The metrics of all updates, including those before a resume."""
     stopped_by: str | None
-    """None if the run is complete; else `request`, `time`, `another run`, or the name of the signal."""
+    """None if the run is complete; else `request`, `time`, `another run`, or the name of the signal. If `runner.update`
+    is 0, it was stopped before its first update, nothing is trained, and `load_policy` refuses the run."""
     saved_in: Path
     """The directory that holds it: that of the run, or a local copy where it could not be written to."""
 
@@ -104,6 +106,7 @@ class Trainer:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
         ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
+        UserError: from `run`: the network is no longer finite; what was saved before stays as it is.
     """
 
     def __init__(
@@ -122,12 +125,12 @@ class Trainer:
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
         self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
         self.config = self._group.agent.config
-        shown = callbacks if callbacks is not None else [default_display()]
-        self._callbacks: list[Callback] = [*shown, EntropyWatch()] if self._group.is_first else []
-        if minutes is not None and not (_is_number(minutes) and minutes > 0):
-            raise ValueError(f"minutes is {minutes!r}, expected a number above 0")
+        displays = callbacks if callbacks is not None else [default_display()]
+        self._callbacks: list[Callback] = [*displays, EntropyWatch()] if self._group.is_first else []
+        if minutes is not None and not (_is_number(minutes) and 0 < minutes <= MAX_MINUTES):
+            raise ValueError(f"minutes is {shown(minutes)}, expected a number above 0 and at most {MAX_MINUTES:,}")
         if not (_is_number(save_every) and save_every >= 0):
-            raise ValueError(f"save_every is {save_every!r}, expected a number of seconds of at least 0")
+            raise ValueError(f"save_every is {shown(save_every)}, expected a number of seconds of at least 0")
         if fit and minutes is None:
             raise ValueError("fit is True, and minutes is None. Say into how many minutes the run has to fit")
         self._limit = float("inf") if minutes is None else 60 * float(minutes)
@@ -200,7 +203,8 @@ class Trainer:
                 self._tell("training", update, spent, left, history)
                 if spent >= self._limit and not self._fit:
                     self.stop("time")
-                if self._group.any_process(now - saved >= self._save_every):
+                is_strange = not np.isfinite(metrics["value_loss"])  # so may be the network, which is looked at then
+                if self._group.any_process(is_strange or now - saved >= self._save_every):
                     self._save(runner, history)
                     saved = time.monotonic()
         except BaseException:
@@ -255,6 +259,12 @@ class Trainer:
     def _save(self, runner: RunnerState, history: Sequence[Record], *, is_last: bool = False) -> None:
         """Save the run. What keeps a checkpoint from being written ends a run only where none can follow."""
         whole = self._group.gather(runner)
+        if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(whole.params)):
+            raise UserError(
+                f"after {int(whole.update)} updates the network is no longer finite. It is not saved, and what "
+                f"{self.run_dir} holds from before stays as it is. Start over in another run directory with a smaller "
+                "learning_rate, smaller points or smaller rewards"
+            )
         if self._storage is None:
             return
         self._is_saving = True

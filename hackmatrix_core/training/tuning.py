@@ -6,12 +6,17 @@ import os
 import jax
 
 from hackmatrix_core.agent.perception import CELL_SCALE, FACT_SCALE, VIEW
+from hackmatrix_core.errors import UsageError
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.game.state import NUM_CELLS
 from hackmatrix_core.training.config import PRESETS, TrainConfig, next_multiple
 
 GIB = 2**30
+ENVIRONMENT = 48 * 1024
+"""About how many bytes an environment takes, with what its step needs beside it."""
+EVALUATED_GAME = SEARCHED_STATE = 4 * 1024
+"""The same of a game in an evaluation, and of each state that a search looks at."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +72,14 @@ def estimate_memory(config: TrainConfig) -> int:
     activations = 4 * config.hidden_dim * config.num_layers + 6 * NUM_ACTIONS + 4 * view
     minibatch = config.batch_size // config.num_minibatches * (5 * numbers + 4 * activations)
     weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
-    environments = config.num_envs * 48 * 1024
-    return rollout + minibatch + 6 * 4 * weights + environments
+    return rollout + minibatch + 6 * 4 * weights + config.num_envs * ENVIRONMENT
+
+
+def check_memory(what: str, needed: int) -> None:
+    """Raise a UsageError, which names what needs so many bytes, if the devices of this process have less."""
+    device = get_device_config()
+    if needed > device.total_memory:
+        raise UsageError(f"{what} needs about {needed / GIB:,.1f} GiB of memory, and {device} has less. Choose less")
 
 
 def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None) -> TrainConfig:

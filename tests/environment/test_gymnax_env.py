@@ -310,7 +310,13 @@ def test_six_values_are_the_five_with_the_end_told_apart(played):
 @pytest.mark.parametrize(
     ("field", "values", "expected"),
     [
-        ("max_steps", [-5, 0, 2**31, 1.5, np.int64(2**32 + 1), float("nan"), float("inf")], "an integer from 1 to"),
+        (
+            "max_steps",
+            [-5, 0, 2**31, 1.5, np.int64(2**32 + 1), float("nan"), float("inf"), 10**5000],
+            "an integer from 1 to",
+        ),
+        ("max_steps", ["x", b"x", "5"], "numbers"),
+        ("later_starts", ["0.5"], "numbers"),
         ("reward_weights", [np.full(15, np.nan), np.append(np.ones(14), np.inf)], "finite numbers"),
         ("later_starts", [2.0, -0.1, float("nan")], "a share from 0 to 1"),
     ],

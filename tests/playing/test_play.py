@@ -319,6 +319,16 @@ def test_terminal_plays_by_keys(tmp_path):
         game.press("12\r")
         mirror.new(12)
         game.wait_for("seed 12", *board(mirror))
+        for keys, told in [
+            ("n" + "9" * 5000 + "\r", "the seed is '9999"),
+            ("n" + "9" * 4000 + "\r", "expected a number from 0 to 4294967295"),
+            ("n-3\r", "the seed is -3, expected"),
+            ("L/dev/zero\r", "/dev/zero is not JSON"),
+            ("L" + "/x" * 3000 + "\r", ": File name too long"),
+            ("S\x1b[200~a\0b\x1b[201~\r", "cannot be written: embedded null byte"),
+        ]:
+            game.press(keys)
+            game.wait_for(told)
         game.press("t")
         game.wait_for("wait is not possible now")
         game.press("L")
@@ -334,7 +344,7 @@ def test_terminal_plays_by_keys(tmp_path):
         game.wait_for("This terminal has 30 × 8")
         game.resize(80, 24)
         game.wait_for(*board(mirror), "↓  →", "seed 12", "q quit")
-        game.press("q")
+        game.press("qq")
         assert game.exit_code() == 0
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: what is kept, what is damaged, what is reported."""
 
 import dataclasses
+import json
 import os
 import shutil
 
@@ -9,7 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints, load_params
+from hackmatrix_core.training.checkpoints import (
+    _CHECKSUMS,
+    CheckpointError,
+    Checkpoints,
+    _write_checksums,
+    load_params,
+)
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import as_plain, init_runner, make_agent
@@ -132,6 +139,30 @@ def test_a_damaged_newest_is_warned_about_and_the_one_before_is_used(checkpoints
     assert (checkpoints.directory.parent / "checkpoints.2.damaged").is_dir()
     save(checkpoints, runner, 2)
     assert_same(restore(checkpoints, runner), at_update(runner, 2))
+
+
+def test_a_file_where_a_damaged_checkpoint_is_set_aside_stays(checkpoints, runner):
+    save(checkpoints, runner, 1, 2)
+    shutil.rmtree(checkpoints.directory / "2" / "policy")
+    in_the_way = checkpoints.directory.with_name("checkpoints.2.damaged")
+    in_the_way.write_text("mine")
+    with pytest.warns(UserWarning, match="update 2 is damaged"):
+        assert_same(restore(checkpoints, runner), at_update(runner, 1))
+    assert in_the_way.read_text() == "mine"
+    assert checkpoints.updates == [1]
+
+
+@pytest.mark.parametrize("about", [{"shapes": {}}, {"config": [1]}, [], 7])
+def test_a_description_without_a_config_is_damage_even_if_its_checksum_is_right(checkpoints, runner, about):
+    save(checkpoints, runner, 1, 2)
+    (file,) = (path for path in (checkpoints.directory / "2" / "about").iterdir() if "config" in path.read_text())
+    file.write_text(json.dumps(about))
+    (checkpoints.directory / "2" / _CHECKSUMS).unlink()
+    _write_checksums(checkpoints.directory / "2")
+    with pytest.raises(CheckpointError, match="2 cannot be read: its description has no config"):
+        load_policy(checkpoints.directory)
+    with pytest.warns(UserWarning, match="update 2 is damaged"):
+        assert checkpoints.stored_config() == CONFIG
 
 
 def test_if_all_are_damaged_it_says_so(checkpoints, runner):

@@ -62,6 +62,11 @@ def test_defaults_are_the_plan():
         ({"reward_weights": {"kils": 3}}, r"reward_weights has 'kils', expected names among step_penalty, .*kills"),
         ({"reward_weights": {"kills": float("nan")}}, r"reward_weights has nan for kills, expected a finite number"),
         ({"reward_weights": {"kills": "3"}}, r"reward_weights has '3' for kills, expected a finite number"),
+        ({"points": 1e308}, r"points is 1e\+308, expected a number of at least 0 and at most 3\.4"),
+        ({"num_envs": 10**400}, r"num_envs is 10{59}…, expected an integer of at least 1 and at most 3\.4"),
+        ({"total_timesteps": 10**5000}, r"total_timesteps is an integer of thousands of digits, expected"),
+        ({"gamma": -(10**400)}, r"gamma is -10{58}…, expected a number of at least 0"),
+        ({"seed": 2**32}, r"expected an integer of at least 0 and at most 4294967295 "),
         ({"seed": -1}, r"seed is -1, expected an integer of at least 0"),
         (
             {"num_envs": 30},

@@ -56,6 +56,13 @@ def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
         ("not JSON", True),
         ([1], True),
         ({"host": "elsewhere"}, True),
+        (lambda: holder(machine="elsewhere", since=1e300), True),
+        (lambda: holder(machine="elsewhere", since="then"), True),
+        (lambda: holder(machine="elsewhere", seen=float("nan")), True),
+        (lambda: holder(process=10**40), True),
+        (lambda: holder(process=-1), True),
+        (lambda: holder(machine="elsewhere", host="\033[2J\033]0;owned\a"), True),
+        ("[" * 100_000, True),
     ],
 )
 def test_a_lock_that_nobody_holds_is_recognised(tmp_path, found, is_free):
@@ -108,6 +115,20 @@ def test_lines_without_metrics_are_set_aside(tmp_path, line):
     file.history.append(good | {"update": 2})
     file.write()
     assert read_metrics(path) == [good, good | {"update": 2}]
+
+
+@pytest.mark.quick
+def test_a_metrics_file_with_numbers_that_are_none_goes_on(tmp_path):
+    path, lines = tmp_path / "metrics.jsonl", '{"update": 1, "steps": 16, "value_loss": NaN, "entropy": -Infinity}\n'
+    path.write_text(
+        lines + '{"update": 1, "steps": 16, "value_loss": 1e999}\n' + f'{{"update": 1, "steps": {10**400}}}\n'
+    )
+    with pytest.warns(RuntimeWarning, match="has 2 lines without metrics"):
+        file = MetricsFile(path, last_update=1)
+    file.history.append({"update": 2, "steps": 32})
+    file.write()
+    first = {"update": 1, "steps": 16, "value_loss": None, "entropy": None}
+    assert read_metrics(path) == [first, {"update": 2, "steps": 32}]
 
 
 def test_a_callback_that_fails_is_told_and_left_out(tmp_path):
@@ -320,12 +341,31 @@ def test_a_process_of_another_user_holds_the_directory_for_as_long_as_it_says_so
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    "changes", [{"minutes": float("nan")}, {"minutes": "3"}, {"minutes": 0}, {"minutes": True}, {"save_every": -1}]
+    "changes",
+    [
+        {"minutes": float("nan")},
+        {"minutes": "3"},
+        {"minutes": 0},
+        {"minutes": True},
+        {"minutes": float("inf")},
+        {"minutes": 1e306, "fit": True},
+        {"minutes": 10**5000},
+        {"save_every": -1},
+        {"save_every": -(10**5000)},
+    ],
 )
 def test_times_are_numbers(tmp_path, changes):
-    (name,) = changes
+    name = next(iter(changes))
     with pytest.raises(ValueError, match=f"{name} is .*, expected a number"):
         trainer(config_of(2), tmp_path, **changes)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", [os.fsdecode(b"run-\xff"), "a\0b", "a\\b", "gs:"])
+def test_a_name_that_nothing_can_be_saved_under_is_refused_at_the_start(tmp_path, name):
+    with pytest.raises(CheckpointError, match="Choose another run directory"):
+        trainer(config_of(2), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lock_that_is_removed_comes_back(tmp_path, monkeypatch):

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from hackmatrix_core import interrupts
+from hackmatrix_core.errors import UserError
 from hackmatrix_core.training import trainer as trainer_module
 from hackmatrix_core.training.checkpoints import CheckpointError, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.history import read_metrics
+from hackmatrix_core.training.progress import status_line
 from hackmatrix_core.training.trainer import Trainer
 from tests.training import probe_environments as probes
 
@@ -105,6 +107,40 @@ def test_stop_ends_after_the_update_in_progress_and_saves(tmp_path):
     trainer(config_of(10), tmp_path, [told.append], resume=True).run()
     assert told[0].update == 2
     assert told[-1].update == 10
+
+
+def test_a_run_stopped_before_its_first_update_says_that_nothing_is_trained(tmp_path):
+    told = []
+
+    def stop_while_compiling(progress):
+        told.append(status_line(progress))
+        if progress.phase == "compiling" and len(told) == 1:
+            progress.stop()
+
+    run = trainer(config_of(2), tmp_path, [stop_while_compiling], resume=True)
+    result = run.run()
+    assert (result.stopped_by, int(result.runner.update), result.history) == ("request", 0, [])
+    assert told[-1].endswith("stopped before the first update: nothing is trained yet")
+    with pytest.raises(CheckpointError, match=r"stopped before its first update: nothing is trained yet\. Resume it"):
+        load_params(tmp_path)
+    assert run.run().stopped_by is None
+    assert load_params(tmp_path)[1]["update"] == 2
+
+
+class Exploding(probes.TwoStepCredit):
+    """Its rewards are too large for float32 to square."""
+
+    def reward(self, state, action):
+        return jnp.float32(3e38)
+
+
+def test_a_network_that_is_no_longer_finite_ends_the_run_and_overwrites_nothing(tmp_path):
+    trainer(config_of(2), tmp_path).run()
+    run = Trainer(config_of(9), tmp_path, Exploding(), (), resume=True)
+    with pytest.raises(UserError, match=r"after 3 updates the network is no longer finite\. It is not saved"):
+        run.run()
+    assert load_params(tmp_path)[1]["update"] == 2
+    assert trainer(config_of(3), tmp_path, resume=True).run().stopped_by is None
 
 
 def test_a_trainer_goes_on_where_it_was_stopped(tmp_path):

@@ -1,14 +1,28 @@
 """Sizes that fit the device."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
+from hackmatrix_core import evaluation
 from hackmatrix_core.agent.perception import VIEW, perceive
+from hackmatrix_core.agent.search import UNDO_DEPTH
+from hackmatrix_core.game import history, reset
+from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.training.config import PRESETS, TrainConfig
-from hackmatrix_core.training.tuning import GIB, DeviceConfig, auto_tune_for_device, estimate_memory, get_device_config
+from hackmatrix_core.training.runner import as_plain
+from hackmatrix_core.training.tuning import (
+    EVALUATED_GAME,
+    GIB,
+    SEARCHED_STATE,
+    DeviceConfig,
+    auto_tune_for_device,
+    estimate_memory,
+    get_device_config,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -49,6 +63,21 @@ def test_the_estimate_counts_what_is_perceived():
     rollout = 8 * 128 * (numbers + 28 + 32)
     minibatch = 8 * 128 * (5 * numbers + 4 * (4 * 2 + 6 * 28 + 4 * VIEW**2 * 8))
     assert estimate_memory(big) - estimate_memory(small) == rollout + minibatch + 8 * 48 * 1024
+
+
+def size_of(tree):
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(as_plain, tree)))
+
+
+def test_the_estimates_of_evaluation_and_search_count_what_they_keep():
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    few, many = (
+        jax.eval_shape(partial(evaluation.begin, count=4, num_games=n, undo_depth=128), key) for n in (128, 256)
+    )
+    kept = (size_of(many) - size_of(few)) / 128
+    assert kept < EVALUATED_GAME < 4 * kept
+    node = size_of(jax.eval_shape(lambda key: history.recent(reset(key), UNDO_DEPTH), key)) + 6 * 4 * NUM_ACTIONS
+    assert node < SEARCHED_STATE < 2 * node
 
 
 def test_devices_share_the_environments_and_the_cores_of_a_cpu_the_memory():
