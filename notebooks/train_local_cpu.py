@@ -38,7 +38,10 @@ if "google.colab" in sys.modules:
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
-    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
+    in_clone = os.path.exists("../colab_setup.sh")
+    install = "run this in a new cell above: %pip install git+https://github.com/hackmatrix-jax/hackmatrix-jax"
+    advice = "close it and run: bash colab_setup.sh lab" if in_clone else f"{install}\nThen run all cells."
+    raise SystemExit(f"This kernel does not have the package: {advice}") from None
 
 import jax
 from IPython.display import display

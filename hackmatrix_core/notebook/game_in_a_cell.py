@@ -15,9 +15,7 @@ from hackmatrix_core.viewing.waiting import Waiting
 try:
     import ipywidgets as widgets
 except ImportError as error:
-    raise ImportError(
-        "play needs ipywidgets: pip install 'hackmatrix-jax[notebook]'; in a terminal use `hackmatrix play`"
-    ) from error
+    raise ImportError("play needs ipywidgets: pip install ipywidgets; in a terminal use `hackmatrix play`") from error
 
 FOLDER = Path("saved_games")
 """Where games are saved whose file has a plain name; git ignores it."""

@@ -10,7 +10,7 @@ import pytest
 import hackmatrix_core as hm
 
 gymnasium = pytest.importorskip(
-    "gymnasium", reason="gymnasium is not installed: pip install 'hackmatrix-jax[gymnasium]'"
+    "gymnasium", reason="gymnasium is not installed: pip install 'gymnasium>=1.1'"
 )
 from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
 

@@ -137,7 +137,7 @@ def test_scenario_files(tmp_path):
 # ipywidgets 7 with the newest ipykernel
 @pytest.mark.filterwarnings("ignore:The `ipykernel.comm.Comm` class has been deprecated:DeprecationWarning")
 def test_notebook_plays_by_clicks(tmp_path):
-    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install 'hackmatrix-jax[notebook]'")
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install ipywidgets")
     game, mirror, rng = hm.play(5), Session(5), np.random.default_rng(1)
 
     def agrees():
@@ -198,7 +198,7 @@ def test_notebook_plays_by_clicks(tmp_path):
 # ipywidgets 7 with the newest ipykernel
 @pytest.mark.filterwarnings("ignore:The `ipykernel.comm.Comm` class has been deprecated:DeprecationWarning")
 def test_notebook_says_why_not_and_gives_hints():
-    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install 'hackmatrix-jax[notebook]'")
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install ipywidgets")
     game = hm.play(0, adviser=hm.baselines.greedy)
     for number, name in enumerate(ACTION_NAMES):
         assert ("<i>" in game.texts[name].value) == bool(game.session.reason(number)) == (not game.session.mask[number])
