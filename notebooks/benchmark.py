@@ -61,7 +61,7 @@ print("observation", hm.observe(state).shape)
 print("actions", hm.HackMatrixGymnax.num_actions)
 print("bytes of one game", sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" tags=["parameters"]
 # @title Settings
 sizes = [256, 1024, 4096]  # @param {type: "raw"}
 repeats = 3  # @param {type: "integer"}

@@ -68,11 +68,13 @@ runs = notebook.start()
 #
 # The price is time: 32 simulations are 32 steps of the game and 33 evaluations of the network for a single action.
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" tags=["parameters"]
 # @title Who plays
 agent = "pretrained"  # @param ["pretrained", "pretrained-points"] {allow-input: true}
-few, many = 8, 32
+few = 8  # @param {type: "integer"}
+many = 32  # @param {type: "integer"}
 
+# %% tags=["nbval-ignore-output"]
 network = hm.load_policy(agent)
 players = notebook.with_and_without_search(network, few, many)
 print(", ".join(players))

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
+from hackmatrix_core.errors import UserError
 from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, reset, scenario, step
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.state import BOARD_SIZE
@@ -16,7 +17,7 @@ from hackmatrix_core.training.config import MAX_SEED
 from hackmatrix_core.viewing.actions import ACTIONS, counted
 
 
-class PlayError(ValueError):
+class PlayError(UserError, ValueError):
     """What the player asked for cannot be done; the message says why, and what can be done."""
 
 

@@ -146,7 +146,7 @@ class TrainConfig:
         num_envs = changes.get("num_envs")
         if "num_minibatches" in PRESETS[name] and "num_minibatches" not in changes and isinstance(num_envs, int):
             values["num_minibatches"] = max(math.gcd(values["num_minibatches"], num_envs), cls().num_minibatches)
-        return cls(**values)
+        return cls.from_dict(values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -179,6 +179,8 @@ class TrainConfig:
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
+NETWORK = ("hidden_dim", "num_layers", "cell_dim")
+"""The fields that decide the shape of the network."""
 _RECIPE = {
     "learning_rate": 2e-3,
     "gamma": 0.992,
@@ -218,12 +220,10 @@ def _checked(field: dataclasses.Field, value: Any) -> int | float:
     right_type = is_integer if field.type is int else is_integer or isinstance(value, float | np.floating)
     in_range = right_type and (low < value if above else low <= value) and value <= high and math.isfinite(value)
     if isinstance(value, bool) or not in_range:
-        bounds = [f"{'above' if above else 'of at least'} {low:g}"] if low > -math.inf else []
-        bounds += [f"at most {high:g}"] if high < math.inf else []
+        bounds = [f"{'above' if above else 'of at least'} {low:.10g}"] if low > -math.inf else []
+        bounds += [f"at most {high:.10g}"] if high < math.inf else []
         expected = f"{'an integer' if field.type is int else 'a number'} {' and '.join(bounds)}"
-        raise ValueError(
-            f"{field.name} is {value!r}, expected {expected} ({field.metadata['help']}). The default is {field.default}"
-        )
+        raise ValueError(f"{field.name} is {value!r}, expected {expected} ({field.metadata['help']})")
     return int(value) if field.type is int else float(value)
 
 

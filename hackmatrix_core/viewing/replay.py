@@ -71,7 +71,7 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
         for time in range(len(episode) + 1)
     ]
     data = {
-        "actions": [{"name": action.name, "price": action.price, "does": action.does} for action in ACTIONS],
+        "actions": [{"name": action.name, "does": f"{action.cost}: {action.does}"} for action in ACTIONS],
         "pieces": list(table),
         "frames": frames,
         "stages": np.asarray(episode.states.stage).tolist(),

@@ -9,9 +9,7 @@ import pytest
 
 import hackmatrix_core as hm
 
-gymnasium = pytest.importorskip(
-    "gymnasium", reason="gymnasium is not installed: pip install 'gymnasium>=1.1'"
-)
+gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'gymnasium>=1.1'")
 from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
 
 N = 8  # in all tests: one compiled program

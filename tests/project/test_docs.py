@@ -252,7 +252,12 @@ def test_public_names_exist(document):
 
 def test_the_package_is_installed_from_where_it_is():
     """Its name is on no index, so pip needs the repository's address, also for an extra."""
-    texts = [*DOCUMENTS, *ROOT.glob("hackmatrix_core/**/*.py"), *ROOT.glob("notebooks/*.py"), *ROOT.glob("tests/tools/*.py")]
+    texts = [
+        *DOCUMENTS,
+        *ROOT.glob("hackmatrix_core/**/*.py"),
+        *ROOT.glob("notebooks/*.py"),
+        *ROOT.glob("tests/tools/*.py"),
+    ]
     lines = "\n".join(text.read_text() for text in texts).splitlines()
     named = [line for line in lines if re.search(r"pip install .*hackmatrix-jax", line)]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

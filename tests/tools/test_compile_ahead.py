@@ -60,9 +60,7 @@ def test_training_fits_a_tpu_and_four_share_it():
     assert shared.arguments + shared.temporary < 0.3 * (alone.arguments + alone.temporary)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs pip install -e '.[ahead-gpu]'"
-)
+@pytest.mark.skipif(importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs pip install -e '.[ahead-gpu]'")
 def test_training_fits_a_t4():
     (training,) = ahead.compile_ahead(["t4"], ["training"])
     assert training.arguments + training.temporary < 4 * 2**30
