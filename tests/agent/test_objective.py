@@ -143,5 +143,10 @@ def test_an_environment_without_reward_weights_says_so(setting, message):
 
 
 def test_it_says_what_a_value_counts():
-    assert "plus 2 for each point, taken back in a lost game" in str(Objective(points=2.0))
-    assert "point" not in str(Objective())
+    """In a few words that a player knows, without names of the code and long numbers."""
+    assert str(Objective()) == "the rewards still to come, 1.0% less for each action until then"
+    assert "2 more for each point, taken back in a lost game" in str(Objective(points=2.0))
+    longest = str(Objective(0.994, symlog_rewards=True, shaping=0.741935, points=2.0))
+    assert ", large ones toned down (500 counts as 6), 74% of those for picking up siphons, kills, " in longest
+    assert "_" not in longest
+    assert len(longest) <= 220

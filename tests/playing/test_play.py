@@ -156,7 +156,7 @@ def test_notebook_plays_by_clicks(tmp_path):
     assert game.status.value == f"loaded {tmp_path}/rich &lt;b&gt;.json"
     rows = game.programs.children
     assert [row.children[0].description for row in rows] == list(ACTION_NAMES[5:])  # all programs are owned
-    assert "5c</b> · get a data siphon" in game.texts["siph+"].value
+    assert "<b>5 credits</b> · get a data siphon" in game.texts["siph+"].value
     agrees()
     for _ in range(300):
         if mirror.over:
@@ -204,6 +204,17 @@ def test_notebook_says_why_not_and_gives_hints():
         assert ("<i>" in game.texts[name].value) == bool(game.session.reason(number)) == (not game.session.mask[number])
     assert "(the board ends there)" in game.texts["up"].value
     assert "(costs 1 data siphon, you have 0)" in game.texts["siphon"].value
+    assert game.texts["siphon"].value.startswith("siphon: <b>1 data siphon</b>")
+    before, keys = game.board.value, game.children[-1]
+    assert keys.layout.display == "none"
+    assert [key._dom_classes for key in keys.children] == [(f"hackmatrix-{name}",) for name in ACTION_NAMES[:4]]
+    keys.children[0].click()
+    assert game.status.value == "up is not possible now: the board ends there"
+    assert game.board.value == before
+    valid = int(np.flatnonzero(game.session.mask[:4])[0])
+    keys.children[valid].click()
+    assert game.status.value.startswith(f"{ACTION_NAMES[valid]}: reward")
+    game.take_back.click()
     assert game.session.reason(WAIT) == "you do not own it"
     game.hint.click()
     assert re.fullmatch(r"hint: (up|down|left|right) 100%", game.status.value)
