@@ -73,7 +73,8 @@ class Objective:
         if self.symlog_rewards:
             text += ", large ones toned down (500 counts as 6)"
         if self.shaping != 1:
-            text += f", {self.shaping:.0%} of those for picking up siphons, kills, the way to the exit and points"
+            share = f"{self.shaping:.0%}" if self.shaping else "none"
+            text += f", {share} of those for picking up siphons, kills, the way to the exit and points"
         if self.points:
             text += f", {self.points:g} more for each point, taken back in a lost game"
         return f"{text}, {1 - self.gamma:.1%} less for each action until then"

@@ -72,7 +72,7 @@ def test_on_colab_runs_are_kept_on_drive_if_asked_and_a_refusal_is_one_sentence(
     capsys.readouterr()
     assert str(notebook.start(drive=True)) == "runs"
     told = capsys.readouterr().out.splitlines()
-    assert told[1:] == [
+    assert told[:-1] == [
         "Google Drive is not connected: runs are kept on this machine's disk, which Colab deletes with it."
     ]
     assert caches[-1] is None
@@ -141,9 +141,9 @@ def test_other_mistakes_get_a_sentence_too(whole, tmp_path):
 def test_a_run_that_starts_from_an_agent_has_its_sizes_and_a_folder_of_its_own(whole, monkeypatch, tmp_path):
     on(monkeypatch, "gpu", 15)
     config = notebook.config_for("t4", "pretrained", seed=1)
-    assert (config.hidden_dim, config.cell_dim) == (128, 8)
+    assert (config.hidden_dim, config.cell_dim) == (512, 16)
     folder = notebook.run_directory(config, "", tmp_path, "pretrained")
-    assert folder == tmp_path / "t4-hidden_dim=128-cell_dim=8-seed=1-from=pretrained"
+    assert folder == tmp_path / "t4-hidden_dim=512-seed=1-from=pretrained"
     assert notebook.run_directory(config, "", tmp_path, "runs/mine").name.endswith("-from=mine")
 
 
