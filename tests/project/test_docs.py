@@ -261,7 +261,7 @@ def test_the_package_is_installed_from_where_it_is():
     lines = "\n".join(text.read_text() for text in texts).splitlines()
     named = [line for line in lines if re.search(r"pip install .*hackmatrix-jax", line)]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    address = f"git+{project['urls']['Repository']}"
+    address = re.escape(f"git+{project['urls']['Repository']}")
     assert len(named) > 6
     for line in named:
         assert re.search(rf"pip install (\"hackmatrix-jax\[\w+\] @ {address}\"|{address}\b)", line), line
