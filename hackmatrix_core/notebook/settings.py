@@ -99,8 +99,8 @@ def run_directory(config: TrainConfig, name: str, runs: Path, start_from: str = 
         runs: the folder that holds it, as `start` gives it.
         start_from: as for `config_for`; part of the name, too.
     """
-    if str(name).strip():
-        return runs / str(name).strip()
+    if name := str(name or "").strip():
+        return runs / name
     preset = get_device_config().preset
     changes = {} if SMOKE else config.differences(TrainConfig.preset(preset))
     end = "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())

@@ -32,8 +32,8 @@ def _some_seed(seed: int | None) -> int:
     """The seed if it is in range; for None a random one, short enough to be remembered."""
     if seed is None:
         return secrets.randbelow(1_000_000)
-    if not 0 <= seed <= MAX_SEED:
-        raise PlayError(f"the seed is {seed}, expected a number from 0 to {MAX_SEED}")
+    if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
+        raise PlayError(f"the seed is {seed!r}, expected a number from 0 to {MAX_SEED}")
     return seed
 
 

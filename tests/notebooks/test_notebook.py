@@ -132,8 +132,13 @@ def test_other_mistakes_get_a_sentence_too(whole, tmp_path):
     assert notebook.run_directory(TrainConfig.preset("cpu"), 7, tmp_path) == tmp_path / "7"
     with pytest.raises(UserError, match="pretraned does not exist"):
         hm.load_policy("pretraned")
-    with pytest.raises(UserError, match="the seed is -1"):
-        hm.play(-1)
+    assert notebook.run_directory(TrainConfig.preset("cpu"), None, tmp_path) == tmp_path / "cpu"
+    for seed in (-1, "x", 1.5):
+        with pytest.raises(UserError, match=f"the seed is {seed!r}, expected a number from 0"):
+            hm.play(seed)
+    for sizes, repeats in (([0], 1), ([], 1), (["8"], 1), ([8], 0)):
+        with pytest.raises(NotebookStop, match="expected whole numbers of at least 1"):
+            notebook.measure_env(sizes, repeats)
     with pytest.raises(NotebookStop):
         notebook.with_and_without_search(hm.baselines.random, 8)
 
