@@ -15,13 +15,14 @@ import jax
 import numpy as np
 import pytest
 import zmq
-from jupyter_client.session import Session
+from jupyter_client.session import Session as Messages
 
 import hackmatrix_core as hm
 from hackmatrix_core import notebook
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.notebook import settings, training
 from hackmatrix_core.notebook.settings import NotebookStop
+from hackmatrix_core.playing.session import Session
 from hackmatrix_core.training import compilation
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.tuning import DeviceConfig
@@ -135,7 +136,7 @@ def test_other_mistakes_get_a_sentence_too(whole, tmp_path):
     assert notebook.run_directory(TrainConfig.preset("cpu"), None, tmp_path) == tmp_path / "cpu"
     for seed in (-1, "x", 1.5):
         with pytest.raises(UserError, match=f"the seed is {seed!r}, expected a number from 0"):
-            hm.play(seed)
+            Session(seed)
     for sizes, repeats in (([0], 1), ([], 1), (["8"], 1), ([8], 0)):
         with pytest.raises(NotebookStop, match="expected whole numbers of at least 1"):
             notebook.measure_env(sizes, repeats)
@@ -329,7 +330,7 @@ def test_a_table_is_text_and_html():
 
 
 def test_an_older_kernel_hears_widgets_while_a_cell_waits_and_keeps_the_rest_in_order(monkeypatch):
-    session, heard = Session(key=b"key"), []
+    session, heard = Messages(key=b"key"), []
     kernel = types.SimpleNamespace(
         msg_queue=queue.Queue(),
         session=session,
