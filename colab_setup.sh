@@ -1,7 +1,28 @@
 #!/usr/bin/env bash
 # Sets HackMatrix-JAX up on this machine and, if asked, puts it to work. See usage() below, or: bash colab_setup.sh help
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+set -euo pipefail +f +o posix
+shopt -u failglob nocasematch nullglob
+IFS=$' \t\n'
+
+# What a shell, Python or pip is told elsewhere decides nothing here. Where pip gets packages from, and how, stays the user's.
+while read -r _ _ inherited; do unset -f "$inherited"; done < <(declare -F)
+unset CDPATH BASH_ENV ENV GREP_OPTIONS PYTHONHOME PYTHONINSPECT PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS
+for inherited in ${!PIP_*}; do
+    case "$inherited" in
+        PIP_*INDEX* | PIP_*PROXY* | PIP_*CERT | PIP_*CACHE* | PIP_*TIMEOUT | PIP_*RETRIES | PIP_*CONSTRAINT | PIP_CONFIG_FILE) ;;
+        PIP_FIND_LINKS | PIP_TRUSTED_HOST | PIP_KEYRING_PROVIDER | PIP_USE_FEATURE | PIP_BREAK_SYSTEM_PACKAGES | PIP_ROOT_*) ;;
+        *) unset "$inherited" ;;
+    esac
+done
+[[ "${PYTHON:-}" != [!/]*/* ]] || PYTHON="$PWD/$PYTHON" # it is relative to where the script is called
+
+# To the clone: the script may be called through symbolic links; piped into bash it has no file, and the clone is here.
+script="${BASH_SOURCE[0]:-$PWD/colab_setup.sh}"
+while [[ -L "$script" ]]; do
+    cd -- "$(dirname -- "$script")"
+    script="$(readlink -- "${script##*/}")"
+done
+cd -- "$(dirname -- "$script")"
 
 usage() {
     cat <<'TEXT'
@@ -84,8 +105,9 @@ extras_for() {
 
 # find_python: prints the first interpreter that is new enough and runs.
 find_python() {
-    local candidate found=""
-    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
+    local candidate found="" candidates=(python3 python3.13 python3.12 python3.11 python)
+    [[ -z "${PYTHON:-}" ]] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$candidate"
             return
@@ -117,15 +139,20 @@ install() { "$interpreter" -m pip install --quiet --disable-pip-version-check "$
 
 # set_up_venv PLATFORM EXTRAS: .venv with the package in it; a stamp for each set of extras records that nothing is left to do.
 set_up_venv() {
-    local platform="$1" extras="$2" base hash stamp
+    local platform="$1" extras="$2" base hash stamp made_here=.venv/made-by-colab_setup.sh
     interpreter="$PWD/.venv/bin/python"
-    if ! "$interpreter" -c '' 2>/dev/null; then
+    if ! "$interpreter" -c 'import pip._internal.cli.main, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if [[ -e .venv || -L .venv ]] && [[ ! -e "$made_here" ]]; then
+            die "$PWD/.venv has no Python of 3.11 or later with pip, and this script did not make it. Move it away, and run the same command again."
+        fi
         base="$(find_python)"
         say "Creating .venv with $("$base" --version)."
         rm -rf .venv
+        mkdir .venv && : >"$made_here"
         "$base" -m venv .venv ||
             die "$base cannot make a virtual environment (see above). On Debian and Ubuntu: apt-get install python3-venv"
     fi
+    export PIP_USER=0 # pip.conf may name the user's own packages, which a virtual environment does not have
     hash="$({ cat pyproject.toml && echo "$PWD $platform"; } | cksum)"
     stamp=".venv/set-up-${extras:-base}"
     if [[ "$(cat "$stamp" 2>/dev/null)" == "$hash" ]]; then
@@ -173,7 +200,7 @@ CODE
 
 # set_up_colab EXTRAS: adds to the runtime's own Python what is missing; JAX, its plugins and numpy are pinned meanwhile.
 set_up_colab() {
-    local missing pins
+    local missing pins line
     interpreter="${PYTHON:-python3}"
     missing="$(missing_requirements "$1")"
     if [[ -n "$missing" ]]; then
@@ -182,7 +209,9 @@ set_up_colab() {
         "$interpreter" -m pip list --format=freeze --disable-pip-version-check | grep -E '^(jax|libtpu|numpy)' >"$pins"
         # shellcheck disable=SC2086 # one requirement a word
         "$interpreter" -m pip install --progress-bar off --disable-pip-version-check --constraint "$pins" $missing |
-            awk '/^(Collecting|Installing|Successfully)/ { print "[pip] " $0; fflush() }' ||
+            while IFS= read -r line; do # awk and grep would hold lines back
+                case "$line" in Collecting* | Installing* | Successfully*) printf '[pip] %s\n' "$line" ;; esac
+            done ||
             die "Installing failed (see above). Runtime > Disconnect and delete runtime gives a fresh machine to try again on."
         rm -f "$pins"
     fi
@@ -199,6 +228,8 @@ main() {
         help | -h | --help) usage; return ;;
         *) usage >&2; die "'$command' is not a command: expected train, test, lab or help." ;;
     esac
+    grep -qs '^name = "hackmatrix-jax"' pyproject.toml ||
+        die "$PWD is no clone of HackMatrix-JAX. Get one: git clone https://github.com/hackmatrix-jax/hackmatrix-jax && cd hackmatrix-jax"
     platform="${HACKMATRIX_PLATFORM:-$(detect_platform)}"
     case "$platform" in
         colab) set_up_colab "$(extras_for "$command" colab)" ;;
@@ -222,6 +253,6 @@ main() {
 }
 
 # Sourced by the tests, which try the decisions one by one.
-if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+if [[ "${BASH_SOURCE[0]:-$0}" == "$0" ]]; then
     main "$@"
 fi

@@ -6,6 +6,9 @@ class UserError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]  # all that a notebook shows of it
+
 
 class CheckpointError(UserError):
     """A checkpoint cannot be written, or cannot be used as asked; the message says what to do."""

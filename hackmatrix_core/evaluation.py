@@ -42,9 +42,9 @@ _OPPOSITE = np.array([actions.DOWN, actions.UP, actions.RIGHT, actions.LEFT], np
 _RESAMPLES = 2000
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What the games of one policy showed: one entry per game, G games."""
+    """What the games of one policy showed: one entry per game, G games. It shows itself as the table of its means."""
 
     final_stage: np.ndarray
     """(G,) int, 1–9: the stage where the game ended; a win counts as 9."""
@@ -91,6 +91,12 @@ class Evaluation:
         return {
             ACTION_NAMES[a]: float(used[a] / valid[a]) if valid[a] else None for a in range(actions.SIPHON, NUM_ACTIONS)
         }
+
+    def __repr__(self) -> str:
+        return str(table({"": self}))
+
+    def _repr_html_(self) -> str:
+        return table({"": self})._repr_html_()
 
     def summary(self) -> dict[str, Any]:
         """Everything above, JSON-ready."""

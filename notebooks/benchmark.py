@@ -36,7 +36,10 @@ if "google.colab" in sys.modules:
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
-    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
+    in_clone = os.path.exists("../colab_setup.sh")
+    install = "run this in a new cell above: %pip install git+https://github.com/hackmatrix-jax/hackmatrix-jax"
+    advice = "close it and run: bash colab_setup.sh lab" if in_clone else f"{install}\nThen run all cells."
+    raise SystemExit(f"This kernel does not have the package: {advice}") from None
 
 import jax
 
@@ -58,7 +61,7 @@ print("observation", hm.observe(state).shape)
 print("actions", hm.HackMatrixGymnax.num_actions)
 print("bytes of one game", sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" tags=["parameters"]
 # @title Settings
 sizes = [256, 1024, 4096]  # @param {type: "raw"}
 repeats = 3  # @param {type: "integer"}

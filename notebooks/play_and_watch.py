@@ -35,7 +35,10 @@ if "google.colab" in sys.modules:
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
-    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
+    in_clone = os.path.exists("../colab_setup.sh")
+    install = "run this in a new cell above: %pip install git+https://github.com/hackmatrix-jax/hackmatrix-jax"
+    advice = "close it and run: bash colab_setup.sh lab" if in_clone else f"{install}\nThen run all cells."
+    raise SystemExit(f"This kernel does not have the package: {advice}") from None
 
 import jax
 from IPython.display import display
@@ -49,8 +52,19 @@ runs = notebook.start()
 #
 # Reach the exit of eight boards in a row with three hit points. Blocks with **points** or the name of a **program**
 # are walls, but a **data siphon**, used next to them, turns them into points and programs (and sets enemies free). A
-# dashed circle is a **transmission**: an enemy due next turn. `c` is credits, `e` is energy. The legend explains the
-# rest; the full rules are in
+# dashed circle is a **transmission**: an enemy due next turn. The siphon also takes **credits** (`c`) and **energy**
+# (`e`), which pay for running programs. Points add up to the **score**: it helps in no fight, but a win pays 100 for each.
+#
+# An enemy next to you takes a hit point each turn. There are four kinds:
+#
+# | enemy | hit points | what is special |
+# |---|---|---|
+# | virus | 2 | goes two cells a turn |
+# | daemon | 3 | takes one hit more |
+# | glitch | 2 | goes through blocks |
+# | cryptog | 2 | is seen only from its row or column |
+#
+# The legend explains the rest; the full rules are in
 # [RULES.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/hackmatrix_core/game/RULES.md).
 #
 # The same key always gives the same board:
@@ -59,6 +73,28 @@ runs = notebook.start()
 state = hm.reset(jax.random.key(0))
 display(hm.rendering.picture(state, legend=False))
 hm.rendering.legend()
+
+# %% [markdown]
+# ## What is rewarded
+#
+# After each action the agent gets a reward, the sum of these parts (rule R10). The **return** is the sum over a game.
+#
+# | part | reward |
+# |---|---|
+# | `victory` | 500 for a won game, and 100 for each point of the score |
+# | `stage_completion` | 1, 2, 4, 8, 16, 32, 64 for the stages 1 to 7, and 64 for the last |
+# | `score_gain` | 0.5 for each point |
+# | `kills` | 0.3 for each enemy defeated |
+# | `data_siphon` | 1.0 for each picked up |
+# | `distance_shaping` | 0.05 for each step nearer to the exit |
+# | `resource_gain` | 0.05 for each credit or energy gained, taken back when it is spent |
+# | `resource_holding` | 0.01 for each credit or energy left at the end of a stage |
+# | `hp_recovery`, `damage_penalty` | +1.0 and −1.0 for each hit point gained and lost |
+# | `step_penalty` | −0.01 for each action |
+# | `death_penalty` | −0.5 × what the completed stages have paid |
+# | `siphon_death_penalty` | −10 for dying beside an enemy that a siphon set free |
+# | `siphon_quality` | −0.5 × 0.05 for each credit or energy that a siphon in a better place would have taken, too |
+# | `program_waste` | −0.3 for running `reset` at 2 hit points |
 
 # %% [markdown]
 # ## What the agent sees
@@ -92,7 +128,7 @@ notebook.plot_mask(hm.load_policy("pretrained"), state)
 #
 # Each button is an action, with its price. The text below the board says what each does and, if a button is
 # disabled, why the action is not valid now. To attack, move towards an enemy in the same row or column. Click into the
-# game once, and the arrow keys move you as well. **hint** asks `pretrained`, an agent that comes with the package.
+# game once, and the arrow keys move you as well, or tell why not. **hint** asks `pretrained`, an agent that comes with the package.
 # Programs get a button when you own them.
 
 # %% tags=["nbval-ignore-output"]
@@ -110,18 +146,22 @@ hm.play(seed=0)
 #
 # The **value** is what the agent expects to earn from here to the end, in a currency of its own: a reward r counts as
 # sign(r) × log(1 + |r|), so that a win (500 and more) counts as about 6 and not as hundreds of small steps, and what
-# comes later counts a little less. That is how +9 can stand beside a return of +700. For **pretrained-points**, each
+# comes later counts a little less. That is why it is a small number beside a return of +700. For **pretrained-points**, each
 # point of the score counts 2 more when it is earned, taken back in a lost game.
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" tags=["parameters"]
 # @title Whom to watch
 agent = "pretrained"  # @param ["pretrained", "pretrained-points", "greedy", "random"] {allow-input: true}
 seed = 0  # @param {type: "integer"}
 
+# %% tags=["nbval-ignore-output"]
 policy = hm.load_policy(agent)
 episode = notebook.record(policy, jax.random.key(seed))
 print(f"{agent}: {len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
 hm.replay(episode, f"{agent}, seed {seed}")
+
+# %% [markdown]
+# `hm.replay(episode).save("game.html")` makes it a file to send to somebody.
 
 # %% [markdown]
 # ## What it thinks

@@ -37,7 +37,10 @@ if "google.colab" in sys.modules:
 try:
     import hackmatrix_core as hm
 except ModuleNotFoundError:
-    raise SystemExit("This kernel does not have the package. Close it and run: bash colab_setup.sh lab") from None
+    in_clone = os.path.exists("../colab_setup.sh")
+    install = "run this in a new cell above: %pip install git+https://github.com/hackmatrix-jax/hackmatrix-jax"
+    advice = "close it and run: bash colab_setup.sh lab" if in_clone else f"{install}\nThen run all cells."
+    raise SystemExit(f"This kernel does not have the package: {advice}") from None
 
 import jax
 from IPython.display import display
@@ -65,11 +68,13 @@ runs = notebook.start()
 #
 # The price is time: 32 simulations are 32 steps of the game and 33 evaluations of the network for a single action.
 
-# %% cellView="form" tags=["nbval-ignore-output"]
+# %% cellView="form" tags=["parameters"]
 # @title Who plays
 agent = "pretrained"  # @param ["pretrained", "pretrained-points"] {allow-input: true}
-few, many = 8, 32
+few = 8  # @param {type: "integer"}
+many = 32  # @param {type: "integer"}
 
+# %% tags=["nbval-ignore-output"]
 network = hm.load_policy(agent)
 players = notebook.with_and_without_search(network, few, many)
 print(", ".join(players))

@@ -78,6 +78,13 @@ def test_counts_fit_together(evaluations):
         assert (evaluation.final_stage[evaluation.won] == 9).all()
 
 
+def test_an_evaluation_shows_itself_as_a_table(evaluations):
+    shown = evaluations["greedy"]
+    assert repr(shown) == str(table({"": shown}))
+    assert "games won" in repr(shown)
+    assert shown._repr_html_().startswith('<div style="overflow-x:auto"><table>')
+
+
 def test_usage_table_tells_what_was_used(evaluations):
     evaluation = evaluations["random"]
     head, any_program, siphon, *programs = usage_table(evaluation).splitlines()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.quick
 @pytest.mark.filterwarnings("ignore:Parsing dates:DeprecationWarning")  # ipykernel 6 with Python 3.13, on import
 def test_each_name_is_there():
     for library in ("gymnasium", "ipywidgets"):  # some of the names need it
-        pytest.importorskip(library, reason=f"{library} is not installed: pip install 'hackmatrix-jax[notebook,test]'")
+        pytest.importorskip(library, reason=f"{library} is not installed: bash colab_setup.sh test")
     everything = {}
     exec("from hackmatrix_core import *", everything)
     assert dir(hm) == sorted(hm.__all__) == sorted(everything.keys() - {"__builtins__"})

@@ -73,9 +73,12 @@ class Objective:
         return np.array(self.weights, np.float32) * (1 - _IS_GUIDE * (1 - self.shaping))
 
     def __str__(self) -> str:
-        rewards = "rewards"
+        text = "the rewards still to come"
         if self.symlog_rewards:
-            rewards += " r counted as sign(r) × log(1 + |r|), hit points, credits and energy as they are"
-        shaping = "" if self.shaping == 1 else f" ({', '.join(GUIDES)} times {self.shaping:g})"
-        points = f", plus {self.points:g} for each point, taken back in a lost game" if self.points else ""
-        return f"the expected sum of all {rewards}{shaping}{points}, each action later worth {1 - self.gamma:.1%} less"
+            text += ", large ones toned down (500 counts as 6)"
+        if self.shaping != 1:
+            share = f"{self.shaping:.0%}" if self.shaping else "none"
+            text += f", {share} of those for picking up siphons, kills, the way to the exit and points"
+        if self.points:
+            text += f", {self.points:g} more for each point, taken back in a lost game"
+        return f"{text}, {1 - self.gamma:.1%} less for each action until then"

@@ -21,11 +21,9 @@ from hackmatrix_core.cli.evaluate import check_evaluation, evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import PRESETS, TrainConfig
+from hackmatrix_core.training.config import NETWORK, PRESETS, TrainConfig
 from hackmatrix_core.training.tuning import check_memory, estimate_memory, get_device_config, preset_for_device
 
-NETWORK = ("hidden_dim", "num_layers", "cell_dim")
-"""The fields of a config that decide the shape of the network."""
 SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 

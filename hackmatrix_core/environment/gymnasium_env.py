@@ -17,7 +17,7 @@ from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH
 try:
     import gymnasium
 except ImportError as error:
-    raise ImportError("the Gymnasium environments need gymnasium: pip install 'hackmatrix-jax[gymnasium]'") from error
+    raise ImportError("the Gymnasium environments need gymnasium: pip install 'gymnasium>=1.1'") from error
 
 _ENV = HackMatrixGymnax()
 

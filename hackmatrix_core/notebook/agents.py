@@ -8,7 +8,7 @@ from hackmatrix_core import evaluation
 from hackmatrix_core.agent.policy import NetworkPolicy, Policy
 from hackmatrix_core.agent.search import SearchPolicy
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
-from hackmatrix_core.notebook.settings import SMOKE
+from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.viewing import recording
 from hackmatrix_core.viewing.waiting import Waiting
 
@@ -29,6 +29,13 @@ def record(policy: Policy, key: jax.Array) -> recording.Episode:
 
 
 def with_and_without_search(network: NetworkPolicy, *simulations: int) -> dict[str, Policy]:
-    """The network alone, and as an `hm.SearchPolicy` with each number of simulations."""
-    searches = {f"{n} simulations": SearchPolicy(network, num_simulations=2 if SMOKE else n) for n in simulations}
+    """The network alone, and as an `hm.SearchPolicy` with each number of simulations.
+
+    Raises:
+        NotebookStop: it cannot search so.
+    """
+    try:
+        searches = {f"{n} simulations": SearchPolicy(network, num_simulations=2 if SMOKE else n) for n in simulations}
+    except (TypeError, ValueError) as error:
+        raise NotebookStop(str(error)) from None
     return {"network alone": network, **searches}

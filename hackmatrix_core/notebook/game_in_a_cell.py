@@ -15,9 +15,7 @@ from hackmatrix_core.viewing.waiting import Waiting
 try:
     import ipywidgets as widgets
 except ImportError as error:
-    raise ImportError(
-        "play needs ipywidgets: pip install 'hackmatrix-jax[notebook]'; in a terminal use `hackmatrix play`"
-    ) from error
+    raise ImportError("play needs ipywidgets: pip install ipywidgets; in a terminal use `hackmatrix play`") from error
 
 FOLDER = Path("saved_games")
 """Where games are saved whose file has a plain name; git ignores it."""
@@ -45,7 +43,8 @@ class NotebookGame(widgets.VBox):
     """A session with a board and buttons, a widget of ipywidgets.
 
     Directions are a cross with siphon in its middle, and owned programs have a row each. A button is off while its
-    action is not valid, and the text beside it says why. After a click into the game the arrow keys move.
+    action is not valid, and the text beside it says why. After a click into the game the arrow keys move, or tell why
+    that is not possible.
 
     Args:
         session: the game, which may be under way.
@@ -73,8 +72,11 @@ class NotebookGame(widgets.VBox):
             for number, action in enumerate(ACTIONS)
         }
         self.texts = {action.name: widgets.HTML() for action in ACTIONS}
-        for action in ACTIONS[: actions.SIPHON]:
-            self.buttons[action.name].add_class(f"hackmatrix-{action.name}")  # for `_KEYS`
+        # What `_KEYS` presses: never off, so that a key that is not valid says why.
+        keys = widgets.HBox(layout=widgets.Layout(display="none"))
+        for number, action in enumerate(ACTIONS[: actions.SIPHON]):
+            key = _button("", "", self._doing(session.act, number))
+            keys.children += (key.add_class(f"hackmatrix-{action.name}"),)
         places = ("", "up", "", "left", "siphon", "right", "", "down", "")
         grid = [self.buttons[name] if name else widgets.HTML() for name in places]
         lines = widgets.VBox([self.texts[action.name] for action in ACTIONS[: actions.FIRST_PROGRAM]])
@@ -93,9 +95,8 @@ class NotebookGame(widgets.VBox):
         self.save = _button("save", "write the state to the file", self._doing(self._save))
         controls = [self.hint, self.take_back, self.new, self.seed, self.load, self.save, self.file]
         legend = widgets.HTML(f"<details><summary>Legend</summary>{svg.legend()}</details>{_KEYS}")
-        super().__init__(
-            [self.board, self.status, self.cross, self.programs, widgets.HBox(controls, layout=_WRAPPED), legend]
-        )
+        below = widgets.HBox(controls, layout=_WRAPPED)
+        super().__init__([self.board, self.status, self.cross, self.programs, below, legend, keys])
         self.add_class("hackmatrix-game")
         self._show(session.status)
 
@@ -156,7 +157,7 @@ class NotebookGame(widgets.VBox):
             self.buttons[action.name].disabled = session.over or not session.mask[number]
             reason = f" <i>({session.reason(number)})</i>" if not (session.over or session.mask[number]) else ""
             name = f"{action.name}: " if number < actions.FIRST_PROGRAM else ""
-            self.texts[action.name].value = f"{name}<b>{action.price or 'free'}</b> · {action.does}{reason}"
+            self.texts[action.name].value = f"{name}<b>{action.cost}</b> · {action.does}{reason}"
         owned = int(session.state.programs)
         self.programs.children = [row for program, row in enumerate(self._rows) if owned >> program & 1]
         self.hint.disabled = session.over or not session.mask.any()

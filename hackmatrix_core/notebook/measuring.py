@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from hackmatrix_core.benchmark import env, training
 from hackmatrix_core.benchmark.machine import COSTS
-from hackmatrix_core.notebook.settings import SMOKE
+from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.tuning import get_device_config
 from hackmatrix_core.viewing.figures import Picture
@@ -24,6 +24,8 @@ Measured = TypeVar("Measured")
 
 def measure_env(sizes: Sequence[int], repeats: int) -> list[env.EnvSpeed]:
     """`benchmark.env.measure_env` with a table that grows."""
+    if not sizes or not all(isinstance(number, int) and number > 0 for number in [*sizes, repeats]):
+        raise NotebookStop(f"sizes is {sizes} and repeats {repeats}, expected whole numbers of at least 1")
     sizes, repeats = ([8], 1) if SMOKE else (sizes, repeats)
     return _shown("the game", env.measure_env(sizes, repeats), len(sizes), env.table)
 

@@ -2,17 +2,22 @@
 
 import importlib
 import json
+import math
 import os
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 
+from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
 from hackmatrix_core.training.compilation import keep_compiled_programs
-from hackmatrix_core.training.config import PRESETS, TrainConfig
+from hackmatrix_core.training.config import NETWORK, PRESETS, TrainConfig
+from hackmatrix_core.training.loading import stored_params
 from hackmatrix_core.training.tuning import GIB, estimate_memory, get_device_config, preset_for_device
 from hackmatrix_core.viewing.tables import Table
 
@@ -30,47 +35,50 @@ _DRIVE = Path("/content/drive")
 _DEVICES = {"cpu": "plain CPU", "t4": "T4 GPU", "gpu": "GPU of more than 16 GB", "tpu": "TPU"}
 
 
-class NotebookStop(Exception):
+class NotebookStop(UserError):
     """Ends a cell, and with it "Run all", with one sentence that says what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 def start(*, drive: bool = False) -> Path:
     """Use all cores of a CPU, keep compiled programs for the next time, and print what JAX computes on.
 
     Args:
-        drive: keep runs in your Google Drive, which asks for access here. Ignored outside Colab.
+        drive: keep runs, and what is compiled for them, in your Google Drive, which asks for access here. Ignored
+            outside Colab.
 
     Returns:
         The folder for runs: on your Drive, or `runs` beside the notebook. At small size a new, temporary one.
     """
     devices_of_cores()
-    keep_compiled_programs()
-    print(f"JAX {jax.__version__} on {get_device_config()}")
-    if SMOKE:
-        return Path(tempfile.mkdtemp())
-    if drive and "google.colab" in sys.modules:
+    warnings.formatwarning = lambda message, kind, *_, **__: f"{kind.__name__}: {message}\n"  # no line of our code
+    runs, compiled = Path(tempfile.mkdtemp()) if SMOKE else Path("runs"), None
+    if drive and not SMOKE and "google.colab" in sys.modules:
         try:
             importlib.import_module("google.colab.drive").mount(str(_DRIVE))
-            return _DRIVE / "MyDrive" / "hackmatrix" / "runs"
+            runs = _DRIVE / "MyDrive" / "hackmatrix" / "runs"
+            compiled = runs.with_name("compiled")
         except Exception:  # what it raises when access is refused has changed over the years
             print("Google Drive is not connected: runs are kept on this machine's disk, which Colab deletes with it.")
-    return Path("runs")
+    keep_compiled_programs(compiled)
+    print(f"JAX {jax.__version__} on {get_device_config()}")
+    return runs
 
 
-def config_for(preset: str, **changes: int | float) -> TrainConfig:
+def config_for(preset: str, start_from: str = "", **changes: Any) -> TrainConfig:
     """The preset's config, tuned for the device unless `num_envs` is given; on other devices theirs, with a message.
 
     Args:
         preset: see `TrainConfig.preset`.
+        start_from: the agent whose network the run starts with, which has its sizes then; empty for none.
         changes: fields that differ from the preset's.
 
     Raises:
-        NotebookStop: a value is out of range.
+        NotebookStop: no such field or agent, or a value is out of range.
     """
     device = get_device_config()
+    if start_from:
+        stored = stored_params(start_from)[1]["config"]
+        changes = {name: stored[name] for name in NETWORK} | changes
     try:
         TrainConfig.preset(preset, **changes)  # a mistake shows here, on any device
         if device.preset != preset:
@@ -81,7 +89,7 @@ def config_for(preset: str, **changes: int | float) -> TrainConfig:
         raise NotebookStop(str(error)) from None
 
 
-def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
+def run_directory(config: TrainConfig, name: str, runs: Path, start_from: str = "") -> Path:
     """The folder of a run.
 
     Args:
@@ -89,12 +97,14 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
         name: of the folder. If it is empty, the settings name it, as in `cpu-seed=1`: the preset, and what differs
             from it. So other settings are another run, and the same settings find theirs again.
         runs: the folder that holds it, as `start` gives it.
+        start_from: as for `config_for`; part of the name, too.
     """
-    if name.strip():
-        return runs / name.strip()
+    if name := str(name or "").strip():
+        return runs / name
     preset = get_device_config().preset
     changes = {} if SMOKE else config.differences(TrainConfig.preset(preset))
     end = "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())
+    end += f"-from={Path(start_from).name}" if start_from else ""
     run_dir = runs / f"{preset}{end}"
     for other in PRESETS if _updates(run_dir) is None else ():
         if _updates(runs / f"{other}{end}") is not None:
@@ -105,12 +115,14 @@ def run_directory(config: TrainConfig, name: str, runs: Path) -> Path:
     return run_dir
 
 
-def doctor(config: TrainConfig, run_dir: Path) -> Table:
+def doctor(config: TrainConfig, run_dir: Path, minutes: float = 1) -> Table:
     """What was found here, what was chosen for it, and whether there is a run to continue.
 
     Raises:
-        NotebookStop: there is a run, and it began with other settings.
+        NotebookStop: there is a run, and it began with other settings; or `minutes` is no time to train.
     """
+    if type(minutes) not in (int, float) or not 0 < minutes < math.inf:
+        raise NotebookStop(f"minutes is {minutes!r}, expected a number above 0: how long to train, as in 3 or 0.5")
     updates = _updates(run_dir)
     if updates is not None:
         _check(config, run_dir)

@@ -1,7 +1,10 @@
 """Training in a cell, and the curves of runs."""
 
 import asyncio
+import importlib
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from hackmatrix_core.errors import UserError
-from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
+from hackmatrix_core.agent.policy import Policy
+from hackmatrix_core.notebook.settings import SMOKE
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
+from hackmatrix_core.training.loading import load_policy, stored_params
 from hackmatrix_core.training.progress import LiveDisplay
 from hackmatrix_core.training.trainer import Trainer, TrainResult
 from hackmatrix_core.viewing.charts import neighbours_mean
@@ -20,25 +24,30 @@ from hackmatrix_core.viewing.figures import Picture
 from hackmatrix_core.viewing.style import styled
 
 _CURVES = {
+    "win_rate": "share of games won",
     "episode_return": "mean return",
     "relative_entropy": "relative entropy",
     "share_siphon": "share of siphon among actions",
 }
 
 
-async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: float | None = None) -> TrainResult:
+async def train(
+    config: TrainConfig, run_dir: str | os.PathLike, *, minutes: float | None = None, start_from: str = ""
+) -> TrainResult:
     """Train, or go on training: `result = await notebook.train(config, run_dir, minutes=3)`.
 
     It is `hm.Trainer(config, run_dir, resume=True, minutes=minutes, fit=True).run()` in a thread, so that the notebook
     stays responsive; without minutes, or at small size, the config decides how long. The stop button and the cell's
-    interrupt (■) both end it after the update in progress; the run is saved, and the cells below go on.
+    interrupt (■) both end it after the update in progress; the run is saved, and the cells below go on. A new run
+    starts with the network of the agent `start_from`, if one is named, as `load_policy` takes it.
 
     Raises:
-        NotebookStop: the folder cannot be used.
+        UserError: the folder or the agent cannot be used.
     """
     live, fit = LiveDisplay(), minutes is not None and not SMOKE
     try:
-        trainer = Trainer(config, run_dir, callbacks=[live], resume=True, minutes=minutes, fit=fit)
+        start = stored_params(start_from)[0] if start_from else None
+        trainer = Trainer(config, run_dir, callbacks=[live], resume=True, minutes=minutes, fit=fit, start_from=start)
         run = asyncio.ensure_future(asyncio.to_thread(trainer.run))
         while not run.done():
             try:
@@ -47,25 +56,42 @@ async def train(config: TrainConfig, run_dir: str | os.PathLike, *, minutes: flo
                 _handle_widget_messages()
             except asyncio.CancelledError:  # how a kernel interrupts a cell that awaits
                 trainer.stop()
-        return run.result()
-    except UserError as error:
-        raise NotebookStop(str(error)) from None
+        result = run.result()
     finally:
         live.close()
+    if result.saved_in != trainer.run_dir:
+        print(
+            f"{trainer.run_dir} cannot be written to: the run is saved in {result.saved_in}, on this machine's disk. "
+            "The cells below use it there. Before the machine goes, take it home with the last of them."
+        )
+    return result
+
+
+def trained(result: TrainResult) -> Policy:
+    """The policy that a run has learned, from where it is saved; a sentence tells if the run has learned nothing."""
+    if not int(result.runner.update):
+        print("Training was stopped before its first update, so this agent has learned nothing: run Train again.")
+    return load_policy(result.saved_in)
+
+
+def take_home(run_dir: Path, download: bool = False) -> None:
+    """Pack a run's folder into a file beside it; on Colab, if asked, the browser downloads that."""
+    file = Path(shutil.make_archive(str(run_dir), "zip", run_dir.parent, run_dir.name))
+    shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
+    print(f"{shown}: {file.stat().st_size / 1e6:.1f} MB, with checkpoints, metrics, curves and replay.")
+    if download and "google.colab" in sys.modules:
+        importlib.import_module("google.colab.files").download(str(file))
 
 
 @styled
-def compare_runs(runs: Path) -> Figure:
-    """The curves of all runs in a folder over each other: return, entropy, and how much the siphon is used.
-
-    Raises:
-        NotebookStop: there is none.
-    """
-    files = {path.parent.name: read_metrics(path) for path in sorted(runs.glob("*/metrics.jsonl"))}
+def compare_runs(*folders: Path) -> Figure | None:
+    """The curves of all runs in these folders over each other: games won, return, entropy, use of the siphon."""
+    files = {path.parent.name: read_metrics(path) for runs in folders for path in sorted(runs.glob("*/metrics.jsonl"))}
     histories = {name: history for name, history in files.items() if history}
     if not histories:
-        raise NotebookStop(f"{runs} holds no run that has trained: the settings cell names the run's folder.")
-    figure = Picture(figsize=(7, 6.5), layout="constrained")
+        print("No run has learned anything yet: run Train again.")
+        return None
+    figure = Picture(figsize=(7, 8), layout="constrained")
     panels = figure.subplots(len(_CURVES), 1, sharex=True)
     for axes, (curve, title) in zip(panels, _CURVES.items(), strict=True):
         for name, history in histories.items():

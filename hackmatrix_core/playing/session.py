@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
-from hackmatrix_core.errors import shown
+from hackmatrix_core.errors import UserError, shown
 from hackmatrix_core.game import GameState, Outcome, actions, get_valid_actions, reset, scenario, step
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.state import BOARD_SIZE
@@ -17,7 +17,7 @@ from hackmatrix_core.training.config import MAX_SEED
 from hackmatrix_core.viewing.actions import ACTIONS, counted
 
 
-class PlayError(ValueError):
+class PlayError(UserError, ValueError):
     """What the player asked for cannot be done; the message says why, and what can be done."""
 
 
@@ -33,7 +33,7 @@ def _some_seed(seed: int | None) -> int:
     """The seed if it is in range; for None a random one, short enough to be remembered."""
     if seed is None:
         return secrets.randbelow(1_000_000)
-    if not 0 <= seed <= MAX_SEED:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
         raise PlayError(f"the seed is {shown(seed)}, expected a number from 0 to {MAX_SEED}")
     return seed
 

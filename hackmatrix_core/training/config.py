@@ -155,7 +155,7 @@ class TrainConfig:
         num_envs = changes.get("num_envs")
         if "num_minibatches" in PRESETS[name] and "num_minibatches" not in changes and isinstance(num_envs, int):
             values["num_minibatches"] = max(math.gcd(values["num_minibatches"], num_envs), cls().num_minibatches)
-        return cls(**values)
+        return cls.from_dict(values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -188,6 +188,8 @@ class TrainConfig:
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
+NETWORK = ("hidden_dim", "num_layers", "cell_dim")
+"""The fields that decide the shape of the network."""
 _RECIPE = {
     "learning_rate": 2e-3,
     "gamma": 0.992,
@@ -229,10 +231,7 @@ def _checked(field: dataclasses.Field, value: Any) -> int | float:
     if isinstance(value, bool) or not in_range:
         most = f" and at most {high:.10g}" if high < _LARGEST or (right_type and value > high) else ""
         kind = f"{'an integer' if field.type is int else 'a number'} {'above' if above else 'of at least'} {low:g}"
-        raise ValueError(
-            f"{field.name} is {shown(value)}, expected {kind}{most} ({field.metadata['help']}). The default is "
-            f"{field.default}"
-        )
+        raise ValueError(f"{field.name} is {shown(value)}, expected {kind}{most} ({field.metadata['help']})")
     return int(value) if field.type is int else float(value)
 
 

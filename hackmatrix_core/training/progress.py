@@ -68,7 +68,7 @@ def default_display() -> Callback:
 
 
 def status_line(progress: Progress) -> str:
-    """What is known in one line: update, steps, speed, time left (or how it ended), return, stage, entropy."""
+    """What is known in one line: update, steps, speed, time left (or how it ended), wins, return, stage, entropy."""
     if progress.phase != "done":
         rest = f"{clock(progress.seconds_left)} left" if math.isfinite(progress.seconds_left) else ""
     else:
@@ -76,6 +76,7 @@ def status_line(progress: Progress) -> str:
         rest = ends.get(progress.update, "stopped and saved")
     numbers = {
         "steps_per_second": "{:,.0f} steps/s",
+        "win_rate": "won {:.0%}",
         "episode_return": "return {:+.2f}",
         "final_stage": "stage {:.2f}",
         "relative_entropy": "entropy {:.2f}",
@@ -118,7 +119,7 @@ class ConsoleProgress:
 
 
 class LiveDisplay:
-    """Progress in a notebook: a stop button, a status line and the two curves, updated in place.
+    """Progress in a notebook: a stop button, a status line and the curves, updated in place.
 
     The button (if ipywidgets is installed) works while the cell waits for a run in a thread, as `notebook.train` does,
     and goes with the end of the run. The notebook's own interrupt (■) stops any run.
@@ -138,8 +139,9 @@ class LiveDisplay:
 
     def __call__(self, progress: Progress) -> None:
         """Update the display."""
-        if progress.phase == "compiling":
+        if self._status is None:
             self._start(progress.stop)
+        if progress.phase == "compiling":
             self._compiling_since = time.monotonic()
             self.tick()
             return
@@ -160,6 +162,7 @@ class LiveDisplay:
         self._compiling_since = None
         if self._place is not None:
             self._place.update(_NOTHING, raw=True)
+            self._button.close()
 
     def tick(self) -> None:
         """While the run compiles: tell for how long."""

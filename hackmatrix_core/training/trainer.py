@@ -85,7 +85,7 @@ class Trainer:
     |---|---|
     | config.json | the config |
     | metrics.jsonl | one line per update |
-    | curves.png | return and entropy |
+    | curves.png | games won, return and entropy |
     | checkpoints/ | the last three and the best |
 
     Args:

@@ -17,7 +17,7 @@ ENTROPY_THRESHOLD = 0.15
 
 @styled
 def plot_curves(history: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Mean return and relative entropy over environment steps, with the threshold of the entropy watch.
+    """Games won, mean return and relative entropy over environment steps, with the threshold of the entropy watch.
 
     A strong line runs through the means of neighbouring updates, because few episodes end in a single one.
 
@@ -28,12 +28,13 @@ def plot_curves(history: Sequence[Mapping[str, Any]]) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
-    figure = Figure(figsize=(8.5, 3.2), layout="constrained")
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
     curves = [
-        ("episode_return", "mean return of finished episodes", SERIES[0]),
+        ("win_rate", "share of games won", SERIES[2]),
+        ("episode_return", "mean return of a game", SERIES[0]),
         ("relative_entropy", "relative entropy", SERIES[1]),
     ]
-    for axes, (name, title, color) in zip(figure.subplots(1, 2), curves, strict=True):
+    for axes, (name, title, color) in zip(figure.subplots(1, 3), curves, strict=True):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.locator_params(axis="x", nbins=6)
         points = [(record["steps"], record[name]) for record in history if record.get(name) is not None]
@@ -42,6 +43,8 @@ def plot_curves(history: Sequence[Mapping[str, Any]]) -> "Figure":
         axes.plot(steps, neighbours_mean(values), color=color, marker="." if len(points) < 30 else "")
         axes.set(title=title, xlabel="environment steps")
         axes.grid(alpha=0.3)
+        if name != "episode_return":
+            axes.set_ylim(0, 1)
     axes.axhline(ENTROPY_THRESHOLD, color=WARNING, linestyle="--", linewidth=1)
     axes.annotate(
         "too little exploration",
@@ -52,7 +55,6 @@ def plot_curves(history: Sequence[Mapping[str, Any]]) -> "Figure":
         color=WARNING,
         fontsize=8,
     )
-    axes.set_ylim(0, 1)
     return figure
 
 

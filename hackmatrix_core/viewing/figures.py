@@ -6,7 +6,10 @@ from matplotlib.figure import Figure
 
 
 class Picture(Figure):
-    """A figure that a notebook shows even before pyplot has set it up to show figures."""
+    """A figure that a notebook shows even before pyplot has set it up to show figures. Its text is what it says."""
+
+    def __repr__(self) -> str:
+        return " | ".join(filter(None, [self.get_suptitle(), *(axes.get_title() for axes in self.axes)])) or "a picture"
 
     def _repr_png_(self) -> bytes:
         return png(self)

@@ -14,8 +14,9 @@ import numpy as np
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.viewing.actions import ACTIONS
-from hackmatrix_core.viewing.board.shapes import BOARD_VIEW, LEGEND_VIEW, ground, legend_shapes, pieces
+from hackmatrix_core.viewing.board.shapes import BOARD_VIEW, LEGEND_VIEW, PANEL, ground, legend_shapes, pieces
 from hackmatrix_core.viewing.board.svg import elements, view_box
+from hackmatrix_core.viewing.palette import PALETTE
 
 if TYPE_CHECKING:
     from hackmatrix_core.viewing.recording import Episode
@@ -71,7 +72,7 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
         for time in range(len(episode) + 1)
     ]
     data = {
-        "actions": [{"name": action.name, "price": action.price, "does": action.does} for action in ACTIONS],
+        "actions": [{"name": action.name, "does": f"{action.cost}: {action.does}"} for action in ACTIONS],
         "pieces": list(table),
         "frames": frames,
         "stages": np.asarray(episode.states.stage).tolist(),
@@ -82,6 +83,9 @@ def replay(episode: "Episode", title: str = "HackMatrix") -> Replay:
     page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
         title=html.escape(title),
         board_view=view_box(BOARD_VIEW),
+        board_share=f"{BOARD_VIEW[1] / (PANEL - 12):.1%}",
+        panel_left=PANEL - 12,
+        panel_color=PALETTE["panel"],
         legend_view=view_box(LEGEND_VIEW),
         ground=elements(ground()),
         legend=elements(legend_shapes()),

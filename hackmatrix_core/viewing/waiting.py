@@ -53,7 +53,8 @@ class Waiting:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._line.stop()
+        if not self._line.disable:  # it would print an empty line, in the rich that Colab has
+            self._line.stop()
         self._ended.set()
         if self._thread:
             self._thread.join()

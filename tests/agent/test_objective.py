@@ -183,5 +183,11 @@ def test_symlog_leaves_out_what_undo_takes_back_at_its_weight():
 
 
 def test_it_says_what_a_value_counts():
-    assert "plus 2 for each point, taken back in a lost game" in str(Objective(points=2.0))
-    assert "point" not in str(Objective())
+    """In a few words that a player knows, without names of the code and long numbers."""
+    assert str(Objective()) == "the rewards still to come, 1.0% less for each action until then"
+    assert "2 more for each point, taken back in a lost game" in str(Objective(points=2.0))
+    longest = str(Objective(0.994, symlog_rewards=True, shaping=0.741935, points=2.0))
+    assert ", large ones toned down (500 counts as 6), 74% of those for picking up siphons, kills, " in longest
+    assert ", none of those for picking up siphons" in str(Objective(shaping=0.0))
+    assert "_" not in longest
+    assert len(longest) <= 240

@@ -10,9 +10,7 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core.game.rewards import REWARD_PARTS
 
-gymnasium = pytest.importorskip(
-    "gymnasium", reason="gymnasium is not installed: pip install 'hackmatrix-jax[gymnasium]'"
-)
+gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'gymnasium>=1.1'")
 from gymnasium.utils.env_checker import check_env
 
 from hackmatrix_core.environment import gymnasium_env

@@ -11,9 +11,7 @@ import pytest
 
 import hackmatrix_core as hm
 
-gymnasium = pytest.importorskip(
-    "gymnasium", reason="gymnasium is not installed: pip install 'hackmatrix-jax[gymnasium]'"
-)
+gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'gymnasium>=1.1'")
 from hackmatrix_core.environment.gymnasium_env import HackMatrixGymnasium
 
 N = 8  # in all tests: one compiled program

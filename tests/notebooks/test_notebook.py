@@ -2,20 +2,28 @@
 
 import dataclasses
 import json
+import os
 import queue
 import re
 import sys
 import types
+import warnings
+import zipfile
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import zmq
-from jupyter_client.session import Session
+from jupyter_client.session import Session as Messages
 
 import hackmatrix_core as hm
 from hackmatrix_core import notebook
+from hackmatrix_core.errors import UserError
 from hackmatrix_core.notebook import settings, training
 from hackmatrix_core.notebook.settings import NotebookStop
+from hackmatrix_core.playing.session import Session
+from hackmatrix_core.training import compilation
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.tuning import DeviceConfig
 from hackmatrix_core.viewing import waiting
@@ -25,6 +33,7 @@ from hackmatrix_core.viewing.tables import Table
 @pytest.fixture
 def whole(monkeypatch):
     monkeypatch.setattr(settings, "SMOKE", False)
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
 
 
 def save(run_dir, config, update):
@@ -45,7 +54,8 @@ def test_runs_are_kept_beside_the_notebook(whole, capsys):
 
 def test_on_colab_runs_are_kept_on_drive_if_asked_and_a_refusal_is_one_sentence(whole, monkeypatch, capsys):
     """Google's package stands in: it is nowhere but on Colab."""
-    mounted = []
+    mounted, caches = [], []
+    monkeypatch.setattr(settings, "keep_compiled_programs", caches.append)
     drive = types.ModuleType("google.colab.drive")
     drive.mount = mounted.append
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
@@ -54,6 +64,7 @@ def test_on_colab_runs_are_kept_on_drive_if_asked_and_a_refusal_is_one_sentence(
     assert mounted == []
     assert str(notebook.start(drive=True)) == "/content/drive/MyDrive/hackmatrix/runs"
     assert mounted == ["/content/drive"]
+    assert caches == [None, Path("/content/drive/MyDrive/hackmatrix/compiled")]
 
     def refused(path):
         raise RuntimeError("Error: credential propagation was unsuccessful")
@@ -62,9 +73,102 @@ def test_on_colab_runs_are_kept_on_drive_if_asked_and_a_refusal_is_one_sentence(
     capsys.readouterr()
     assert str(notebook.start(drive=True)) == "runs"
     told = capsys.readouterr().out.splitlines()
-    assert told[1:] == [
+    assert told[:-1] == [
         "Google Drive is not connected: runs are kept on this machine's disk, which Colab deletes with it."
     ]
+    assert caches[-1] is None
+
+
+def test_what_is_compiled_is_kept_on_the_drive_and_the_oldest_of_too_much_goes(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(compilation, "_MOST_ON_A_DRIVE", 2_500_000)
+    (tmp_path / "kernels").mkdir()
+    for age, name in enumerate(["new", "kernels/newer than old", "old", "older"]):
+        (tmp_path / name).write_bytes(bytes(1_000_000))
+        os.utime(tmp_path / name, (0, 1e9 - age))
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        compilation.keep_compiled_programs(tmp_path)
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path)
+        compilation.keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path)
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+    assert capsys.readouterr().out == f"Compiled programs are kept in {tmp_path}: 2 MB so far.\n"
+    assert {file.name for file in tmp_path.rglob("*")} == {"new", "kernels", "newer than old"}
+
+
+def test_a_warning_shows_no_line_of_our_code(whole):
+    notebook.start()
+    assert warnings.formatwarning(RuntimeWarning("beware"), RuntimeWarning, __file__, 1) == "RuntimeWarning: beware\n"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ({"minutes": 0}, "minutes is 0, expected a number above 0"),
+        ({"minutes": -3.0}, "minutes is -3.0, expected a number above 0"),
+        ({"minutes": "3"}, "minutes is '3', expected a number above 0"),
+        ({"minutes": True}, "minutes is True, expected a number above 0"),
+        ({"minutes": float("nan")}, "minutes is nan, expected a number above 0"),
+        ({"minutes": float("inf")}, "minutes is inf, expected a number above 0"),
+        ({"seed": 1.5}, "seed is 1.5, expected an integer of at least 0 and at most 4294967295"),
+        ({"seed": "one"}, "seed is 'one', expected an integer"),
+        ({"uniform_coef": -1}, "uniform_coef is -1, expected a number of at least 0 (weight of the divergence"),
+        ({"gamma": 1}, "gamma is 1.0 and gamma_to 0.997"),
+        ({"ent_coeff": 0.1}, "unknown config field ent_coeff; the fields are "),
+        ({"start_from": "pretraned"}, "pretraned does not exist. Give the directory of a training run, or pretrained"),
+    ],
+)
+def test_typing_mistakes_in_the_settings_get_a_sentence(whole, tmp_path, mistake, message):
+    mistake = dict(mistake)
+    minutes = mistake.pop("minutes", 3.0)
+    with pytest.raises(UserError, match=re.escape(message)) as stopped:
+        notebook.doctor(notebook.config_for("cpu", **mistake), tmp_path, minutes)
+    assert stopped.value._render_traceback_() == [str(stopped.value)]  # what IPython shows: no traceback
+    assert "The default" not in str(stopped.value)
+
+
+def test_other_mistakes_get_a_sentence_too(whole, tmp_path):
+    assert notebook.run_directory(TrainConfig.preset("cpu"), 7, tmp_path) == tmp_path / "7"
+    with pytest.raises(UserError, match="pretraned does not exist"):
+        hm.load_policy("pretraned")
+    assert notebook.run_directory(TrainConfig.preset("cpu"), None, tmp_path) == tmp_path / "cpu"
+    for seed in (-1, "x", 1.5):
+        with pytest.raises(UserError, match=f"the seed is {seed!r}, expected a number from 0"):
+            Session(seed)
+    for sizes, repeats in (([0], 1), ([], 1), (["8"], 1), ([8], 0)):
+        with pytest.raises(NotebookStop, match="expected whole numbers of at least 1"):
+            notebook.measure_env(sizes, repeats)
+    with pytest.raises(NotebookStop):
+        notebook.with_and_without_search(hm.baselines.random, 8)
+
+
+def test_a_run_that_starts_from_an_agent_has_its_sizes_and_a_folder_of_its_own(whole, monkeypatch, tmp_path):
+    on(monkeypatch, "gpu", 15)
+    config = notebook.config_for("t4", "pretrained", seed=1)
+    assert (config.hidden_dim, config.cell_dim) == (512, 16)
+    folder = notebook.run_directory(config, "", tmp_path, "pretrained")
+    assert folder == tmp_path / "t4-hidden_dim=512-seed=1-from=pretrained"
+    assert notebook.run_directory(config, "", tmp_path, "runs/mine").name.endswith("-from=mine")
+
+
+def test_a_run_is_packed_to_be_taken_home(monkeypatch, tmp_path, capsys):
+    run_dir = tmp_path / "runs" / "cpu"
+    save(run_dir, TrainConfig(), 3)
+    monkeypatch.chdir(tmp_path)
+    sent = []
+    files = types.ModuleType("google.colab.files")
+    files.download = sent.append
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    monkeypatch.setitem(sys.modules, "google.colab.files", files)
+    notebook.take_home(run_dir)
+    assert sent == []
+    assert capsys.readouterr().out.startswith("runs/cpu.zip: 0.0 MB")
+    with zipfile.ZipFile(tmp_path / "runs" / "cpu.zip") as packed:
+        assert {"cpu/config.json", "cpu/checkpoints/3/"} <= set(packed.namelist())
+    notebook.take_home(run_dir, download=True)
+    assert sent == [str(tmp_path / "runs" / "cpu.zip")]
 
 
 def test_config_of_another_device_is_replaced_with_a_message(whole, capsys):
@@ -144,23 +248,28 @@ def test_smoke_size_is_small_and_leaves_nothing_behind(monkeypatch):
     assert not list(runs.iterdir())
 
 
-def test_runs_are_laid_over_each_other(tmp_path):
+def test_runs_are_laid_over_each_other(tmp_path, capsys):
     for name, values in {"one": [1, 2, 3], "two": [2, None, 5]}.items():
         (tmp_path / name).mkdir()
         lines = [
-            {"update": i, "steps": 10 * i, "episode_return": value, "relative_entropy": 0.5, "share_siphon": 0.1}
+            {"update": i, "steps": 10 * i, "episode_return": value, "relative_entropy": 0.5, "share_siphon": i / 10}
             for i, value in enumerate(values, 1)
         ]
         (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    returns, _, siphons = notebook.compare_runs(tmp_path).axes
+    _, returns, _, siphons = notebook.compare_runs(tmp_path).axes
     assert [line.get_label() for line in returns.lines] == ["one", "two"]
     np.testing.assert_allclose(returns.lines[1].get_xydata(), [[10, 2], [30, 5]])
     assert len(siphons.lines[1].get_xdata()) == 3
     (tmp_path / "three").mkdir()
     (tmp_path / "three" / "metrics.jsonl").touch()  # stopped before its first update
-    assert len(notebook.compare_runs(tmp_path).axes[0].lines) == 2
-    with pytest.raises(NotebookStop, match="nothing holds no run that has trained"):
-        notebook.compare_runs(tmp_path / "nothing")
+    assert len(notebook.compare_runs(tmp_path, tmp_path / "gone").axes[0].lines) == 2
+    newer = tmp_path / "copies" / "two" / "metrics.jsonl"  # of a run whose folder could not be written to any more
+    newer.parent.mkdir(parents=True)
+    newer.write_text("".join(json.dumps({"update": i, "steps": 10 * i, "share_siphon": 0.1}) + "\n" for i in range(9)))
+    assert len(notebook.compare_runs(tmp_path, newer.parents[1]).axes[3].lines[1].get_xdata()) == 9
+    assert capsys.readouterr().out == ""
+    assert notebook.compare_runs(tmp_path / "nothing") is None
+    assert capsys.readouterr().out == "No run has learned anything yet: run Train again.\n"
 
 
 def test_a_hard_choice_and_a_slip_are_found(monkeypatch):
@@ -221,7 +330,7 @@ def test_a_table_is_text_and_html():
 
 
 def test_an_older_kernel_hears_widgets_while_a_cell_waits_and_keeps_the_rest_in_order(monkeypatch):
-    session, heard = Session(key=b"key"), []
+    session, heard = Messages(key=b"key"), []
     kernel = types.SimpleNamespace(
         msg_queue=queue.Queue(),
         session=session,

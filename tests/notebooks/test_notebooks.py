@@ -3,18 +3,27 @@
 What the cells print is compared by nbval (`pytest --nbval notebooks`), not here.
 """
 
+import ast
 import html
+import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import time
 import tomllib
 from copy import deepcopy
+from pathlib import Path
 
+import jax
 import jupytext
 import nbformat
+import numpy as np
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+import hackmatrix_core as hm
 from hackmatrix_core.training.config import TrainConfig
 from tests import ROOT
 from tests.tools import run_notebook
@@ -105,6 +114,79 @@ def test_what_the_notebooks_share_is_equal():
     assert all(lessons(name) == lessons("play_and_watch") for name in TRAINING)
 
 
+@pytest.mark.parametrize("in_clone", [True, False])
+@pytest.mark.parametrize("host", [{}, {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}])
+def test_a_kernel_without_the_package_says_what_to_run(tmp_path, in_clone, host):
+    """A Python that sees none of the installed packages stands in for another host's kernel."""
+    command = [sys.executable, "-I", "-S", "-c", code_cells("search")[0].source]
+    folder = NOTEBOOKS if in_clone else tmp_path
+    result = subprocess.run(command, cwd=folder, env=os.environ | host, capture_output=True, text=True)
+    assert result.returncode == 1
+    advice = "close it and run: bash colab_setup.sh lab" if in_clone else f"%pip install git+{REPOSITORY}\nThen run all"
+    assert result.stderr.startswith("This kernel does not have the package: ")
+    assert advice in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@each_notebook
+def test_papermill_can_set_the_settings(name):
+    """It puts its values after the cell with the tag `parameters`, where nothing may have been computed from them."""
+    (cell,) = (cell for cell in code_cells(name) if "parameters" in cell.metadata.get("tags", []))
+    assert cell.source.startswith("# @title ")
+    assert all(
+        isinstance(line, ast.Assign) and ast.literal_eval(line.value) is not None
+        for line in ast.parse(cell.source).body
+    )
+    assert len(re.findall(r"  # @param", cell.source)) == len(ast.parse(cell.source).body)
+
+
+def test_the_table_of_rewards_is_that_of_the_rules():
+    (cell,) = (cell for cell in source("play_and_watch").cells if title(cell) == "## What is rewarded")
+    rules = (ROOT / "hackmatrix_core/game/RULES.md").read_text()
+    (prizes,) = re.findall(r"^The stage prizes are .*$", rules, re.M)
+    told = []
+    for names, reward in re.findall(r"^\| (`.*`) \| (.*) \|$", cell.source, re.M):
+        for name in re.findall(r"`(\w+)`", names):
+            (rule,) = re.findall(rf"^\| {name} \| (.*) \|$", rules, re.M)
+            stated, numbers = (set(re.findall(r"\d+(?:\.\d+)?", text)) for text in (rule + prizes, reward))
+            assert numbers <= stated, name
+            told.append(name)
+    assert sorted(told) == sorted(hm.REWARD_PARTS)
+
+
+def shown_in(name, kind) -> str:
+    """All that the outputs of a notebook show of one kind."""
+    return "".join(output.get("data", {}).get(kind, "") for cell in code_cells(name) for output in cell.outputs)
+
+
+def replay_in(name) -> dict:
+    """What the stored replay of a notebook shows."""
+    (page,) = re.findall(r'srcdoc="([^"]*)"', shown_in(name, "text/html"))
+    return json.loads(html.unescape(page).partition('id="episode">')[2].partition("</script>")[0])
+
+
+def test_stored_games_follow_from_the_shipped_agent_and_the_code():
+    """If not, the notebooks are to be run again: tests/tools/run_notebook.py play_and_watch search."""
+    stored, episode = replay_in("play_and_watch"), hm.record(hm.load_policy("pretrained"), jax.random.key(0), 20)
+    assert stored["value_unit"] == episode.value_unit
+    first = stored["steps"][: len(episode)]
+    assert [step["action"] for step in first] == episode.actions.tolist()
+    np.testing.assert_allclose([step["value"] for step in first], episode.values, rtol=0.01, atol=0.01)
+    np.testing.assert_allclose([step["reward"] for step in first], episode.outcomes.reward, atol=1e-3)
+    same_start = replay_in("search")
+    assert same_start["value_unit"] == episode.value_unit
+    assert same_start["steps"][0]["value"] == pytest.approx(float(episode.values[0]), rel=0.01)
+    assert dict(same_start["steps"][0]["probabilities"]) == pytest.approx(dict(first[0]["probabilities"]), abs=0.01)
+
+
+def test_stored_speeds_are_of_one_machine():
+    """That of training in `benchmark`, and in `train_local_cpu`."""
+    measured = re.search(r"\bcpu +([\d,]+) ", shown_in("benchmark", "text/plain"))[1]
+    trained = re.search(r"([\d,]+) steps/s · done", shown_in("train_local_cpu", "text/plain"))[1]
+    measured, trained = (int(speed.replace(",", "")) for speed in (measured, trained))
+    assert measured == pytest.approx(trained, rel=0.35), "run them again on one idle machine"
+
+
 @each_notebook
 def test_stored_outputs_show_something_without_a_kernel(name):
     """No widget, which lives in a kernel, is stored; and what a sanitizer takes away has a picture in its place."""
@@ -172,7 +254,7 @@ def test_forms_start_from_the_preset(name, preset):
     config = TrainConfig.preset(preset).to_dict()
     form = dict(re.findall(r"^(\w+) = (.*?)  # @param", text, re.M))
     shared = form.keys() & config.keys()
-    assert shared >= {"uniform_coef", "ent_coef", "seed"}
+    assert shared == {"learning_rate", "gamma", "uniform_coef", "ent_coef", "seed"}
     assert {key: float(form[key]) for key in shared} == {key: config[key] for key in shared}
 
 
@@ -221,13 +303,55 @@ class Run:
         self.client.control_channel.send(self.client.session.msg("interrupt_request", {}))
 
 
-def test_stop_button_and_interrupt_save_and_the_next_run_goes_on(kernel):
-    before = [cell.source for cell in code_cells("train_local_cpu")]
-    (training,) = (source for source in before if "notebook.train(" in source)
-    first, settings = before[0], before[before.index(training) - 1]  # the lessons between them take time
-    for code in (first, settings):
+def set_up(kernel, cells) -> str:
+    """Run all that training needs, without the lessons, which take time; give the cell that trains, for long."""
+    (training,) = (source for source in cells if "notebook.train(" in source)
+    at = cells.index(training)
+    for code in (cells[0], *cells[at - 2 : at]):
         Run(kernel, code).until()
     Run(kernel, "import dataclasses\nconfig = dataclasses.replace(config, total_timesteps=10**8)").until()
+    return training
+
+
+def test_the_cells_below_use_the_run_where_it_is_and_say_if_it_has_learned_nothing(kernel):
+    cells = [cell.source for cell in code_cells("train_local_cpu")]
+    training = set_up(kernel, cells)
+    below = [code for code in cells[cells.index(training) + 1 :] if "usage_table" not in code]
+
+    run = Run(kernel, training)
+    run.until("compiling")
+    run.click(run.buttons[-1])
+    run.until()
+    told = []
+    for code in below:
+        told.append(Run(kernel, code))
+        told[-1].until()
+    words = "stopped before its first update, so this agent has learned nothing: run Train again."
+    assert [words in run.text for run in told] == [True, True, False, False]
+    assert "No run has learned anything yet" in told[-1].text
+
+    place = Run(kernel, "print(run_dir)")
+    place.until()
+    run = Run(kernel, training)
+    run.until(r"update \d+/.*left")
+    shutil.rmtree(place.text.strip())  # as when a mounted drive goes
+    run.click(run.buttons[-1])
+    run.until()
+    (saved_in,) = re.findall(r"the run is saved in (\S+), on this machine's disk\. .*take it home", run.text)
+    assert (Path(saved_in) / "checkpoints").is_dir()
+    for code in below:
+        run = Run(kernel, code)
+        run.until()
+        assert words not in run.text
+    assert "No run has learned" not in run.text
+    assert Path(f"{saved_in}.zip").is_file()
+    assert (Path(saved_in) / "replay.html").is_file()
+    shutil.rmtree(Path(saved_in).parent)
+
+
+def test_stop_button_and_interrupt_save_and_the_next_run_goes_on(kernel):
+    before = [cell.source for cell in code_cells("train_local_cpu")]
+    training = set_up(kernel, before)
 
     updates = [0]
     for stop in (lambda run: run.click(run.buttons[-1]), Run.interrupt):

@@ -137,7 +137,7 @@ def test_scenario_files(tmp_path):
 # ipywidgets 7 with the newest ipykernel
 @pytest.mark.filterwarnings("ignore:The `ipykernel.comm.Comm` class has been deprecated:DeprecationWarning")
 def test_notebook_plays_by_clicks(tmp_path):
-    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install 'hackmatrix-jax[notebook]'")
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install ipywidgets")
     game, mirror, rng = hm.play(5), Session(5), np.random.default_rng(1)
 
     def agrees():
@@ -156,7 +156,7 @@ def test_notebook_plays_by_clicks(tmp_path):
     assert game.status.value == f"loaded {tmp_path}/rich &lt;b&gt;.json"
     rows = game.programs.children
     assert [row.children[0].description for row in rows] == list(ACTION_NAMES[5:])  # all programs are owned
-    assert "5c</b> · get a data siphon" in game.texts["siph+"].value
+    assert "<b>5 credits</b> · get a data siphon" in game.texts["siph+"].value
     agrees()
     for _ in range(300):
         if mirror.over:
@@ -198,12 +198,23 @@ def test_notebook_plays_by_clicks(tmp_path):
 # ipywidgets 7 with the newest ipykernel
 @pytest.mark.filterwarnings("ignore:The `ipykernel.comm.Comm` class has been deprecated:DeprecationWarning")
 def test_notebook_says_why_not_and_gives_hints():
-    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install 'hackmatrix-jax[notebook]'")
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed: pip install ipywidgets")
     game = hm.play(0, adviser=hm.baselines.greedy)
     for number, name in enumerate(ACTION_NAMES):
         assert ("<i>" in game.texts[name].value) == bool(game.session.reason(number)) == (not game.session.mask[number])
     assert "(the board ends there)" in game.texts["up"].value
     assert "(costs 1 data siphon, you have 0)" in game.texts["siphon"].value
+    assert game.texts["siphon"].value.startswith("siphon: <b>1 data siphon</b>")
+    before, keys = game.board.value, game.children[-1]
+    assert keys.layout.display == "none"
+    assert [key._dom_classes for key in keys.children] == [(f"hackmatrix-{name}",) for name in ACTION_NAMES[:4]]
+    keys.children[0].click()
+    assert game.status.value == "up is not possible now: the board ends there"
+    assert game.board.value == before
+    valid = int(np.flatnonzero(game.session.mask[:4])[0])
+    keys.children[valid].click()
+    assert game.status.value.startswith(f"{ACTION_NAMES[valid]}: reward")
+    game.take_back.click()
     assert game.session.reason(WAIT) == "you do not own it"
     game.hint.click()
     assert re.fullmatch(r"hint: (up|down|left|right) 100%", game.status.value)

@@ -250,6 +250,26 @@ def test_public_names_exist(document):
                 raise
 
 
+def test_the_package_is_installed_from_where_it_is():
+    """Its name is on no index, so pip needs the repository's address, also for an extra."""
+    texts = [
+        *DOCUMENTS,
+        *ROOT.glob("hackmatrix_core/**/*.py"),
+        *ROOT.glob("notebooks/*.py"),
+        *ROOT.glob("tests/tools/*.py"),
+    ]
+    lines = "\n".join(text.read_text() for text in texts).splitlines()
+    named = [line for line in lines if re.search(r"pip install .*hackmatrix-jax", line)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    address = re.escape(f"git+{project['urls']['Repository']}")
+    assert len(named) > 6
+    for line in named:
+        assert re.search(rf"pip install (\"hackmatrix-jax\[\w+\] @ {address}\"|{address}\b)", line), line
+    extras = set(re.findall(r"hackmatrix-jax\[(\w+)\]", "\n".join(named)))
+    assert extras
+    assert extras <= project["optional-dependencies"].keys()
+
+
 def test_versions_agree():
     headings = re.findall(r"^## \[(.*?)\](?: - (\d{4}-\d\d-\d\d))?$", CHANGELOG.read_text(), re.M)
     assert headings[0] == ("Unreleased", "")

@@ -13,7 +13,7 @@ import pytest
 from tests import ROOT
 
 SCRIPT = ROOT / "colab_setup.sh"
-SYSTEM_TOOLS = ["bash", "dirname", "uname", "awk", "grep", "cat", "cksum", "rm", "mktemp"]
+SYSTEM_TOOLS = ["bash", "dirname", "uname", "awk", "grep", "cat", "cksum", "rm", "mkdir", "mktemp", "readlink", "env"]
 
 
 @pytest.fixture
@@ -49,9 +49,23 @@ class Machine:
     def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         return self._run(["colab_setup.sh", *arguments], variables)
 
-    def _run(self, arguments: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess:
-        environment = {"PATH": str(self.bin), "HOME": str(self.root), **variables}
-        return subprocess.run(["bash", *arguments], cwd=self.checkout, env=environment, capture_output=True, text=True)
+    def from_elsewhere(self, arguments: list[str], cwd: Path, **variables: str) -> subprocess.CompletedProcess:
+        """`bash` with the script as its input, in another folder."""
+        return self._run(arguments, variables, cwd=cwd, input=SCRIPT.read_text())
+
+    def _run(self, arguments: list[str], variables: dict[str, str], **options) -> subprocess.CompletedProcess:
+        options = {"cwd": self.checkout, "env": self.environment(variables), **options}
+        return subprocess.run(["bash", *arguments], capture_output=True, text=True, **options)
+
+    def environment(self, variables: dict[str, str]) -> dict[str, str]:
+        return {"PATH": str(self.bin), "HOME": str(self.root), **variables}
+
+    def add_venv(self, does: str = "true") -> Path:
+        """A finished .venv, whose Python only writes down what it is asked to do, and with which variables."""
+        log, python = self.root / "log", self.checkout / ".venv/bin/python"
+        python.parent.mkdir(parents=True)
+        self.add(python, f'echo "$@" >>{log}; env >{self.root}/variables; {does}')
+        return log
 
 
 def gpu(driver: str, capability: str) -> str:
@@ -159,6 +173,102 @@ def test_says_in_one_sentence_that_python_is_missing(machine, variables):
     assert f"{variables.get('PYTHON', 'python3')} does not run here" in result.stderr
 
 
+def test_a_python_with_a_space_in_its_path_and_one_beside_the_caller(machine):
+    folder = machine.root / "my tools"
+    folder.mkdir()
+    machine.add(folder / "python3", f'exec {sys.executable} "$@"')
+    assert machine.call("find_python", PYTHON=str(folder / "python3")).stdout == f"{folder}/python3\n"
+    source = f"source {machine.checkout}/colab_setup.sh; find_python"
+    result = machine.from_elsewhere(["-c", source], folder.parent, PYTHON="my tools/python3")
+    assert result.stdout == f"{folder}/python3\n"
+
+
+def test_it_works_from_anywhere(machine):
+    """Through symbolic links, and piped into bash; where there is no clone, it says so."""
+    log = machine.add_venv()
+    links = machine.root / "links"
+    links.mkdir()
+    (links / "hop").symlink_to("../../checkout/colab_setup.sh")
+    (machine.root / "set up").symlink_to(links / "hop")
+    for arguments, cwd in (["../set up", "train"], links), (["-s", "train"], machine.checkout):
+        result = machine.from_elsewhere(arguments, cwd)
+        assert result.returncode == 0, result.stderr
+        assert log.read_text().endswith(" train --minutes 3\n")
+        log.unlink()
+    machine.file("other/pyproject.toml", 'name = "other"')
+    result = machine.from_elsewhere([], machine.root / "other")
+    assert result.returncode == 1
+    assert f"{machine.root}/other is no clone of HackMatrix-JAX. Get one: git clone" in result.stderr
+    assert machine.from_elsewhere(["-s", "help"], machine.root).stdout.startswith("usage:")
+
+
+def test_what_is_set_elsewhere_decides_nothing(machine):
+    log = machine.add_venv()
+    for path in ("elsewhere/checkout/pyproject.toml", "startup"):
+        machine.file(path, "shopt -s failglob; set -f; IFS=e; grep() { return 1; }\n")
+    dropped = {
+        "CDPATH": str(machine.root / "elsewhere"),
+        "BASH_ENV": str(machine.root / "startup"),
+        "BASH_FUNC_cksum%%": "() { echo 1; }",
+        "GREP_OPTIONS": "--invert-match",
+        "POSIXLY_CORRECT": "1",
+        "PYTHONHOME": "/nowhere",
+        "PYTHONPATH": "/nowhere",
+        "PYTHONWARNINGS": "error",
+        "PIP_TARGET": "/nowhere",
+        "PIP_PREFIX": "/nowhere",
+        "PIP_REQUIRE_VIRTUALENV": "1",
+        "PIP_DRY_RUN": "1",
+        "PIP_NO_DEPS": "1",
+    }
+    kept = {"PIP_INDEX_URL": "https://here", "PIP_EXTRA_INDEX_URL": "https://there", "PIP_PROXY": "a", "PIP_CERT": "b"}
+    kept |= {"PIP_CONSTRAINT": "c", "PIP_NO_CACHE_DIR": "1", "PIP_DEFAULT_TIMEOUT": "60", "HTTPS_PROXY": "d"}
+    command = ["checkout/colab_setup.sh", "train"]
+    result = machine.from_elsewhere(command, machine.checkout.parent, **dropped, **kept, PIP_USER="1")
+    assert result.returncode == 0, result.stderr
+    assert log.read_text().endswith(" train --minutes 3\n")
+    stamp = (machine.checkout / ".venv/set-up-base").read_text()
+    assert len(stamp.split()) == 2, "cksum was another"
+    seen = dict(line.partition("=")[::2] for line in (machine.root / "variables").read_text().splitlines())
+    assert dropped.keys() & seen.keys() == {"POSIXLY_CORRECT"} & seen.keys()
+    assert {name: seen.get(name) for name in kept} == kept
+    assert seen["PIP_USER"] == "0"
+
+
+def test_a_half_made_venv_is_made_anew_and_a_foreign_one_stays(machine):
+    working, venv = 'if [[ "$2" == *version_info* ]]; then exit {}; fi', machine.checkout / ".venv"
+    makes = 'mkdir -p .venv/bin && printf "#!/bin/bash\n{}\n" >.venv/bin/python && /bin/chmod +x .venv/bin/python'
+    interrupted = makes.format("exit 1") + "; : >.venv/half; exit 1"
+    machine.add("python3", f'if [[ "$2" == venv ]]; then {interrupted}; fi')
+    for _ in range(2):
+        result = machine.command("train")
+        assert result.returncode == 1
+        assert "cannot make a virtual environment" in result.stderr
+    machine.add("python3", f'if [[ "$2" == venv ]]; then {makes.format("exit 0")}; fi')
+    assert machine.command("train").returncode == 0
+    assert not (venv / "half").exists()
+
+    shutil.rmtree(venv)
+    for broken in ("exit 1", working.format(1)):
+        venv.joinpath("bin").mkdir(parents=True, exist_ok=True)
+        machine.add(venv / "bin/python", broken)
+        (venv / "mine").touch()
+        result = machine.command("train")
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert f"{venv} has no Python of 3.11 or later with pip, and this script did not make it." in result.stderr
+        assert (venv / "mine").exists()
+
+
+def test_git_for_windows_leaves_the_ends_of_lines_alone(tmp_path):
+    for name in (".gitattributes", "colab_setup.sh"):
+        shutil.copy(ROOT / name, tmp_path)
+    settings = ["-c", "core.autocrlf=true", "-c", "user.name=A", "-c", "user.email=a@b.c"]
+    for command in (["init"], ["add", "."], ["commit", "-m", "all"], ["rm", "-r", "."], ["checkout", "HEAD", "."]):
+        subprocess.run(["git", *settings, *command], cwd=tmp_path, check=True, capture_output=True)
+    assert b"\r" not in (tmp_path / "colab_setup.sh").read_bytes()
+
+
 def test_refuses_unknown_commands_and_platforms(machine):
     result = machine.command("trian")
     assert result.returncode == 1
@@ -171,10 +281,7 @@ def test_refuses_unknown_commands_and_platforms(machine):
 
 def test_second_set_up_installs_nothing(machine):
     """A Python stands in that only writes down what it is asked to do: the real one would load half a gigabyte."""
-    log = machine.root / "log"
-    python = machine.checkout / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    machine.add(python, f'echo "$@" >>{log}')
+    log = machine.add_venv()
 
     def pip_calls() -> list[str]:
         return [line for line in log.read_text().splitlines() if line.startswith("-m pip")] if log.exists() else []
@@ -196,10 +303,7 @@ def test_second_set_up_installs_nothing(machine):
 
 @pytest.mark.parametrize("works", [True, False])
 def test_the_gpu_of_a_mac_is_tried_on_request_only(machine, works):
-    log = machine.root / "log"
-    python = machine.checkout / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    machine.add(python, f'echo "$@" >>{log}; [[ {int(works)} == 1 || "$*" != *install*jax-mps ]]')
+    log = machine.add_venv(f'[[ {int(works)} == 1 || "$*" != *install*jax-mps ]]')
     machine.command("train", HACKMATRIX_PLATFORM="mac")
     assert "jax-mps" not in log.read_text()
     result = machine.command("train", HACKMATRIX_PLATFORM="mps")
@@ -252,6 +356,25 @@ def test_colab_keeps_its_jax_and_adds_only_what_is_missing(machine):
     assert f"jax=={jax.__version__}" in pins
     assert f"jaxlib=={importlib.metadata.version('jaxlib')}" in pins
     assert not any(word.startswith("jax") for word in command.split())
+
+
+def test_what_pip_tells_on_colab_is_seen_at_once(machine):
+    """pip goes on only when its first line has been read."""
+    (machine.checkout / "hackmatrix_core").symlink_to(ROOT / "hackmatrix_core")
+    seen = machine.root / "seen"
+    machine.add(
+        "python3",
+        f'if [[ "$2 $3" == "pip install" ]]; then echo Collecting it; for i in {{1..200}}; do\n'
+        f"[[ -e {seen} ]] && exit 0; /bin/sleep 0.1; done; exit 1\n"
+        'elif [[ "$2" == pip ]]; then echo numpy==2; else echo missing; fi',
+    )
+    variables = machine.environment({"HACKMATRIX_PLATFORM": "colab"})
+    command = ["bash", "colab_setup.sh"]
+    with subprocess.Popen(command, cwd=machine.checkout, env=variables, stdout=subprocess.PIPE, text=True) as script:
+        for line in script.stdout:
+            if "[pip] Collecting it" in line:
+                seen.touch()
+    assert script.returncode == 0
 
 
 @pytest.mark.parametrize("script", ["colab_setup.sh", ".ci/run"])

@@ -2,7 +2,7 @@
 
     python -m tests.tools.compile_ahead t4 v5e [--json FILE]
 
-It needs no device for that, only its description, and the compilers: pip install 'hackmatrix-jax[ahead-gpu,ahead-tpu]'.
+It needs no device for that, only its description, and the compilers: pip install -e '.[ahead-gpu,ahead-tpu]'.
 Nothing runs, so there are no speeds: the ceilings are those that the device's memory bandwidth and the start of each
 kernel set. docs/devices.md has a table of what it found.
 """
@@ -232,7 +232,7 @@ def devices_of(target: Target) -> list[Any]:
     except (RuntimeError, ValueError, NotImplementedError, AssertionError) as error:
         raise UserError(
             f"XLA cannot compile for {target.topology or 'NVIDIA GPUs'} here: {str(error).splitlines()[0]}. "
-            f"Install its compiler: pip install 'hackmatrix-jax[{extra}]'"
+            f"Install its compiler: pip install -e '.[{extra}]'"
         ) from error
     return list(described.devices)
 

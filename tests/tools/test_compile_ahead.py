@@ -41,7 +41,7 @@ def test_an_unknown_device_is_named():
 
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="the compiler for TPUs is installed")
 def test_a_compiler_that_is_missing_is_named():
-    with pytest.raises(UserError, match=r"pip install 'hackmatrix-jax\[ahead-tpu\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[ahead-tpu\]'"):
         ahead.devices_of(ahead.TARGETS["v5e"])
 
 
@@ -49,20 +49,18 @@ def test_a_compiler_that_is_missing_is_named():
     importlib.util.find_spec("jax_cuda12_plugin") is not None, reason="the compiler for GPUs is installed"
 )
 def test_a_missing_compiler_for_gpus_is_named():
-    with pytest.raises(UserError, match=r"pip install 'hackmatrix-jax\[ahead-gpu\]'"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[ahead-gpu\]'"):
         ahead.devices_of(ahead.TARGETS["t4"])
 
 
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs pip install 'hackmatrix-jax[ahead-tpu]'")
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs pip install -e '.[ahead-tpu]'")
 def test_training_fits_a_tpu_and_four_share_it():
     alone, shared = ahead.compile_ahead(["v5e", "v5e-4"], ["training"])
     assert alone.arguments + alone.temporary < 8 * 2**30
     assert shared.arguments + shared.temporary < 0.3 * (alone.arguments + alone.temporary)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs pip install 'hackmatrix-jax[ahead-gpu]'"
-)
+@pytest.mark.skipif(importlib.util.find_spec("jax_cuda12_plugin") is None, reason="needs pip install -e '.[ahead-gpu]'")
 def test_training_fits_a_t4():
     (training,) = ahead.compile_ahead(["t4"], ["training"])
     assert training.arguments + training.temporary < 4 * 2**30

@@ -22,6 +22,7 @@ def record(update: int, entropy: float = 0.5, mean_return: float | None = 1.5) -
         "steps": 100 * update,
         "steps_per_second": 1234.5,
         "episode_return": mean_return,
+        "win_rate": 0.125 if mean_return else None,
         "final_stage": 1.25,
         "relative_entropy": entropy,
     }
@@ -38,7 +39,9 @@ class Terminal(io.StringIO):
 
 
 def test_status_line():
-    expected = "update 2/10 · 200 steps · 1,234 steps/s · 1:15 left · return +1.50 · stage 1.25 · entropy 0.50"
+    expected = (
+        "update 2/10 · 200 steps · 1,234 steps/s · 1:15 left · won 12% · return +1.50 · stage 1.25 · entropy 0.50"
+    )
     assert status_line(progress()) == expected
     assert "1:02:03 left" in status_line(progress(left=3723.0))
     assert (
@@ -47,7 +50,7 @@ def test_status_line():
     assert status_line(progress("done", update=9)) == expected.replace("2/10 · 200", "9/10 · 900").replace(
         "1:15 left", "stopped and saved"
     )
-    assert "steps/s · done · return" in status_line(progress("done", update=10))
+    assert "steps/s · done · won" in status_line(progress("done", update=10))
 
 
 def test_an_update_without_finished_episode_shows_the_last_known_return():
@@ -129,15 +132,17 @@ def test_record_is_plain_json():
 
 def test_curves_have_a_strong_line_through_the_noise():
     history = [record(i, 0.5, 10.0 * (i % 2)) for i in range(300)]
-    noisy, strong = (line.get_ydata() for line in plot_curves(history).axes[0].lines)
+    noisy, strong = (line.get_ydata() for line in plot_curves(history).axes[1].lines)
     assert set(noisy) == {0.0, 10.0}
     assert len(strong) == 300
     np.testing.assert_allclose(strong, 5.0, atol=1.1)
 
 
-def test_curves_show_return_and_entropy_over_steps(tmp_path):
+def test_curves_show_wins_return_and_entropy_over_steps(tmp_path):
     history = [record(1, 0.9, -3.0), record(2, 0.8, None), record(3, 0.7, 2.0)]
-    returns, entropies = plot_curves(history).axes
+    wins, returns, entropies = plot_curves(history).axes
+    np.testing.assert_array_equal(wins.lines[0].get_xydata(), [[100, 0.125], [300, 0.125]])
+    assert wins.get_ylim() == entropies.get_ylim() == (0, 1)
     np.testing.assert_array_equal(returns.lines[0].get_xydata(), [[100, -3.0], [300, 2.0]])
     np.testing.assert_array_equal(entropies.lines[0].get_xydata(), [[100, 0.9], [200, 0.8], [300, 0.7]])
     assert entropies.lines[-1].get_ydata()[0] == 0.15
@@ -165,7 +170,8 @@ def test_live_display_renews_status_and_curves_and_its_button_stops(monkeypatch)
         history = [] if phase == "compiling" else [record(1)]
         live(Progress(phase, 1, 10, 100, 1.0, 1.0, history, lambda: stops.append(True)))
         button = live._button
-        assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == button.model_id
+        if phase == "compiling":
+            assert shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"] == button.model_id
         shows.append((button.description, button.disabled))
         if phase == "training":
             button.click()
@@ -173,9 +179,15 @@ def test_live_display_renews_status_and_curves_and_its_button_stops(monkeypatch)
     assert stops == [True]
     assert shows == [("Stop and save", False), ("Stop and save", False), ("Stopping…", True), ("Stopping…", True)]
     assert updates.pop() == {"text/plain": ""}  # the button is gone
+    assert button.comm is None  # in a front end that keeps it, too
     texts = [data["text/plain"] for data in updates if "text/plain" in data]
     assert texts[0].startswith("compiling · 0:00 so far")
     assert texts[2] == texts[1].replace("0:01 left", "stopped and saved")
     pictures = [base64.b64decode(data["image/png"]) for data in updates if "image/png" in data]
     assert len(pictures) == 2
     assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+
+    updates.clear()
+    LiveDisplay()(progress("done", update=10))  # a run that was complete before: nothing to compile
+    assert " · done · " in updates[0]["text/plain"]
+    assert updates[-1] == {"text/plain": ""}

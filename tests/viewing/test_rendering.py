@@ -215,6 +215,7 @@ def test_picture_gives_the_whole_figure():
 def test_a_notebook_shows_states_and_batches():
     state = hm.scenario.from_dict(empty_game())
     assert rendering.picture(state)._repr_png_().startswith(b"\x89PNG")
+    assert repr(rendering.picture(state)) == "a picture"
     shown = state._repr_html_()
     assert rendering.svg(state, legend=False) in shown
     assert shown.count("<svg") == 2  # the legend is one of its own, so that it goes below the board on a phone

@@ -1,5 +1,6 @@
 """Games are recorded as they were played, and the player shows them, in a browser that really runs it."""
 
+import dataclasses
 import html
 import json
 import re
@@ -192,9 +193,36 @@ def test_a_search_is_shown_beside_the_network(browser, network, tmp_path):
         assert shown == pytest.approx(float(thoughts.action_values[0, action]), abs=0.0051)
     assert tab.locator("#reward").text_content().count("value that the") == 2
     assert (
-        tab.locator("#unit").text_content()
-        == "Value: the expected sum of all rewards, each action later worth 1.0% less."
+        tab.locator("#unit").text_content() == "Value: the rewards still to come, 1.0% less for each action until then."
     )
+    tab.close()
+
+
+@pytest.mark.parametrize("width", [230, 300, 390, 1000])
+@pytest.mark.parametrize("searches", [False, True])
+def test_on_a_phone_all_words_and_numbers_are_seen(browser, episode, network, tmp_path, width, searches):
+    """A cell of JupyterLab leaves some 240 of a phone's 390 pixels."""
+    if searches:
+        episode = hm.record(hm.SearchPolicy(network, num_simulations=3), KEY, max_actions=4)
+        longer = episode.thoughts._replace(action_values=episode.thoughts.action_values + 15)
+        episode = dataclasses.replace(episode, thoughts=longer)
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.goto(hm.replay(episode).save(tmp_path / "game.html").as_uri())
+    for _ in range(4):
+        cut = tab.evaluate(
+            """() => [...document.querySelectorAll("#right *:not(svg *), .controls *, #count")].filter(element => {
+                const box = element.getBoundingClientRect();
+                return box.width && (box.right > innerWidth || element.scrollWidth > element.clientWidth + 1
+                    && getComputedStyle(element).display !== "inline");
+            }).map(element => element.outerHTML.slice(0, 100))"""
+        )
+        assert cut == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        words = tab.locator("#panel text")
+        assert words.all_text_contents()[:2] == ["stage", "1/8"]
+        assert words.first.is_visible() == (width < 1000)  # else it stands beside the board
+        assert width == 1000 or words.first.evaluate("text => text.getBoundingClientRect().height") > 12
+        tab.click("#next")
     tab.close()
 
 

@@ -11,10 +11,10 @@ from hackmatrix_core.viewing.palette import PALETTE
 
 _CELL = 84  # side of a cell; all lengths are pixels of the SVG
 _LEFT, _TOP = 34, 16
-_PANEL = _LEFT + BOARD_SIZE * _CELL + 24
+PANEL = _LEFT + BOARD_SIZE * _CELL + 24
 _LINE = 23
 _SAMPLE = 0.54  # size of a cell in the legend
-_LEGEND_LEFT, _LEGEND_LINE, _LEGEND_COLUMN = _PANEL + 240, 51, 184
+_LEGEND_LEFT, _LEGEND_LINE, _LEGEND_COLUMN = PANEL + 240, 51, 184
 _WIDTH = _LEGEND_LEFT + 2 * _LEGEND_COLUMN
 _MARGIN = 16  # of the legend, where it stands alone
 HEIGHT = _TOP + BOARD_SIZE * _CELL + 34
@@ -62,11 +62,11 @@ def pieces(state: GameState) -> Iterator[tuple[Shape, ...]]:
     y = _TOP + 14
     for pairs in contents.status(game):
         for i, (label, value) in enumerate(pairs):
-            value_x = _PANEL + i * 122 + (72 if len(pairs) > 1 else 94)
-            yield _text(_PANEL + i * 114, y, label, 14, "faint"), _text(value_x, y, value, 15, "ink", bold=True)
+            value_x = PANEL + i * 122 + (72 if len(pairs) > 1 else 94)
+            yield _text(PANEL + i * 114, y, label, 14, "faint"), _text(value_x, y, value, 15, "ink", bold=True)
         y += _LINE
     for i, (name, cost) in enumerate(game["programs"]):
-        x, line = _PANEL + i % 2 * 114, y + 8 + i // 2 * _LINE
+        x, line = PANEL + i % 2 * 114, y + 8 + i // 2 * _LINE
         yield _text(x, line, name, 14, "ink", bold=True), _text(x + 52, line, cost, 13, "faint")
 
 
