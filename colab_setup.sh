@@ -245,7 +245,7 @@ main() {
             fi
             ;;
         train)
-            "$interpreter" -c 'import sys; from hackmatrix_core.cli import main; sys.exit(main())' train --minutes 3 "$@"
+            "$interpreter" -c 'import sys; from hackmatrix_command import main; sys.exit(main())' train --minutes 3 "$@"
             ;;
         test) "$interpreter" -m pytest --numprocesses=2 --dist=loadfile -m "not slow" --nbval tests notebooks "$@" ;;
         lab) "$interpreter" -m jupyterlab notebooks "$@" ;;

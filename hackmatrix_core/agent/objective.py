@@ -79,6 +79,8 @@ class Objective:
         if self.shaping != 1:
             share = f"{self.shaping:.0%}" if self.shaping else "none"
             text += f", {share} of those for picking up siphons, kills, the way to the exit and points"
+        changed = zip(REWARD_PARTS, self.weights, strict=True)
+        text += "".join(f", {name} times {weight:g}" for name, weight in changed if weight != 1)
         if self.points:
             text += f", {self.points:g} more for each point, taken back in a lost game"
         return f"{text}, {1 - self.gamma:.1%} less for each action until then"

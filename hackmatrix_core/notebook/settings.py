@@ -103,7 +103,7 @@ def run_directory(config: TrainConfig, name: str, runs: Path, start_from: str = 
         return runs / name
     preset = get_device_config().preset
     changes = {} if SMOKE else config.differences(TrainConfig.preset(preset))
-    end = "".join(f"-{field}={value:.10g}" for field, (value, _) in changes.items())
+    end = "".join(f"-{field}={_plain(value)}" for field, (value, _) in changes.items())
     end += f"-from={Path(start_from).name}" if start_from else ""
     run_dir = runs / f"{preset}{end}"
     for other in PRESETS if _updates(run_dir) is None else ():
@@ -140,6 +140,13 @@ def doctor(config: TrainConfig, run_dir: Path, minutes: float = 1) -> Table:
     return Table(rows, left=2)
 
 
+def _plain(value: Any) -> str:
+    """A setting as it may stand in the name of a folder: 0.03, or kills=3,victory=1."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={weight:.10g}" for name, weight in value.items()) or "none"
+    return f"{value:.10g}"
+
+
 def _check(config: TrainConfig, run_dir: Path) -> None:
     """Stop with a sentence if the run began with other settings."""
     try:
@@ -147,7 +154,7 @@ def _check(config: TrainConfig, run_dir: Path) -> None:
     except (OSError, ValueError):
         return  # training itself will tell what is wrong with it
     if changes := config.differences(stored):
-        named = " and ".join(f"{field} = {old:.10g}, not {new:.10g}" for field, (new, old) in changes.items())
+        named = " and ".join(f"{field} = {_plain(old)}, not {_plain(new)}" for field, (new, old) in changes.items())
         hint = ""
         if not changes.keys().isdisjoint(("num_envs", "num_steps", "num_minibatches")):
             hint = " Sizes differ between devices: on Colab, Runtime → Change runtime type gives the former one back."

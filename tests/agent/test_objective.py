@@ -189,5 +189,6 @@ def test_it_says_what_a_value_counts():
     longest = str(Objective(0.994, symlog_rewards=True, shaping=0.741935, points=2.0))
     assert ", large ones toned down (500 counts as 6), 74% of those for picking up siphons, kills, " in longest
     assert ", none of those for picking up siphons" in str(Objective(shaping=0.0))
+    assert ", kills times 3," in str(Objective(weights=tuple(3.0 if part == "kills" else 1.0 for part in REWARD_PARTS)))
     assert "_" not in longest
     assert len(longest) <= 240
