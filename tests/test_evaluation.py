@@ -242,7 +242,7 @@ def test_policies_load_by_name_and_from_a_run(tmp_path, policies):
     assert load_policy("greedy") is baselines.greedy
     params = policies["network"].params
     nothing = jnp.zeros((), jnp.int32)
-    runner = RunnerState(params, nothing, nothing, nothing, jax.random.key(0), nothing)
+    runner = RunnerState(params, nothing, nothing, nothing, jax.random.key(0), nothing + 1)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(runner, TrainConfig(hidden_dim=8, num_layers=1), {})
 
