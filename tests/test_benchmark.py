@@ -1,5 +1,6 @@
 """The benchmark runs, and what it says fits together. How fast anything is, no test asks."""
 
+import json
 import os
 import re
 import signal
@@ -39,11 +40,15 @@ def test_one_row_for_each_size(capsys):
     assert 20_000 < number["state"] < 25_000  # bytes of a game, with its undo history at the default depth
 
 
-def test_a_search_is_measured_against_its_floor(capsys):
-    assert main(["benchmark", "search", "--num-envs", "2", "--simulations", "3", "--repeats", "1"]) == 0
-    games, simulations, move, positions, of_floor, *_ = re.split(
-        r"\s{2,}", capsys.readouterr().out.strip().splitlines()[-1].strip()
-    )
+def test_a_search_is_measured_against_its_floor_and_printed_if_no_file_takes_it(capsys):
+    sizes = ["--num-envs", "2", "--simulations", "3", "--repeats", "1"]
+    assert main(["benchmark", "search", *sizes, "--json", "/dev/full"]) == 1
+    out, err = capsys.readouterr()
+    assert err == "hackmatrix: /dev/full cannot be written: No space left on device. It stands above instead\n"
+    shown, _, report = out.partition("[\n")
+    (row,) = json.loads("[" + report)
+    assert row["num_games"] == 2
+    games, simulations, move, positions, of_floor, *_ = re.split(r"\s{2,}", shown.strip().splitlines()[-1].strip())
     assert (games, simulations) == ("2", "3")
     assert move.endswith(" ms")
     assert float(positions.replace(",", "")) > 0

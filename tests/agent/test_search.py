@@ -175,13 +175,11 @@ def test_what_is_no_policy_of_a_network_is_named_in_a_sentence(untrained):
     assert len(str(told.value)) < 200
 
 
-@pytest.mark.parametrize("greedy", [True, False])
-def test_a_policy_is_an_argument_or_a_part_of_a_program(untrained, greedy):
+def test_a_policy_is_an_argument_or_a_part_of_a_program(untrained):
     """Also a value: it is hashed, compared and pickled."""
-    network = untrained.replace(greedy=greedy)
     state, key = hm.reset(jax.random.key(3)), jax.random.key(4)
     given = state, hm.observe(state), hm.get_valid_actions(state), key
-    for policy in (network, hm.SearchPolicy(network, 2)):
+    for policy in (untrained, hm.SearchPolicy(untrained, 2)):
         expected = policy(*given)
         again = pickle.loads(pickle.dumps(policy))
         assert jax.jit(policy)(*given) == expected
