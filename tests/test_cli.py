@@ -196,6 +196,7 @@ def test_watch_writes_a_page_that_plays_a_game(tmp_path, capsys):
     assert "<h1>greedy, seed 3</h1>" in target.read_text()
 
 
+@pytest.mark.slow
 def test_a_search_is_evaluated_and_watched(tmp_path, capsys):
     directory, target = tmp_path / "run", tmp_path / "game.html"
     sizes = [*TINY, "--total-timesteps", "64", "--evaluate-games", "0"]

@@ -77,7 +77,7 @@ def config_for(preset: str, start_from: str = "", **changes: Any) -> TrainConfig
     """
     device = get_device_config()
     if start_from:
-        stored = stored_params(start_from)[1]["config"]
+        stored = stored_params(str(start_from))[1]["config"]
         changes = {name: stored[name] for name in NETWORK} | changes
     try:
         TrainConfig.preset(preset, **changes)  # a mistake shows here, on any device
@@ -104,7 +104,7 @@ def run_directory(config: TrainConfig, name: str, runs: Path, start_from: str = 
     preset = get_device_config().preset
     changes = {} if SMOKE else config.differences(TrainConfig.preset(preset))
     end = "".join(f"-{field}={_plain(value)}" for field, (value, _) in changes.items())
-    end += f"-from={Path(start_from).name}" if start_from else ""
+    end += f"-from={Path(str(start_from)).name}" if start_from else ""
     run_dir = runs / f"{preset}{end}"
     for other in PRESETS if _updates(run_dir) is None else ():
         if _updates(runs / f"{other}{end}") is not None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from hackmatrix_core.agent.policy import Policy
-from hackmatrix_core.notebook.settings import SMOKE
+from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
 from hackmatrix_core.training.loading import load_policy, stored_params
@@ -46,8 +46,11 @@ async def train(
     """
     live, fit = LiveDisplay(), minutes is not None and not SMOKE
     try:
-        start = stored_params(start_from)[0] if start_from else None
-        trainer = Trainer(config, run_dir, callbacks=[live], resume=True, minutes=minutes, fit=fit, start_from=start)
+        start = stored_params(str(start_from))[0] if start_from else None
+        try:
+            trainer = Trainer(config, run_dir, None, [live], resume=True, minutes=minutes, fit=fit, start_from=start)
+        except ValueError as error:
+            raise NotebookStop(str(error)) from None
         run = asyncio.ensure_future(asyncio.to_thread(trainer.run))
         while not run.done():
             try:

@@ -1,5 +1,6 @@
 """What the notebooks share: the folder of a run, the config for the device, and how waiting, tables and charts look."""
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -140,6 +141,10 @@ def test_other_mistakes_get_a_sentence_too(whole, tmp_path):
     for sizes, repeats in (([0], 1), ([], 1), (["8"], 1), ([8], 0)):
         with pytest.raises(NotebookStop, match="expected whole numbers of at least 1"):
             notebook.measure_env(sizes, repeats)
+    with pytest.raises(UserError, match=r"3 does not exist\. Give the directory of a training run"):
+        notebook.config_for("cpu", start_from=3)
+    with pytest.raises(NotebookStop, match="minutes is 0, expected a number above 0"):
+        asyncio.run(notebook.train(TrainConfig.preset("cpu"), tmp_path, minutes=0))
     with pytest.raises(NotebookStop):
         notebook.with_and_without_search(hm.baselines.random, 8)
 

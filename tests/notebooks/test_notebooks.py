@@ -313,6 +313,7 @@ def set_up(kernel, cells) -> str:
     return training
 
 
+@pytest.mark.slow
 def test_the_cells_below_use_the_run_where_it_is_and_say_if_it_has_learned_nothing(kernel):
     cells = [cell.source for cell in code_cells("train_local_cpu")]
     training = set_up(kernel, cells)
