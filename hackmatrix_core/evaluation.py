@@ -253,9 +253,14 @@ class _Table(NamedTuple):
     tallies: dict[str, jax.Array]  # leading axis number of policies × G
 
 
+def games_side_by_side(num_games: int) -> int:
+    """How many of so many games a policy plays at a time."""
+    return min(num_games, _LANES.get(platform(), _MANY_LANES))
+
+
 def begin(key: jax.Array, count: int, num_games: int, undo_depth: int) -> tuple[_Games, _Table]:
     """The games, and a table at which none of the `count` policies has acted yet."""
-    width = min(num_games, _LANES.get(platform(), _MANY_LANES))
+    width = games_side_by_side(num_games)
     start_key, play_key = jax.random.split(key)
     starts = jax.vmap(lambda key: history.set_aside(game.reset(key)))(jax.random.split(start_key, num_games))
     number = jnp.tile(jnp.arange(width, dtype=jnp.int32), count)

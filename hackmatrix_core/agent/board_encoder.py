@@ -34,8 +34,8 @@ class BoardEncoder(nn.Module):
 def orthogonal(scale: float) -> nn.initializers.Initializer:
     """Orthogonal weights; under `jax.vmap` one key after the other.
 
-    A batch of QR decompositions hangs on a CPU where two of them run at once: jaxlib (to 0.12) hands the batch to the
-    threads of the pool that it runs in itself, and waits for them.
+    A batch of QR decompositions may hang on a CPU (seen with jaxlib 0.10) where two of them run at once: each hands its
+    batch to the pool of threads that it runs in itself, and waits for them.
     """
     init = nn.initializers.orthogonal(scale)
 

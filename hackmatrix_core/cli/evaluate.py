@@ -68,9 +68,10 @@ def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -
 
 def check_evaluation(games: int, simulations: int = 0) -> None:
     """Raise a UsageError if there is not enough memory to play so many games, with a search of so many simulations."""
+    from hackmatrix_core.evaluation import games_side_by_side
+
     check_memory(f"--games {games}", games * EVALUATED_GAME)
-    side_by_side = min(games, 128)  # on a CPU; more on other devices
-    check_memory(f"--simulations {simulations}", side_by_side * simulations * SEARCHED_STATE)
+    check_memory(f"--simulations {simulations}", games_side_by_side(games) * simulations * SEARCHED_STATE)
 
 
 def _target(run: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,11 @@ class jit:
         self._positions: dict[str, Any] = {"shared": shared, "donate": donate}
         self._compiled = functools.lru_cache(self._compile)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        name, module = getattr(self, "__qualname__", ""), getattr(self, "__module__", "")
+        # One that took its function's place, as a decorator does, is found under that name.
+        if module != "__main__" and getattr(sys.modules.get(module), name, None) is self:
+            return name
         return functools.partial(jit, **self._positions), (self._function,)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:

@@ -72,12 +72,13 @@ async def train(
 
 def trained(result: TrainResult) -> Policy:
     """The policy that a run has learned, from where it is saved; a sentence tells if the run has learned nothing."""
-    if not int(result.runner.update):
-        print(
-            "Training was stopped before its first update, so this agent has learned nothing: run Train again. Below, "
-            "random play stands in for it."
-        )
-    return load_policy(result.saved_in if int(result.runner.update) else "random")
+    if int(result.runner.update):
+        return load_policy(result.saved_in)
+    print(
+        "Training was stopped before its first update, so this agent has learned nothing: run Train again. Below, "
+        "random play stands in for it."
+    )
+    return load_policy("random")
 
 
 def take_home(run_dir: Path, download: bool = False) -> None:

@@ -25,7 +25,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from hackmatrix_core.errors import CheckpointError
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.runner import RunnerState, as_plain
+from hackmatrix_core.training.runner import RunnerState, as_plain, is_finite
 
 Result = TypeVar("Result")
 _BEST = "episode_return"
@@ -206,7 +206,7 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         try:
             about = _read_about(manager, update)
             policy = manager.restore(update, args=ocp.args.Composite(policy=ocp.args.StandardRestore()))["policy"]
-            if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(policy)):
+            if not is_finite(policy):
                 raise ValueError("the network's parameters are not all finite")
         except Exception as error:
             raise CheckpointError(

@@ -204,6 +204,11 @@ def as_plain(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
 
 
+def is_finite(params: Any) -> bool:
+    """Whether all parameters of a network are finite; on this process."""
+    return all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(params))
+
+
 def is_key(leaf: Any) -> bool:
     """Whether this is an array of typed keys, or the shape of one."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -27,7 +27,7 @@ from hackmatrix_core.training.history import Record, make_record
 from hackmatrix_core.training.metrics import Metrics
 from hackmatrix_core.training.ppo import update_step
 from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, default_display
-from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, make_agent
+from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, is_finite, make_agent
 from hackmatrix_core.training.storage import Storage
 
 
@@ -259,7 +259,7 @@ class Trainer:
     def _save(self, runner: RunnerState, history: Sequence[Record], *, is_last: bool = False) -> None:
         """Save the run. What keeps a checkpoint from being written ends a run only where none can follow."""
         whole = self._group.gather(runner)
-        if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(whole.params)):
+        if not is_finite(whole.params):
             raise UserError(
                 f"after {int(whole.update)} updates the network is no longer finite. It is not saved, and what "
                 f"{self.run_dir} holds from before stays as it is. Start over in another run directory with a smaller "

@@ -127,12 +127,18 @@ def add(a, b):
     return a + b
 
 
+@hm.jit
+def decorated(a):
+    return a
+
+
 def test_it_is_pickled_as_its_function_is():
     games = jnp.arange(2)
     for function in (hm.jit(add, shared=-1, donate=()), hm.jit(add, shared=1)):
         again = pickle.loads(pickle.dumps(function))
         assert jnp.array_equal(again(games, jnp.int32(1)), games + 1)
         assert (again.__name__, again.__doc__) == ("add", "Of two.")
+    assert pickle.loads(pickle.dumps(decorated)) is decorated  # it has its function's place
     cloudpickle = pytest.importorskip("cloudpickle")
     again = pickle.loads(cloudpickle.dumps(hm.jit(lambda a, by: a + by, shared=1)))
     assert jnp.array_equal(again(games, by=jnp.int32(1)), games + 1)
