@@ -5,32 +5,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hackmatrix_core.agent import pretrained
+import flax.linen as nn
+
+from hackmatrix_core.agent import own_network, pretrained
 from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
 from hackmatrix_core.agent.pretrained import AGENTS
 from hackmatrix_core.game.actions import NUM_ACTIONS
-from hackmatrix_core.training.checkpoints import CheckpointError, config_in, load_params
+from hackmatrix_core.game.observation import OBSERVATION_SIZE
+from hackmatrix_core.training.checkpoints import CheckpointError, check_network, config_in, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import make_network, objective_of
 
 
-def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:
+def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, network: nn.Module | None = None) -> Policy:
     """The policy of a run, a pretrained agent, or a baseline by its name.
 
     Args:
         path_or_name: `pretrained` (plays to win), `pretrained-points` (plays for points), `random`, `greedy`, or a
             path: a run directory (its newest checkpoint), or one checkpoint in it.
         greedy: for a network: the likeliest action instead of a sampled one.
+        network: that the run was trained with, where it is one of your own that cannot be imported.
 
     Raises:
-        CheckpointError: no checkpoint there, or it cannot be read.
+        CheckpointError: no checkpoint there, or it cannot be read, or is one of another network.
+        NetworkError: the run's own network cannot be imported.
     """
     if isinstance(path_or_name, str) and path_or_name in BASELINES:
         return BASELINES[path_or_name]
     params, about = stored_params(path_or_name, names=(*AGENTS, *BASELINES))
     config = TrainConfig.from_dict(about["config"])
     done = about.get("update", config.num_updates) / config.num_updates
-    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config, done))
+    is_own = network is not None or config.network is not None
+    network = make_network(config, NUM_ACTIONS) if network is None else network
+    if is_own:
+        check_network(own_network.check(network, OBSERVATION_SIZE, NUM_ACTIONS), params)
+    return NetworkPolicy(params, network, greedy, objective_of(config, done))
 
 
 def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(AGENTS)) -> tuple[Any, dict[str, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 from jax import lax
@@ -37,19 +38,23 @@ def training_environment() -> HackMatrixGymnax:
 
 
 def make_train(
-    config: TrainConfig, env: Environment | None = None
+    config: TrainConfig, env: Environment | None = None, network: nn.Module | None = None
 ) -> Callable[[jax.Array], tuple[RunnerState, Metrics]]:
     """A whole training run as a pure function.
 
     Args:
         config: of the run; its `seed` is not used, the key takes its place.
         env: default HackMatrix.
+        network: of your own, as for `Trainer`.
+
+    Raises:
+        NetworkError: the network cannot be trained; the message says why.
 
     Returns:
         A function of a typed key, for `jax.jit` and, over several keys, `jax.vmap`. It gives the runner after the last
         update, and the metrics of `ppo.update_step` with a leading axis of updates.
     """
-    agent = make_agent(config, env or training_environment())
+    agent = make_agent(config, env or training_environment(), network)
 
     def train(key: jax.Array) -> tuple[RunnerState, Metrics]:
         runner = init_runner(agent, key)
@@ -101,10 +106,15 @@ class Trainer:
         save_every: seconds between checkpoints.
         start_from: parameters of a network to start with, as `load_params` gives them; those of the first process
             count.
+        network: of your own, in place of the package's; the config's hidden_dim, num_layers and cell_dim then mean
+            nothing. A `flax.linen.Module` that maps observations, float32 (N, D), to logits, float32 (N, num_actions),
+            and values, float32 (N,); with `takes_percept = True` it is given a `Percept` instead. The run keeps its
+            import path and fields, as `config.network`.
 
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
+        NetworkError: the network cannot be imported or trained; the message says why.
         ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
         UserError: from `run`: the network is no longer finite; what was saved before stays as it is.
     """
@@ -121,9 +131,10 @@ class Trainer:
         fit: bool = False,
         save_every: float = 60.0,
         start_from: Any = None,
+        network: nn.Module | None = None,
     ) -> None:
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
-        self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
+        self._group = DeviceGroup.of(make_agent(config, env or training_environment(), network))
         self.config = self._group.agent.config
         displays = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*displays, EntropyWatch()] if self._group.is_first else []
