@@ -259,8 +259,8 @@ def _checked_name(field: dataclasses.Field, name: str | None) -> str | None:
     """The name of a network, or a ValueError."""
     if name is not None and not isinstance(name, str):
         raise ValueError(
-            f"{field.name} is {shown(name)}, expected a name as in 'my_module:MyNetwork'. A network itself goes to "
-            "hm.Trainer or hm.make_train, as network="
+            f"{field.name} is a {type(name).__name__}, expected a name as in 'my_module:MyNetwork'. A network itself "
+            "goes to hm.Trainer or hm.make_train, as network="
         )
     return name
 
