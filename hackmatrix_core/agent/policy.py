@@ -42,7 +42,7 @@ class NetworkPolicy:
     params: Any
     network: nn.Module = flax.struct.field(pytree_node=False)
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
-    objective: Objective = flax.struct.field(pytree_node=False, default=Objective())
+    objective: Objective = flax.struct.field(default_factory=Objective)
     """What its value counts."""
     takes_compact: ClassVar[bool] = True
     """Whether `observe_for` leaves its observations as integers: what it perceives are integers, too."""

@@ -14,7 +14,8 @@ from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.training.checkpoints import CheckpointError, check_network, config_in, load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.runner import make_network, objective_of
+from hackmatrix_core.training.hyperparameters import Hyperparameters
+from hackmatrix_core.training.runner import make_network
 
 
 def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, network: nn.Module | None = None) -> Policy:
@@ -39,7 +40,8 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, networ
     network = make_network(config, NUM_ACTIONS) if network is None else network
     if is_own:
         check_network(own_network.check(network, OBSERVATION_SIZE, NUM_ACTIONS), params)
-    return NetworkPolicy(params, network, greedy, objective_of(config, done))
+    objective = Hyperparameters.of(config).objective(bool(config.symlog_rewards), done)
+    return NetworkPolicy(params, network, greedy, objective)
 
 
 def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(AGENTS)) -> tuple[Any, dict[str, Any]]:
