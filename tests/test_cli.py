@@ -172,7 +172,7 @@ def test_memory_that_runs_out_is_told_in_one_sentence():
 def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda form: "now")
-    assert [str(train._new_run_dir()) for _ in range(3)] == ["runs/now", "runs/now-2", "runs/now-3"]
+    assert [str(train.new_run_dir()) for _ in range(3)] == ["runs/now", "runs/now-2", "runs/now-3"]
 
 
 def test_watch_writes_a_page_that_plays_a_game(tmp_path, capsys):
@@ -234,7 +234,7 @@ def test_a_network_to_start_from_brings_its_sizes():
     about = {"config": TrainConfig.preset("plan", hidden_dim=96, num_layers=3, gamma=0.5).to_dict()}
     given = make_parser().parse_args(["train", "--from", "DIR", "--preset", "cpu", "--num-layers", "1"])
     expected = TrainConfig.preset("cpu", hidden_dim=96, num_layers=1, cell_dim=0)
-    assert train._train_config(given, about) == expected
+    assert train.chosen_config(given, about) == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hackmatrix_core.errors import shown
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.training.checkpoints import CheckpointError, best_update, config_in, find, load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.runner import make_network, objective_of
+from hackmatrix_core.training.hyperparameters import Hyperparameters
+from hackmatrix_core.training.runner import make_network
 
 
 def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, checkpoint: int | str = "last") -> Policy:
@@ -33,7 +34,8 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, checkp
     params, about = stored_params(path_or_name, names=(*AGENTS, *BASELINES))
     config = TrainConfig.from_dict(about["config"])
     done = about.get("update", config.num_updates) / config.num_updates
-    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config, done))
+    objective = Hyperparameters.of(config).objective(bool(config.symlog_rewards), done)
+    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective)
 
 
 def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(AGENTS)) -> tuple[Any, dict[str, Any]]:
