@@ -21,7 +21,7 @@ from hackmatrix_core.cli.evaluate import check_evaluation, evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import NETWORK, PRESETS, TrainConfig
+from hackmatrix_core.training.config import NETWORK, PRESETS, SIZES, TrainConfig
 from hackmatrix_core.training.tuning import check_memory, estimate_memory, get_device_config, preset_for_device
 
 SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
@@ -101,8 +101,13 @@ def add_config(command: argparse.ArgumentParser) -> None:
         metavar="PART=WEIGHT",
         help="weight of a part of the reward (R10), as in kills=3; may be repeated (default: 1 for each)",
     )
+    fields.add_argument(
+        "--network",
+        metavar="MODULE:CLASS",
+        help="a network of your own (docs/own_parts.md), as in my_module:MyNetwork or 'my_module:MyNetwork(width=64)'",
+    )
     for field in dataclasses.fields(TrainConfig):
-        if field.name == "reward_weights":
+        if field.name in ("reward_weights", "network"):
             continue
         is_whole = field.type is int
         default = field.default if is_whole else f"{field.default:g}"
@@ -237,6 +242,9 @@ def chosen_config(options: argparse.Namespace, about: Mapping[str, Any]) -> Trai
     changes |= {
         f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
     }
+    sizes = [f"--{name.replace('_', '-')}" for name in SIZES if getattr(options, name) is not None]
+    if changes.get("network") and sizes:
+        raise UsageError(f"{sizes[0]} is for the package's network, not for {changes['network']}: leave it out")
     if options.reward_weights:
         changes["reward_weights"] = dict(options.reward_weights)
     try:
