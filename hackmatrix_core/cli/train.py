@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from hackmatrix_core.cli.arguments import at_least_one, count, integer, minutes, path, reward
+from hackmatrix_core.cli.arguments import add_checkpoint, at_least_one, count, integer, minutes, path, reward, seconds
 from hackmatrix_core.cli.evaluate import check_evaluation, evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
@@ -35,17 +35,27 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--resume", action="store_true", help="continue the run in --run-dir")
     command.add_argument(
+        "--rewind",
+        type=count,
+        metavar="N",
+        help="with --resume: go on from the checkpoint of update N; what is newer goes into the folder after-N in DIR",
+    )
+    command.add_argument(
         "--from",
         dest="start_from",
         type=path,
         metavar="RUN",
         help="start with the network of this run, of pretrained or of pretrained-points; its sizes are the default",
     )
+    add_checkpoint(command, "--from RUN")
     command.add_argument(
         "--minutes",
         type=minutes,
         metavar="M",
         help="train this long: without --total-timesteps as many steps as fit, else at most so many",
+    )
+    command.add_argument(
+        "--save-every", type=seconds, default=60.0, metavar="S", help="seconds between checkpoints (default: 60)"
     )
     command.add_argument(
         "--evaluate-games",
@@ -112,7 +122,7 @@ def add_config(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train an agent, save it, and evaluate it against the baselines."""
     from hackmatrix_core.training.devices import broadcast_from_first
-    from hackmatrix_core.training.loading import stored_params
+    from hackmatrix_core.training.loading import checkpoint_of, stored_params
     from hackmatrix_core.training.progress import Callback, default_display
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
@@ -124,11 +134,18 @@ def run(options: argparse.Namespace) -> int:
         _join_processes(options)
     elif given:
         raise UsageError(f"--{given[0].replace('_', '-')} is for several processes: add --distributed, or leave it out")
+    if options.rewind is not None and not options.resume:
+        raise UsageError("--rewind goes back in a run that is resumed: add --resume, or leave it out")
+    if options.checkpoint != "last" and not options.start_from:
+        raise UsageError("--checkpoint is for --from RUN. To go on from an earlier one: --resume --rewind N")
     devices_of_cores()
     is_first = jax.process_index() == 0
     check_evaluation(options.evaluate_games)
     # Only the first process has the run that may be resumed, and it chooses for its device.
-    start_from, about = stored_params(options.start_from) if options.start_from and is_first else (None, {})
+    start_from: Any = None
+    about: dict[str, Any] = {}
+    if options.start_from and is_first:
+        start_from, about = stored_params(checkpoint_of(options.start_from, options.checkpoint))
     chosen = chosen_config(options, about).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
     run_dir = Path(options.run_dir or broadcast_from_first(str(new_run_dir()) if is_first else ""))
@@ -146,10 +163,12 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         minutes=options.minutes,
         fit=fits,
+        save_every=options.save_every,
         start_from=start_from,
+        rewind=options.rewind,
     )
     if is_first:
-        print(f"run directory {run_dir}")
+        print(f"run directory {run_dir}" + ("" if options.rewind is None else f", from update {options.rewind} on"))
     result = trainer.run()
     if result.saved_in != trainer.run_dir:
         run_dir = result.saved_in
@@ -253,7 +272,9 @@ def _stored_config(options: argparse.Namespace) -> TrainConfig:
     checkpoints = Checkpoints(run_dir / "checkpoints") if (run_dir / "checkpoints").is_dir() else None
     if checkpoints is None or not checkpoints.updates:
         raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave out --resume to start a run there")
-    config = checkpoints.stored_config()
+    if options.rewind is not None:
+        checkpoints.after(options.rewind)
+    config = checkpoints.stored_config(options.rewind)
     if config is None:
         raise UsageError(f"all checkpoints in --run-dir {run_dir} are damaged. Choose another directory for a new run")
     return config

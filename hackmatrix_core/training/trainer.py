@@ -117,6 +117,8 @@ class Trainer:
         save_every: seconds between checkpoints.
         start_from: parameters of a network to start with, as `load_params` gives them; those of the first process
             count.
+        rewind: an update of which `run_dir` has a checkpoint; with `resume` the run goes on from there. What is newer
+            goes into the folder `after-UPDATE` in it, which is a run directory as well.
         network: of your own, in place of the package's; the config's hidden_dim, num_layers and cell_dim then mean
             nothing. A `flax.linen.Module` that maps observations, float32 (N, D), to logits, float32 (N, num_actions),
             and values, float32 (N,); with `takes_percept = True` it is given a `Percept` instead. The run keeps its
@@ -126,7 +128,8 @@ class Trainer:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
         NetworkError: the network cannot be imported or trained; the message says why.
-        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
+        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into or to
+            rewind.
         UserError: from `run`: the network is no longer finite; what was saved before stays as it is.
     """
 
@@ -142,6 +145,7 @@ class Trainer:
         fit: bool = False,
         save_every: float = 60.0,
         start_from: Any = None,
+        rewind: int | None = None,
         network: nn.Module | None = None,
     ) -> None:
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
@@ -155,13 +159,15 @@ class Trainer:
             raise ValueError(f"save_every is {shown(save_every)}, expected a number of seconds of at least 0")
         if fit and minutes is None:
             raise ValueError("fit is True, and minutes is None. Say into how many minutes the run has to fit")
+        if rewind is not None and not resume:
+            raise ValueError(f"rewind is {shown(rewind)}, and resume is False. Set it to True to go on with a run")
         self._limit = float("inf") if minutes is None else 60 * float(minutes)
         self._fit = fit
         self._save_every = save_every
         self._start_from = start_from
         self._stopped_by: str | None = None
         self._is_saving = False
-        self._storage = Storage(self.run_dir, resume) if self._group.is_first else None
+        self._storage = Storage(self.run_dir, resume, rewind) if self._group.is_first else None
 
     def stop(self, reason: str = "request") -> None:
         """Ask the run to end after the update in progress; may be called from any thread."""
@@ -271,11 +277,11 @@ class Trainer:
         return stops
 
     def _restored(self, template: RunnerState) -> RunnerState | None:
-        """The runner of the newest checkpoint, None if there is none."""
+        """The runner of the newest checkpoint, or of that to go back to; None if there is none."""
         plain = None
         if self._storage:
             self._storage.checkpoints.check_space(template)
-            plain = self._storage.checkpoints.restore_newest(template, self.config)
+            plain = self._storage.checkpoints.restore_newest(template, self.config, self._storage.rewind)
         return self._group.place(plain, template) if self._group.any_process(plain is not None) else None
 
     def _started(self, runner: RunnerState, template: RunnerState) -> RunnerState:
