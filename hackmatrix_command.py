@@ -19,3 +19,15 @@ def main() -> int:
     from hackmatrix_core.cli import main
 
     return main()
+
+
+def headless() -> int:
+    """Run `hackmatrix-headless`, which speaks the protocol of the original. Ctrl-C ends it without a word."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # where one game at a time is fastest
+    from hackmatrix_core.environment.original_server import main
+    from hackmatrix_core.training.compilation import keep_compiled_programs
+
+    keep_compiled_programs()
+    return main()
