@@ -5,7 +5,6 @@ It stands outside the package because that takes some tenths of a second to impo
 
 import os
 import signal
-import sys
 
 
 def _end(*_: object) -> None:
@@ -31,4 +30,4 @@ def headless() -> int:
     from hackmatrix_core.training.compilation import keep_compiled_programs
 
     keep_compiled_programs()
-    return main(sys.argv[1:])
+    return main()
