@@ -64,28 +64,27 @@ def test_what_ends_the_original_gets_an_error_and_the_game_goes_on():
             assert ("error" in json.loads(fresh.answer(sent))) == ends, sent
 
 
-def test_boards_that_were_set_are_answered_as_recorded(server):
+@pytest.mark.parametrize("boards", [slice(0, None, 5), pytest.param(slice(None), marks=pytest.mark.slow)])
+def test_boards_that_were_set_are_answered_as_recorded(server, boards):
     """Each recorded answer is one that the server gives, if not at once, then by other chance."""
     counts = collections.Counter()
-    for number, session in enumerate(sessions("set")):
+    for session in sessions("set")[boards]:
         kept = [(server._state, None, [])]  # games that went as the recorded one: what is hidden may differ
         for sent, received in session:
             expected, answers, matching = canonical(received), [], []
             kept = jax.device_get(kept)
-            while len(matching) < 4 and len(answers) < 250:
+            while len(matching) < 12 and len(answers) < 400:
                 server._state, server._game, server._owned = kept[len(answers) % len(kept)]
                 answers.append(server.answer(sent))
                 if canonical(answers[-1]) == expected:
                     matching.append((server._state, server._game, server._owned))
-            counts["all"] += 1
-            counts["by other chance"] += len(matching) < len(answers)
+            counts["answers"] += 1
+            counts["not found"] += not matching
             if not matching:  # a new board, or many spawns: too many outcomes to find the one
-                counts["not found"] += 1
-                assert set.intersection(*map(leaves, answers)) <= leaves(received), (number, sent)
+                assert set.intersection(*map(leaves, answers)) <= leaves(received), sent
                 break
             kept = matching
-    assert counts["all"] > 900
-    assert counts["not found"] < 15
+    assert counts["not found"] < 0.01 * counts["answers"]
 
 
 def test_answers_have_the_form_of_the_recorded_ones(server):
