@@ -1,6 +1,6 @@
-"""The command `hackmatrix` from its first moment on: Ctrl-C ends it quietly while Python still imports the package.
+"""The installed commands from their first moment on: Ctrl-C ends them quietly while Python still imports the package.
 
-It stands outside the package because that takes some tenths of a second to import.
+They stand outside the package because that takes some tenths of a second to import.
 """
 
 import os
