@@ -373,4 +373,4 @@ def _checked(value: int, place: str, low: int, high: int) -> int:
 def reward(value: float) -> float | int:
     """A reward or a part of it, as the original writes it: a multiple of 0.005, a whole number without a point."""
     value = round(value, 3)
-    return int(value) if value.is_integer() else value
+    return int(value) if value == int(value) else value
