@@ -39,6 +39,17 @@ def minutes(text: str) -> float:
     return value
 
 
+def seconds(text: str) -> float:
+    """A time of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not a number of seconds of at least 0")
+    return value
+
+
 def reward(text: str) -> tuple[str, float]:
     """The name of a reward part and its weight, as in kills=3."""
     name, _, weight = text.partition("=")
@@ -56,3 +67,9 @@ def path(text: str) -> str:
 def add_simulations(command: argparse.ArgumentParser, text: str) -> None:
     """Add the option `--simulations`: how far a search looks before each action."""
     command.add_argument("--simulations", type=count, default=0, metavar="N", help=f"{text} (default: 0, no search)")
+
+
+def add_checkpoint(command: argparse.ArgumentParser, run: str) -> None:
+    """Add the option `--checkpoint`: which one of a run's, given by this name."""
+    text = f"which of those that {run} has: the number of an update, best (by its return in training) or last (default)"
+    command.add_argument("--checkpoint", default="last", metavar="N|best|last", help=text)
