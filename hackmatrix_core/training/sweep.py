@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -56,6 +57,7 @@ class Sweep:
         callbacks: as for `Trainer`, for each program; their records are means over its agents, and their steps per
             second those of all.
         save_every: seconds between checkpoints.
+        network: of your own, for all agents, as for `Trainer`.
 
     Raises:
         ValueError: the settings are none that can be tried; see `sweep_plan.make_plan`.
@@ -75,13 +77,19 @@ class Sweep:
         resume: bool = False,
         callbacks: Sequence[Callback] | None = None,
         save_every: float = 60.0,
+        network: nn.Module | None = None,
     ) -> None:
         self.plan = make_plan(config, vary or {}, seeds, draws)
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
         self._varied = tuple(vary or {})
-        self._env = env or training_environment()
+        self._env, self._network = env or training_environment(), network
         self._minutes = minutes
-        self._options: dict[str, Any] = {"callbacks": callbacks, "save_every": save_every, "resume": resume}
+        self._options: dict[str, Any] = {
+            "callbacks": callbacks,
+            "save_every": save_every,
+            "resume": resume,
+            "network": network,
+        }
         self._programs = [part for group in programs(self.plan) for part in self._fitting(group)]
         about = {
             "config": config.to_dict(),
@@ -125,7 +133,7 @@ class Sweep:
 
     def _fitting(self, members: Sequence[Member]) -> list[Sequence[Member]]:
         """The agents in as many parts as it takes for each to fit into half of the devices' memory."""
-        agent = make_agent(members[0].config, self._env, vary=_variable(self._varied))
+        agent = make_agent(members[0].config, self._env, self._network, _variable(self._varied))
         shapes = jax.eval_shape(AgentGroup.of_agents(agent, [members[0].config]).init())
         each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(as_plain, shapes)))
         at_once = max(1, get_device_config().total_memory // 2 // (2 * each))  # an update has the old and the new
@@ -192,8 +200,8 @@ class _Program(Trainer):
         """The metrics of each agent, by name."""
         return {member.name: file.history for member, file in zip(self._members, self._metrics, strict=True)}
 
-    def _make_group(self, config: TrainConfig, env: Environment, network: Any) -> AgentGroup:
-        agent, *others = (make_agent(member.config, env, vary=self._varied) for member in self._members)
+    def _make_group(self, config: TrainConfig, env: Environment, network: nn.Module | None) -> AgentGroup:
+        agent, *others = (make_agent(member.config, env, network, self._varied) for member in self._members)
         agent = agent._replace(config=dataclasses.replace(agent.config, total_timesteps=config.total_timesteps))
         return AgentGroup.of_agents(agent, [agent.config, *(other.config for other in others)])
 
