@@ -52,7 +52,8 @@ class Sweep:
         run_dir: created if it does not exist.
         env: default HackMatrix.
         draws: settings to draw, where there are ranges.
-        minutes: make the agents train as long as fits into this time for all of them, whatever `total_timesteps`.
+        minutes: time limit of training for all of them, as for `Trainer`; each program has a share of it.
+        fit: make the agents train as long as fits into `minutes`, whatever the config's `total_timesteps`.
         resume: go on with the sweep in `run_dir`.
         callbacks: as for `Trainer`, for each program; their records are means over its agents, and their steps per
             second those of all.
@@ -74,6 +75,7 @@ class Sweep:
         env: Environment | None = None,
         draws: int | None = None,
         minutes: float | None = None,
+        fit: bool = False,
         resume: bool = False,
         callbacks: Sequence[Callback] | None = None,
         save_every: float = 60.0,
@@ -83,7 +85,7 @@ class Sweep:
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
         self._varied = tuple(vary or {})
         self._env, self._network = env or training_environment(), network
-        self._minutes = minutes
+        self._minutes, self._fit = minutes, fit
         self._options: dict[str, Any] = {
             "callbacks": callbacks,
             "save_every": save_every,
@@ -118,13 +120,15 @@ class Sweep:
         length = None  # steps of each agent, as far as it is known
         histories: dict[str, list[Record]] = {}
         for members, folder, (config, _), done in zip(self._programs, folders, stored, is_done, strict=True):
-            if self._stopped_by:
+            if self._stopped_by not in (None, "time"):
                 break
             length = config.total_timesteps if config else length
-            minutes = self._minutes and self._minutes * len(members) / left
-            fit = {} if done or minutes is None else {"minutes": minutes, "fit": True}
+            time: dict[str, Any] = {}
+            if not done:
+                share = self._minutes and self._minutes * len(members) / left
+                time = {"minutes": share, "fit": self._fit}
             self._running = _Program(
-                members, length, self._varied, self.run_dir, folder, self._env, **fit, **self._options
+                members, length, self._varied, self.run_dir, folder, self._env, **time, **self._options
             )
             result = self._running.run()
             length, histories = self._running.config.total_timesteps, histories | self._running.histories
