@@ -47,7 +47,7 @@ def from_name(name: str) -> nn.Module:
     if not parts:
         raise NetworkError(f"network is {shown(name)}, expected a name as in my_module:MyNetwork")
     module, path, fields = parts.groups()
-    instead = f"Start where {module} can be imported, or pass the network itself as network="
+    instead = f"Start where {module} can be imported; in Python, the network itself may be passed as network="
     try:
         kind = operator.attrgetter(path)(importlib.import_module(module))
     except Exception as error:  # whatever the module does when it is imported
@@ -59,7 +59,8 @@ def from_name(name: str) -> nn.Module:
     except Exception as error:
         raise NetworkError(
             f"network {name} cannot be made from its name: {_reason(error)}. Its fields have to be numbers, "
-            "texts or tuples, as in my_module:MyNetwork(width=64); or pass the network itself as network="
+            "texts or tuples, as in my_module:MyNetwork(width=64); in Python, the network itself may be passed as "
+            "network="
         ) from error
     if not isinstance(network, nn.Module):
         raise NetworkError(f"network {name} is no flax.linen.Module")

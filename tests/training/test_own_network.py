@@ -141,7 +141,7 @@ def test_search_evaluation_and_replay_take_it(runs):
 def test_a_network_that_cannot_be_imported_may_be_given(runs, monkeypatch):
     run, network = runs["plain"]
     monkeypatch.delattr(own_networks, "Small")
-    with pytest.raises(NetworkError, match=r"own_networks:Small cannot be imported: .*, or pass .* as network="):
+    with pytest.raises(NetworkError, match=r"own_networks:Small cannot be imported: .*may be passed as network="):
         hm.load_policy(run)
     assert hm.load_policy(run, network=network).network == network
     with pytest.raises(
