@@ -56,6 +56,11 @@ from hackmatrix_core import notebook
 
 runs = notebook.start()
 
+# %% cellView="form" tags=["parameters"]
+# @title How long
+steps = 1_000_000  # @param {type: "integer"}
+seeds = 8  # @param {type: "integer"}
+
 # %% [markdown]
 # ## Your own rewards
 #
@@ -64,7 +69,7 @@ runs = notebook.start()
 # A hunter, for whom an enemy counts ten times as much:
 
 # %% tags=["nbval-ignore-output"]
-config = notebook.quick_config(1_500_000, reward_weights={"kills": 10})
+config = notebook.quick_config(steps, reward_weights={"kills": 10})
 hunter = hm.Trainer(config, runs / "hunter", resume=True).run()
 
 # %% [markdown]
@@ -88,7 +93,7 @@ plt.show()
 # observation, cell by cell.
 
 
-# %% tags=["nbval-ignore-output"]
+# %%
 class Convolutions(nn.Module):
     width: int = 16
 
@@ -102,7 +107,13 @@ class Convolutions(nn.Module):
         return nn.Dense(28)(x), nn.Dense(1)(x)[:, 0]  # logits (N, 28) and values (N,)
 
 
-own = hm.Trainer(notebook.quick_config(1_000_000), runs / "convolutions", network=Convolutions(), resume=True).run()
+# %%
+observation = hm.observe(hm.reset(jax.random.key(0)))[None]
+params = Convolutions().init(jax.random.key(0), observation)
+print(f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters")
+
+# %% tags=["nbval-ignore-output"]
+own = hm.Trainer(notebook.quick_config(steps), runs / "convolutions", network=Convolutions(), resume=True).run()
 
 # %% [markdown]
 # The run keeps the name of the class and its fields. Where it can be imported, the run is like any other; here it lives
@@ -166,10 +177,10 @@ plt.show()
 # One run says little: seeds differ. Eight agents advance side by side; the band is the 95 % interval of their mean.
 
 # %% tags=["nbval-ignore-output"]
-config = notebook.quick_config(600_000)
-seeds = hm.Sweep(config, seeds=8, run_dir=runs / "seeds", resume=True).run()
-display(seeds.table())
-seeds.plot()
+config = notebook.quick_config(steps // 2)
+result = hm.Sweep(config, seeds=seeds, run_dir=runs / "seeds", resume=True).run()
+display(result.table())
+result.plot()
 
 # %% [markdown]
 # ## A sweep of nine settings
