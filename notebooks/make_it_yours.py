@@ -13,7 +13,7 @@
 #
 # Your own rewards, your own network, your own training loop; eight seeds and a sweep of nine settings, each in one
 # compiled program; and the policy in a file that needs nothing of this package. Takes **ten minutes** on two CPU cores,
-# a third of them for compiling. Any cell works by itself after the set-up.
+# a third of them for compiling. After the set-up, each section works by itself.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
@@ -177,8 +177,7 @@ plt.show()
 # One run says little: seeds differ. Eight agents advance side by side; the band is the 95 % interval of their mean.
 
 # %% tags=["nbval-ignore-output"]
-config = notebook.quick_config(steps // 2)
-result = hm.Sweep(config, seeds=seeds, run_dir=runs / "seeds", resume=True).run()
+result = hm.Sweep(notebook.quick_config(steps // 2), seeds=seeds, run_dir=runs / "seeds", resume=True).run()
 display(result.table())
 result.plot()
 
@@ -190,7 +189,7 @@ result.plot()
 
 # %% tags=["nbval-ignore-output"]
 vary = {"learning_rate": [5e-4, 1e-3, 2e-3], "ent_coef": [0.005, 0.02, 0.08]}
-sweep = hm.Sweep(config, vary, run_dir=runs / "sweep", resume=True).run()
+sweep = hm.Sweep(notebook.quick_config(steps // 2), vary, run_dir=runs / "sweep", resume=True).run()
 for table in sweep.tables(by="return"):
     display(table)
 sweep.plot(by="return")
