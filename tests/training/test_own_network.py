@@ -132,8 +132,8 @@ def test_a_run_keeps_its_network(runs):
 
 def test_search_evaluation_and_replay_take_it(runs):
     plain, perceiving = (hm.load_policy(run) for run, _ in runs.values())
-    assert hm.evaluate(hm.SearchPolicy(perceiving, 2), jax.random.key(0), num_games=2).length.shape == (2,)
-    episode = hm.record(plain, jax.random.key(0), max_actions=2)
+    assert hm.evaluate(plain, jax.random.key(0), num_games=2).length.shape == (2,)
+    episode = hm.record(hm.SearchPolicy(perceiving, 2), jax.random.key(0), max_actions=2)
     assert np.isfinite(episode.values).all()
     assert "<svg" in hm.replay(episode).page
 
