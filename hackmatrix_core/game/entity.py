@@ -14,7 +14,8 @@ HP = Field(10, 2)
 STUNNED = Field(12, 1)
 FROM_SIPHON = Field(13, 1)
 SCHEDULED = Field(14, 1)
-TIMER = Field(16, 16)  # an enemy's disabled turns, a transmission's turns left
+TIMER = Field(16, 10)  # an enemy's disabled turns, a transmission's turns left
+SEEN = Field(26, 6)  # for who wants to know where an enemy was last seen: cell + 1. The rules only carry it along
 REMEMBERED_BITS = np.uint32(0xFFFFFFFF & ~(FROM_SIPHON.mask | SCHEDULED.mask))
 """What the history keeps of an entity (R8.3)."""
 

@@ -278,11 +278,11 @@ def config_in(about: Mapping[str, Any], place: str | os.PathLike) -> TrainConfig
 
 
 def check_network(expected: Any, given: Any) -> None:
-    """Raise a CheckpointError unless the parameters of a network to start from have the expected shapes."""
+    """Raise a CheckpointError unless the parameters of a stored network have the expected shapes."""
     if different := _differences(_shapes(expected), _shapes(given)):
         raise CheckpointError(
-            f"the network to start from has another shape: {'; '.join(different)}. Set hidden_dim, num_layers and "
-            "cell_dim to those of its run"
+            f"the stored network has another shape: {'; '.join(different)}. Set hidden_dim, num_layers and cell_dim, "
+            "or network, to those of its run"
         )
 
 

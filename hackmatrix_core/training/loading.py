@@ -5,18 +5,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hackmatrix_core.agent import pretrained
+import flax.linen as nn
+
+from hackmatrix_core.agent import own_network, pretrained
 from hackmatrix_core.agent.policy import BASELINES, NetworkPolicy, Policy
 from hackmatrix_core.agent.pretrained import AGENTS
 from hackmatrix_core.errors import shown
 from hackmatrix_core.game.actions import NUM_ACTIONS
-from hackmatrix_core.training.checkpoints import CheckpointError, chosen_update, config_in, find, load_params
+from hackmatrix_core.game.observation import OBSERVATION_SIZE
+from hackmatrix_core.training.checkpoints import (
+    CheckpointError,
+    check_network,
+    chosen_update,
+    config_in,
+    find,
+    load_params,
+)
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.hyperparameters import Hyperparameters
 from hackmatrix_core.training.runner import make_network
 
 
-def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, checkpoint: int | str = "last") -> Policy:
+def load_policy(
+    path_or_name: str | os.PathLike,
+    *,
+    greedy: bool = False,
+    checkpoint: int | str = "last",
+    network: nn.Module | None = None,
+) -> Policy:
     """The policy of a run, a pretrained agent, or a baseline by its name.
 
     Args:
@@ -24,9 +40,11 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, checkp
             path: a run directory (its newest checkpoint), or one checkpoint in it.
         greedy: for a network: the likeliest action instead of a sampled one.
         checkpoint: of a run: `last`, `best` (the highest mean return in training) or the number of an update.
+        network: that the run was trained with, where it is one of your own that cannot be imported.
 
     Raises:
-        CheckpointError: no checkpoint there, or it cannot be read.
+        CheckpointError: no checkpoint there, or it cannot be read, or is one of another network.
+        NetworkError: the run's own network cannot be imported.
     """
     path_or_name = checkpoint_of(path_or_name, checkpoint)
     if isinstance(path_or_name, str) and path_or_name in BASELINES:
@@ -34,8 +52,12 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False, checkp
     params, about = stored_params(path_or_name, names=(*AGENTS, *BASELINES))
     config = TrainConfig.from_dict(about["config"])
     done = about.get("update", config.num_updates) / config.num_updates
+    is_own = network is not None or config.network is not None
+    network = make_network(config, NUM_ACTIONS) if network is None else network
+    if is_own:
+        check_network(own_network.check(network, OBSERVATION_SIZE, NUM_ACTIONS), params)
     objective = Hyperparameters.of(config).objective(bool(config.symlog_rewards), done)
-    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective)
+    return NetworkPolicy(params, network, greedy, objective)
 
 
 def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(AGENTS)) -> tuple[Any, dict[str, Any]]:

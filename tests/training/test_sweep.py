@@ -1,6 +1,10 @@
 """Many agents side by side: each trains as it would alone, and a sweep stops, resumes and shows what it found."""
 
+import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -10,10 +14,12 @@ from hackmatrix_core.errors import CheckpointError
 from hackmatrix_core.training.checkpoints import Checkpoints, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
+from hackmatrix_core.training.runner import as_plain, init_runner, make_agent
 from hackmatrix_core.training.sweep import Sweep, stored_sweep
 from hackmatrix_core.training.sweep_plan import make_plan, programs
 from hackmatrix_core.training.sweep_result import SweepResult
 from hackmatrix_core.training.trainer import make_train
+from hackmatrix_core.training.tuning import get_device_config
 from tests.training import probe_environments as probes
 
 CONFIG = TrainConfig(num_envs=16, num_steps=8, num_minibatches=2, total_timesteps=1024, hidden_dim=8, seed=5)
@@ -81,6 +87,31 @@ def test_a_resumed_sweep_gives_the_same(trained, tmp_path, after):
         ]
 
 
+ON_TWO_DEVICES = """
+import sys
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 2)
+from tests.training.test_sweep import sweep
+
+result = sweep(sys.argv[1], {"learning_rate": [1e-3]}, seeds=3).run()
+assert len(jax.devices()) == 2
+assert result.stopped_by is None
+"""
+
+
+def test_devices_share_the_agents(trained, tmp_path):
+    """Three on two: one device has an agent twice, which nobody sees."""
+    environment = {**os.environ, "PYTHONPATH": "."}
+    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path)], env=environment, check=True, timeout=300)
+    folders = sorted((tmp_path / "agents").iterdir())
+    assert [folder.name for folder in folders] == [member.name for member in trained.plan[:3]]
+    for folder, member in zip(folders, trained.plan, strict=False):
+        one, other = (load_params(place)[0] for place in (folder, trained.folder(member)))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), one, other)
+
+
 def test_settings_that_change_what_is_compiled_become_programs(tmp_path):
     vary = {"hidden_dim": [4, 8], "gamma": [0.5, 0.9]}
     first = sweep(tmp_path, vary, seeds=2, callbacks=[Stop(11)]).run()
@@ -94,6 +125,16 @@ def test_settings_that_change_what_is_compiled_become_programs(tmp_path):
     assert len(programs(result.plan)) == 2
 
 
+def test_agents_that_do_not_fit_into_memory_together_become_programs(tmp_path, monkeypatch):
+    """A machine so small that two of five agents fill half of it."""
+    runner = init_runner(make_agent(CONFIG, probes.CuedAction()), jax.random.key(0))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(as_plain(runner)))
+    small = dataclasses.replace(get_device_config(), platform="cpu", memory=int(2.5 * 4 * size))
+    monkeypatch.setattr("hackmatrix_core.training.sweep.get_device_config", lambda: small)
+    many = sweep(tmp_path / "many", seeds=5)
+    assert [len(members) for members in many._programs] == [2, 2, 1]
+
+
 def test_an_agent_that_diverges_does_not_end_the_others(tmp_path):
     with pytest.warns(RuntimeWarning, match=r"learning_rate=1e\+30,seed=5 is no longer finite and is not saved"):
         result = sweep(tmp_path, {"learning_rate": [1e-3, 1e30]}).run()
@@ -103,7 +144,7 @@ def test_an_agent_that_diverges_does_not_end_the_others(tmp_path):
 
 
 def test_it_fits_into_its_minutes(tmp_path):
-    result = sweep(tmp_path, {"hidden_dim": "4,8"}, seeds=2, minutes=0.05).run()
+    result = sweep(tmp_path, {"hidden_dim": "4,8"}, seeds=2, minutes=0.05, fit=True).run()
     lengths = [result.histories[member.name][-1]["steps"] for member in result.plan]
     assert min(lengths) > CONFIG.total_timesteps
     assert all(load_params(result.folder(member))[1]["config"]["total_timesteps"] > 1024 for member in result.plan)
