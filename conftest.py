@@ -1,4 +1,7 @@
-"""Lets `pytest --nbval notebooks` run the notebooks as tests: at a small size, with this Python and its settings."""
+"""Lets `pytest --nbval notebooks` run the notebooks as tests: at a small size, with this Python and its settings.
+
+Those for Colab's devices are slow tests: here they train as `train_local_cpu`, of whose cells theirs are copies.
+"""
 
 import os
 
@@ -12,3 +15,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("nbval", False):
         os.environ["HACKMATRIX_SMOKE"] = "1"
         config.option.nbval_current_env = True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the notebooks that are slow."""
+    for item in items:
+        if item.path.match("train_colab_*.ipynb"):
+            item.add_marker(pytest.mark.slow)

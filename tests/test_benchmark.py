@@ -40,6 +40,7 @@ def test_one_row_for_each_size(capsys):
     assert 20_000 < number["state"] < 25_000  # bytes of a game, with its undo history at the default depth
 
 
+@pytest.mark.slow
 def test_a_search_is_measured_against_its_floor_and_printed_if_no_file_takes_it(capsys):
     sizes = ["--num-envs", "2", "--simulations", "3", "--repeats", "1"]
     assert main(["benchmark", "search", *sizes, "--json", "/dev/full"]) == 1

@@ -68,7 +68,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
     resume = ["train", "--resume", "--run-dir", str(directory), "--evaluate-games", "0"]
     code, _, err = run([*resume, "--rewind", "7"], capsys)
     assert code == 1
-    assert "checkpoints has no checkpoint of update 7. Choose one of 1, 2" in err
+    assert "checkpoints has no checkpoint 7. Choose one of 1, 2" in err
     code, out, err = run([*resume, "--rewind", "1"], capsys)
     assert (code, err) == (0, "")
     assert f"run directory {directory}, from update 1 on" in out
@@ -110,7 +110,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["train", "--from", "pretrained", "--checkpoint", "3"], 1, "pretrained comes with the package: there is no"),
         (["evaluate", "pretrained", "--checkpoint", "best"], 1, "there is no checkpoint 'best' to choose"),
         (["watch", "random", "--checkpoint", "1"], 1, "random comes with the package: there is no checkpoint '1'"),
-        (["watch", "DIR", "--checkpoint", "bset"], 1, "checkpoint is 'bset', expected the number of an update, 'best'"),
+        (["watch", "DIR", "--checkpoint", "bset"], 1, "DIR holds no checkpoint. Give the directory of a training run"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
         (["train", "--resume", "--run-dir", "DIR", "--from", "pretrained"], 2, "leave out --preset and --from"),
         (

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,8 @@ COMMAND = "import sys; from hackmatrix_command import main; sys.exit(main())"
 @pytest.mark.parametrize(
     ("platform", "why", "arguments"),
     [
-        ("nonsense", "Backend 'nonsense' is not in the list of known backends", ["doctor"]),
         ("nonsense", "Backend 'nonsense' is not in the list of known backends", ["evaluate", "pretrained"]),
         ("cuda", "there is no such device", ["doctor"]),
-        ("cuda", "there is no such device", ["train"]),
         ("cuda", "there is no such device", ["benchmark", "env", "--num-envs", "8"]),
     ],
 )
@@ -49,6 +48,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     )
     while not read_metrics(tmp_path / "metrics.jsonl"):
         assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err

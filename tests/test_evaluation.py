@@ -20,6 +20,7 @@ from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.loading import load_policy
 from hackmatrix_core.training.runner import RunnerState
 from tests import programs
+from tests.conftest import all_optimisations
 from tests.programs import few
 
 GAMES = 160  # more than are played at a time
@@ -45,7 +46,8 @@ def policies():
 
 @pytest.fixture(scope="module")
 def evaluations(policies):
-    return compare(policies, jax.random.key(SEED), GAMES)
+    with all_optimisations():  # so many games take longer than compiling
+        return compare(policies, jax.random.key(SEED), GAMES)
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +153,12 @@ def test_games_are_what_playing_them_by_hand_gives(evaluations, played):
     np.testing.assert_allclose(evaluation.reward_parts.sum(axis=1), total, atol=1e-3)
 
 
-def test_same_key_same_games_other_key_other_games(policies, evaluations):
-    again, other = (compare(policies, jax.random.key(seed), GAMES) for seed in (SEED, SEED + 1))
+def test_another_key_gives_other_games(policies, evaluations):
+    """That the same key gives the same ones shows where they are played by hand."""
+    with all_optimisations():
+        other = compare(policies, jax.random.key(SEED + 1), GAMES)
     for name in policies:
-        np.testing.assert_array_equal(again[name].length, evaluations[name].length)
-        assert not np.array_equal(other[name].length, again[name].length)
+        assert not np.array_equal(other[name].length, evaluations[name].length)
 
 
 def test_greedy_walks_by_its_rule(played):

@@ -226,21 +226,26 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     return jax.tree.map(jnp.asarray, policy), about | {"update": update}
 
 
-def best_update(directory: str | os.PathLike) -> int:
-    """The update of a run's best checkpoint: that with the highest mean return in training.
+def chosen_update(directory: str | os.PathLike, checkpoint: int | str) -> int:
+    """The update of a run's checkpoint: of this number, or the `best`, with the highest mean return in training.
 
     Raises:
-        CheckpointError: there is no checkpoint, or none whose update ended an episode.
+        CheckpointError: there is none of this number, or none whose update ended an episode.
     """
     folder, _ = find(directory)
     with _opened_run(folder) as manager:
+        numbers = {str(update): update for update in manager.all_steps()}
         best = manager.best_step()
+    if checkpoint == "best":
         if best is None:
             raise CheckpointError(
                 f"{folder} has no best checkpoint: no episode ended in the updates that were saved. "
-                f"Choose one of {_listed(manager.all_steps())}"
+                f"Choose one of {_listed(numbers.values())}"
             )
-    return int(best)
+        return int(best)
+    if str(checkpoint) not in numbers:
+        raise CheckpointError(_has_only(folder, checkpoint, numbers.values()))
+    return numbers[str(checkpoint)]
 
 
 def find(directory: str | os.PathLike) -> tuple[Path, int | None]:
@@ -353,8 +358,8 @@ def _differences(expected: dict[str, str], stored: dict[str, str]) -> list[str]:
     ]
 
 
-def _has_only(folder: Path, update: int, updates: Iterable[int]) -> str:
-    return f"{folder} has no checkpoint of update {update}. Choose one of {_listed(updates)}"
+def _has_only(folder: Path, checkpoint: int | str, updates: Iterable[int]) -> str:
+    return f"{folder} has no checkpoint {checkpoint}. Choose one of {_listed(updates)}"
 
 
 def _listed(updates: Iterable[int]) -> str:

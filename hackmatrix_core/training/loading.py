@@ -15,8 +15,8 @@ from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.game.observation import OBSERVATION_SIZE
 from hackmatrix_core.training.checkpoints import (
     CheckpointError,
-    best_update,
     check_network,
+    chosen_update,
     config_in,
     find,
     load_params,
@@ -72,7 +72,7 @@ def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(
     """
     if folder := pretrained.folder_of(path_or_name):
         return pretrained.load(folder)
-    if not find(path_or_name)[0].exists():
+    if not os.path.exists(os.path.expanduser(path_or_name)):
         place = Path(os.path.expanduser(path_or_name)).absolute()
         raise CheckpointError(f"{place} does not exist. Give the directory of a training run, or {_listed(names)}")
     params, about = load_params(path_or_name)
@@ -88,7 +88,7 @@ def checkpoint_of(path_or_name: str | os.PathLike, checkpoint: int | str = "last
         checkpoint: the same.
 
     Raises:
-        CheckpointError: where this has no checkpoints to choose from, or `best` has none.
+        CheckpointError: there is no such checkpoint, or none to choose from.
     """
     if checkpoint == "last":
         return path_or_name
@@ -97,10 +97,8 @@ def checkpoint_of(path_or_name: str | os.PathLike, checkpoint: int | str = "last
     if is_name or update is not None:
         what = "comes with the package" if is_name else "is one checkpoint of its run"
         raise CheckpointError(f"{path_or_name} {what}: there is no checkpoint {shown(checkpoint)} to choose")
-    number = str(best_update(path_or_name) if checkpoint == "best" else checkpoint)
-    if not number.isdecimal():
-        raise CheckpointError(f"checkpoint is {shown(checkpoint)}, expected the number of an update, 'best' or 'last'")
-    return Path(path_or_name, folder.relative_to(Path(path_or_name).expanduser().absolute()), number)
+    number = chosen_update(path_or_name, checkpoint)
+    return Path(path_or_name, folder.relative_to(Path(path_or_name).expanduser().absolute()), str(number))
 
 
 def _listed(names: Sequence[str]) -> str:

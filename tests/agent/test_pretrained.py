@@ -15,9 +15,9 @@ from hackmatrix_core.training.checkpoints import CheckpointError
 from hackmatrix_core.training.config import TrainConfig
 
 
-# An agent that is another one, or sees something else than it was trained on, is stages worse. 64 games show that, for
-# their interval is ±0.5 stages or less; with 200 it is ±0.3.
-@pytest.mark.parametrize("games", [64, pytest.param(200, marks=pytest.mark.slow)])
+# An agent that is another one, or sees something else than it was trained on, is stages worse. 32 games show that, for
+# their interval is ±0.7 stages or less; with 200 it is ±0.3.
+@pytest.mark.parametrize("games", [32, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", pretrained.AGENTS)
 def test_its_evaluation_is_found_again(name, games):
     _, about = pretrained.load(pretrained.AGENTS[name])

@@ -16,7 +16,7 @@ from tests.game import bulk, conformance, frequencies, random_states, reference
 
 # Depth of the histories, number of states. A wrong rule shows in many of some hundreds; more of them, for rare cases.
 SIZES = [
-    (DEFAULT_UNDO_DEPTH, 700),
+    (DEFAULT_UNDO_DEPTH, 500),
     (4, 400),
     pytest.param((DEFAULT_UNDO_DEPTH, 1200), marks=pytest.mark.slow),
     pytest.param((4, 500), marks=pytest.mark.slow),

@@ -197,7 +197,7 @@ def test_masks_of_all_actions_are_what_step_takes(played):
 
 def test_states_survive_a_round_trip(played):
     """To JSON and back, bit for bit; and the reference finds the same valid actions."""
-    states = bulk.take(played.states, np.arange(0, len(played.states.stage), 2))
+    states = bulk.take(played.states, np.arange(0, len(played.states.stage), 8))
     scenarios = bulk.dictionaries(states)
     assert_same(bulk.stack(json.loads(json.dumps(scenarios))), states)
     masks = bulk.masks(states)
@@ -238,7 +238,7 @@ def test_histories_at_any_depth(undo_depth):
         assert after.undo_depth == undo_depth
         assert_free_rows_are_zero(after)
         states = after
-        if number % 3 == 1:
+        if number == 7:
             assert_same(bulk.stack(json.loads(json.dumps(bulk.dictionaries(states))), undo_depth), states)
     assert forgotten > 50
     assert undone > 50

@@ -18,7 +18,7 @@ from tests.game.reference.board import position
 from tests.game.reference.tables import CORNERS
 
 SIGNIFICANCE = 1e-5
-NEW_GAMES = 4000
+NEW_GAMES = 2000  # as many of wrong generators are noticed
 RECORDED_TIMES = 2  # later stages: this many boards of ours for each recorded one
 ENTRIES = {(0, 0): 2, (0, 5): 3, (5, 0): 2, (5, 5): 3}  # left or right, into that corner
 
@@ -179,6 +179,6 @@ WRONG = [
 @pytest.mark.parametrize(("rule", "wrong"), WRONG, ids=lambda value: getattr(value, "__name__", value))
 def test_wrong_generators_are_noticed(recorded, monkeypatch, rule, wrong):
     monkeypatch.setattr(reference_stage, rule, wrong)
-    boards = reference_boards(1, count=4000)
+    boards = reference_boards(1, count=NEW_GAMES)
     monkeypatch.undo()
     assert failures(boards, recorded[1])

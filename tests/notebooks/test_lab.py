@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
     int(importlib.metadata.version("ipywidgets").partition(".")[0]) < 8,
     reason="JupyterLab 4 shows no widgets of ipywidgets 7, which Colab has",
 )
+LESSONS = ("rendering.legend(", "plot_channels(", "plot_mask(")
 SETTINGS = {
     # Cells that are scrolled away are drawn too, so that what is there can be found.
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -90,13 +91,17 @@ class Notebook:
         lab: of the fixture.
         name: of the notebook.
         before: a text in the code of one cell, and the code that is put before it.
+        without: a text in the code of each cell that is left out; `pytest --nbval notebooks` runs them all.
         stored: take it with its stored outputs, as it comes with a clone; else it has none.
     """
 
-    def __init__(self, browser, lab, name, before=("", ""), stored=False):
+    def __init__(self, browser, lab, name, before=("", ""), without=(), stored=False):
         folder, address = lab
         source = ROOT / "notebooks" / name
         notebook = jupytext.read(source.with_suffix(".ipynb" if stored else ".py"))
+        for text in without:
+            (cell,) = (cell for cell in notebook.cells if cell.cell_type == "code" and text in cell.source)
+            notebook.cells.remove(cell)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
         text, added = before
         if added:
@@ -142,7 +147,7 @@ class Notebook:
 
 def test_training_shows_its_curves_stops_at_the_button_and_the_notebook_goes_on(browser, lab):
     longer = "import dataclasses\nconfig = dataclasses.replace(config, total_timesteps=10**9)"
-    notebook = Notebook(browser, lab, "train_local_cpu", before=("notebook.train(", longer))
+    notebook = Notebook(browser, lab, "train_local_cpu", before=("notebook.train(", longer), without=LESSONS)
     notebook.run_all()
     training = notebook.output("notebook.train(")
     notebook.change(training.locator("img"), "src")
@@ -158,7 +163,7 @@ def test_training_shows_its_curves_stops_at_the_button_and_the_notebook_goes_on(
 
 
 def test_the_game_is_played_by_its_buttons_and_the_replay_plays(browser, lab):
-    notebook = Notebook(browser, lab, "play_and_watch")
+    notebook = Notebook(browser, lab, "play_and_watch", without=[*LESSONS, "show_hardest_choice(", "usage_table("])
     notebook.run_all()
     notebook.wait_for_end()
     game = notebook.output("hm.play(")

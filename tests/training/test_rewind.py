@@ -95,7 +95,7 @@ def test_a_refused_rewind_leaves_everything_as_it_was(tmp_path, first):
         return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
 
     before = files()
-    with pytest.raises(CheckpointError, match=r"checkpoints has no checkpoint of update 1000\. Choose one of .*5, 6$"):
+    with pytest.raises(CheckpointError, match=r"checkpoints has no checkpoint 1000\. Choose one of .*5, 6$"):
         run(tmp_path, resume=True, rewind=1000)
     with pytest.raises(ValueError, match=r"rewind is 4, and resume is False\. Set it to True to go on with a run"):
         run(tmp_path, rewind=4)
@@ -116,7 +116,7 @@ def test_a_refused_rewind_leaves_everything_as_it_was(tmp_path, first):
     run(tmp_path, [come_too], updates=UPDATES + 1, resume=True).run()
     assert [[path.name for path in new] for new in refused] == [["lock.json"]]
     (tmp_path / "checkpoints" / "5").rename(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match="has no checkpoint of update 5"):  # it was there when `late` was made
+    with pytest.raises(CheckpointError, match="has no checkpoint 5"):  # it was there when `late` was made
         late.run()
 
 
@@ -136,12 +136,10 @@ def test_a_checkpoint_is_chosen_by_its_number_or_as_the_best_or_the_last(tmp_pat
     for given, update in {"best": best, "last": UPDATES, present[0]: present[0], np.int64(5): 5, "5": 5}.items():
         for path in (tmp_path, tmp_path / "checkpoints", str(tmp_path)):
             assert load_params(checkpoint_of(path, given))[1]["update"] == update
-    with pytest.raises(CheckpointError, match=r"checkpoints has no checkpoint of update 99\. Choose one of .*4, 5, 6$"):
+    with pytest.raises(CheckpointError, match=r"checkpoints has no checkpoint 99\. Choose one of .*4, 5, 6$"):
         load_policy(tmp_path, checkpoint=99)
-    with pytest.raises(CheckpointError, match=r"checkpoints has no checkpoint of update 99\. Choose one of .*4, 5, 6$"):
-        load_policy(tmp_path / "checkpoints" / "99")
     for given in ("bset", -1, 2.5, None):
-        with pytest.raises(CheckpointError, match="expected the number of an update, 'best' or 'last'"):
+        with pytest.raises(CheckpointError, match=f"has no checkpoint {given}. Choose one of .*4, 5, 6$"):
             load_policy(tmp_path, checkpoint=given)
     with pytest.raises(CheckpointError, match="5 is one checkpoint of its run: there is no checkpoint 6 to choose"):
         load_policy(tmp_path / "checkpoints" / "5", checkpoint=6)
