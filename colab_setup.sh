@@ -31,7 +31,7 @@ usage: bash colab_setup.sh [train | test | lab | help] [arguments]
   (nothing)   set up: a Python environment in .venv with the right JAX for this machine.
               On Google Colab: no .venv; what is missing is added, JAX stays as it is.
   train       set up, train for about three minutes, evaluate against random play
-  test        set up, run all notebooks and all tests but the slow ones (-m slow runs these)
+  test        set up, run all tests and notebooks but the slow ones (-m slow runs these)
   lab         set up, open the notebooks in JupyterLab
 
 Arguments are passed on to `hackmatrix train` (--minutes 60 trains longer, --help lists all), `pytest` or `jupyter lab`.
