@@ -5,6 +5,7 @@ It stands outside the package because that takes some tenths of a second to impo
 
 import os
 import signal
+import sys
 
 
 def _end(*_: object) -> None:
@@ -22,12 +23,12 @@ def main() -> int:
 
 
 def headless() -> int:
-    """Run `hackmatrix-headless`, which speaks the protocol of the original. Ctrl-C ends it without a word."""
+    """Run `hackmatrix-headless`, which speaks the original's protocol. Ctrl-C ends it without a word."""
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # where one game at a time is fastest
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the quickest for one game
     from hackmatrix_core.environment.original_server import main
     from hackmatrix_core.training.compilation import keep_compiled_programs
 
     keep_compiled_programs()
-    return main()
+    return main(sys.argv[1:])

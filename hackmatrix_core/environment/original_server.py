@@ -1,14 +1,16 @@
-"""The simulator in the original's place: `hackmatrix-headless` speaks the original's protocol.
+"""The simulator in the original's place: the script `hackmatrix-headless` speaks the original's protocol.
 
-One JSON object a line on stdin, one on stdout for each: `reset`, `step`, `getValidActions`, `getActionSpace`,
-`getObservationSpace`, `setState`, `getInternalState`. Where the original crashes, an error answers.
+For each line on stdin, a JSON object, there is one on stdout: `reset`, `step`, `getValidActions`, `getActionSpace`,
+`getObservationSpace`, `setState`, `getInternalState`. Where the original's process would end, an error answers.
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,185 +19,189 @@ import jax.numpy as jnp
 import numpy as np
 
 from hackmatrix_core.environment import original_wire as wire
-from hackmatrix_core.game import actions, board, cell, entity, history
+from hackmatrix_core.game import actions, board, cell, entity, history, stage
 from hackmatrix_core.game.rewards import REWARD_PARTS
-from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_CELLS, GameState
-from hackmatrix_core.game.step import Outcome, get_valid_actions, reset, step
+from hackmatrix_core.game.state import BOARD_SIZE, MAX_ENTITIES, NUM_CELLS, GameState
+from hackmatrix_core.game.step import advance, get_valid_actions
 
-UNDO_DEPTH = 4 * DEFAULT_UNDO_DEPTH
+UNDO_DEPTH = 512
+"""Snapshots kept. The original keeps all of a game."""
+NEW_GAME, NOTHING = -2, -1
+"""In place of an action: a new game, and the game as it is."""
 _LOG = logging.getLogger("hackmatrix-headless")
 _NUMBERS = tuple(
     field.name
     for field in dataclasses.fields(GameState)
     if field.name not in ("cells", "entities", "history", "history_start", "history_length")
 )
-_DTYPES = {"programs": np.uint32, "show": np.bool_, "calm": np.bool_, "step": np.bool_}
-_FLAGS = ("terminated", "died", "invalid", "stage_completed")
-_INVALID = {"error": "Invalid command"}
+_FLAGS = {"invalid": "invalid_action", "died": "death", "stage_completed": "stage_complete"}
+"""What an outcome holds, and the original's name of it in `info`."""
+_REPORTED = (*_NUMBERS, "valid", "terminated", *_FLAGS)
+_BLANK = wire.read_command('{"action": "setState", "state": {"player": {"row": 0, "col": 0}}}').state or {}
+_ACTION_BITS = np.uint32(1) << np.arange(actions.NUM_ACTIONS, dtype=np.uint32)
+_WORDS = NUM_CELLS + MAX_ENTITIES
 
 
-def _watched(state: GameState) -> GameState:
-    """The state with each enemy's place noted where it is seen, and where it came in."""
-    words = state.entities
-    at = entity.CELL.get(words)
+def _play(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, jax.Array]:
+    """One action in one game.
+
+    Args:
+        state: the game, its enemies' fields `entity.SEEN` as this function leaves them.
+        action: () int32, 0–27, `NEW_GAME` or `NOTHING`.
+        seed: (2,) uint32.
+
+    Returns:
+        The game, and what there is to tell, as one array: cells, entities, the numbers of `_REPORTED` and the reward
+        parts, uint32.
+    """
+    # The game twice. In the second, each enemy's field tells where it comes from.
+    marked = entity.SEEN.replace(state.entities, entity.CELL.get(state.entities) + 1)
+    both = jax.tree.map(lambda x: jnp.stack([x, x], -1), history.with_newest(state))
+    both = dataclasses.replace(both, entities=jnp.stack([state.entities, marked], -1))
+    seeds = jnp.stack([seed, seed], -1)
+    both, outcome, change = advance(both, jnp.stack([action, action]), seeds)
+    came_from = entity.SEEN.get(both.entities[:, 1:]) - 1
+
+    new, outcome, change, seed = jax.tree.map(lambda x: x[..., :1], (both, outcome, change, seeds))
+    is_new = action == NEW_GAME
+    new = jax.tree.map(lambda fresh, kept: jnp.where(is_new, fresh, kept), stage.new_games(seed), new)
+    new = stage.enter(new, is_new | (outcome.stage_completed & ~outcome.won), seed)
+    becomes_cryptog = (action == actions.POLY) & ~outcome.invalid
+    new = _watched(new, came_from, change == history.Change.PUSH, becomes_cryptog)
+    change = jnp.where(is_new, history.Change.CLEAR, change)
+    new, outcome, change = jax.tree.map(lambda x: x[..., 0], (new, outcome, change))
+    new = history.changed(new, state, change)
+    valid = jnp.sum(jnp.where(get_valid_actions(new), _ACTION_BITS, np.uint32(0)))
+    numbers = [getattr(new, name) for name in _NUMBERS] + [valid, outcome.terminated]
+    numbers += [getattr(outcome, name) for name in _FLAGS]
+    parts = jax.lax.bitcast_convert_type(outcome.reward_parts, jnp.uint32)
+    told = jnp.stack([number.astype(jnp.uint32) for number in numbers])
+    return new, jnp.concatenate([new.cells, new.entities, told, parts])
+
+
+_play_compiled = jax.jit(_play, donate_argnums=0)
+
+
+def _watched(state: GameState, came_from: jax.Array, ran: jax.Array, becomes_cryptog: jax.Array) -> GameState:
+    """One game after a step, and with each enemy the cell where it was last seen, as the original hints at cryptogs.
+
+    That is where it came in, where it became a cryptog, or where it last went to in the player's row or column.
+    """
+    words, at = state.entities, entity.CELL.get(state.entities)
     in_line = (board.row_of(at) == board.row_of(state.position)) | (board.col_of(at) == board.col_of(state.position))
-    is_seen = (entity.TYPE.get(words) != entity.CRYPTOG) | state.show | in_line | ~entity.SEEN.test(words)
+    is_seen = ~entity.SEEN.test(words) | (ran & (came_from != at) & in_line) | becomes_cryptog
     noted = is_seen & (entity.KIND.get(words) == entity.ENEMY)
     return dataclasses.replace(state, entities=jnp.where(noted, entity.SEEN.replace(words, at + 1), words))
 
 
-def _report(state: GameState) -> jax.Array:
-    """What the server tells of a state, as one array: cells, entities, numbers, the set of valid actions."""
-    valid = jnp.sum(get_valid_actions(state).astype(jnp.uint32) << np.arange(actions.NUM_ACTIONS, dtype=np.uint32))
-    numbers = [getattr(state, name).astype(jnp.uint32) for name in _NUMBERS]
-    return jnp.concatenate([state.cells, state.entities, jnp.stack([*numbers, valid])])
-
-
-@jax.jit
-def _start(seed: jax.Array) -> tuple[GameState, jax.Array]:
-    state = _watched(reset(jax.random.key(seed), UNDO_DEPTH))
-    return state, _report(state)
-
-
-@jax.jit
-def _look(state: GameState) -> tuple[GameState, jax.Array]:
-    state = _watched(state)
-    return state, _report(state)
-
-
-def _step(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, jax.Array]:
-    state, outcome = step(state, action, jax.random.key(seed))
-    state = _watched(state)
-    flags = jnp.stack([getattr(outcome, name).astype(jnp.uint32) for name in _FLAGS])
-    parts = jnp.stack([outcome.reward_parts[name] for name in REWARD_PARTS])
-    return state, jnp.concatenate([_report(state), flags, jax.lax.bitcast_convert_type(parts, jnp.uint32)])
-
-
-_step = jax.jit(_step, donate_argnums=0)
-
-
 class Server:
-    """Answers commands, as the original does. Games are drawn from `seed`."""
+    """Answers the commands of the original's protocol; the games are drawn from `seed`."""
 
     def __init__(self, seed: int | None = None) -> None:
         self._random = np.random.default_rng(seed)
-        self._state: GameState | None = None
-        self._game: dict[str, Any] = {}
+        self._state, _ = wire.read_state(_BLANK, UNDO_DEPTH)
+        self._game: dict[str, Any] | None = None
         self._owned: list[int] = []
+        self._play(NOTHING)  # compiles
 
     def answer(self, line: str) -> str:
         """The answer to one line, as one line."""
         try:
-            command = json.loads(line, parse_constant=float.fromhex)
-        except (ValueError, RecursionError):
-            command = None
-        return json.dumps(self._answer(command), separators=(",", ":"))
+            answer = self._answer(wire.read_command(line))
+        except wire.NotUnderstood as error:
+            answer = {"error": str(error)}
+        return json.dumps(answer, separators=(",", ":"))
 
-    def _answer(self, command: Any) -> dict[str, Any]:
-        try:
-            if not isinstance(command, dict) or not isinstance(command.get("action"), str):
-                raise TypeError
-            given, number = command.get("state"), command.get("actionIndex")
-            state = None if given is None else wire.read_state(given)
-            index = None if number is None else wire._integer(number)
-        except TypeError:
-            return _INVALID
-        except ValueError as error:
-            return {"error": str(error)}
-        match command["action"]:
+    def _answer(self, command: wire.Command) -> dict[str, Any]:
+        match command.action:
             case "reset":
-                self._state, report = _start(self._seed())
-                self._read(report, [])
-                return {"observation": self._observation()}
-            case "step" if index is None:
-                return {"error": "Missing actionIndex"}
-            case "step" if self._state is None:
-                return {"error": "There is no game. Send reset or setState before step"}
-            case "step" if not 0 <= index < actions.NUM_ACTIONS:
-                return {"error": f"actionIndex is {index}, expected 0 to {actions.NUM_ACTIONS - 1}"}
+                return {"observation": self._shown(self._play(NEW_GAME), [])}
             case "step":
-                return self._step(index)
+                return self._step(command.action_index)
             case "getValidActions":
-                return {"validActions": [i for i in range(actions.NUM_ACTIONS) if self._game.get("valid", 0) >> i & 1]}
+                valid = self._game["valid"] if self._game else 0
+                return {"validActions": [i for i in range(actions.NUM_ACTIONS) if valid >> i & 1]}
+            case "getInternalState":
+                return wire.internal_state(self._game) if self._game else wire.NO_GAME
             case "getActionSpace":
                 return wire.ACTION_SPACE
             case "getObservationSpace":
                 return wire.OBSERVATION_SPACE
-            case "setState" if state is None:
-                return {"error": "Missing state data for setState command"}
             case "setState":
-                self._set(*state)
-                return {"observation": self._observation()}
-            case "getInternalState":
-                return wire.internal_state(self._game) if self._state is not None else wire.NO_GAME
-            case name:
-                return {"error": f"Unknown command: {name}"}
+                if command.state is None:
+                    raise wire.NotUnderstood("Missing state data for setState command")
+                self._state, owned = wire.read_state(command.state, UNDO_DEPTH)
+                return {"observation": self._shown(self._play(NOTHING), owned)}
+            case unknown:
+                raise wire.NotUnderstood(f"Unknown command: {unknown}")
 
-    def _seed(self) -> np.uint32:
-        return self._random.integers(2**32, dtype=np.uint32)
-
-    def _observation(self) -> dict[str, Any]:
-        return wire.observation(self._game, self._owned)
-
-    def _set(self, game: dict[str, Any], owned: list[int]) -> None:
-        arrays: dict[str, Any] = {name: _DTYPES.get(name, np.int32)(game[name]) for name in _NUMBERS}
-        arrays |= {name: np.array(game[name], np.uint32) for name in ("cells", "entities")}
-        self._state, report = _look(GameState(**arrays, **history.from_snapshots([], UNDO_DEPTH)))
-        self._read(report, owned)
-
-    def _step(self, index: int) -> dict[str, Any]:
-        before = self._game
-        self._state, report = _step(self._state, np.int32(index), self._seed())
-        rest = self._read(report, self._owned + _siphoned_around(before))
-        flags = dict(zip(_FLAGS, rest, strict=False))
-        parts = np.array(rest[len(_FLAGS) :], np.uint32).view(np.float32).tolist()
-        named = dict(zip(REWARD_PARTS, map(_number, parts), strict=True))
-        names = {"invalid": "invalid_action", "died": "death", "stage_completed": "stage_complete"}
+    def _step(self, index: int | None) -> dict[str, Any]:
+        if index is None:
+            raise wire.NotUnderstood("Missing actionIndex")
+        if self._game is None:
+            raise wire.NotUnderstood("There is no game to step: send reset or setState first")
+        if not 0 <= index < actions.NUM_ACTIONS:
+            raise wire.NotUnderstood(f"actionIndex is {index}, expected 0 to {actions.NUM_ACTIONS - 1}")
+        around = _programs_around(self._game)
+        words = self._play(index)
+        observation = self._shown(words, self._owned + [number for number in around if number not in self._owned])
+        parts = np.array(words[_WORDS + len(_REPORTED) :], np.uint32).view(np.float32).tolist()
+        rewards = dict(zip(REWARD_PARTS, map(wire.reward, parts), strict=True))
+        breakdown = {theirs: rewards[ours] for ours, theirs in wire.REWARD_NAMES.items()}
         return {
-            "observation": self._observation(),
-            "reward": _number(sum(named.values())),
-            "done": bool(flags["terminated"]),
-            "info": {"reward_breakdown": {theirs: named[ours] for ours, theirs in wire.REWARD_NAMES.items()}}
-            | {theirs: True for ours, theirs in names.items() if flags[ours]},
+            "observation": observation,
+            "reward": wire.reward(sum(rewards.values())),
+            "done": bool(self._game["terminated"]),
+            "info": {theirs: True for ours, theirs in _FLAGS.items() if self._game[ours]}
+            | {"reward_breakdown": breakdown},
         }
 
-    def _read(self, report: jax.Array, programs: Sequence[int]) -> list[int]:
-        """Keep what the report tells; `programs` in the order of their coming, some perhaps not owned."""
-        words = np.asarray(report).tolist()
-        numbers = dict(zip((*_NUMBERS, "valid"), words[2 * NUM_CELLS :], strict=False))
-        self._game = {"cells": words[:NUM_CELLS], "entities": words[NUM_CELLS : 2 * NUM_CELLS], **numbers}
+    def _play(self, action: int) -> list[int]:
+        seed = self._random.integers(2**32, size=2, dtype=np.uint32)
+        self._state, report = _play_compiled(self._state, np.int32(action), seed)
+        return np.asarray(report).tolist()
+
+    def _shown(self, words: list[int], programs: Sequence[int]) -> dict[str, Any]:
+        """Keep the game that `_play` told of; its observation. `programs`: those that may be owned, as they came."""
+        game = {"cells": words[:NUM_CELLS], "entities": words[NUM_CELLS:_WORDS]}
+        self._game = game | dict(zip(_REPORTED, words[_WORDS:], strict=False))
         owned = self._game["programs"]
-        self._owned = [number for number in dict.fromkeys(programs) if owned >> (number - actions.FIRST_PROGRAM) & 1]
-        return words[2 * NUM_CELLS + len(numbers) :]
+        self._owned = [number for number in programs if owned >> (number - actions.FIRST_PROGRAM) & 1]
+        return wire.observation(self._game, self._owned)
 
 
-def _siphoned_around(game: dict[str, Any]) -> list[int]:
-    """The actions of the programs that a siphon would give, in its order."""
-    row, col = divmod(game["position"], 6)
-    near = [(row, col), (row + 1, col), (row - 1, col), (row, col - 1), (row, col + 1)]
-    words = [game["cells"][r * 6 + c] for r, c in near if 0 <= r < 6 and 0 <= c < 6]
-    return [
-        cell.BLOCK_VALUE.of(word) + actions.FIRST_PROGRAM
-        for word in words
-        if cell.CONTENT.of(word) == cell.PROGRAM_BLOCK
-    ]
+def _programs_around(game: dict[str, Any]) -> list[int]:
+    """The actions of the programs next to the player and under it, in the order in which a siphon takes them."""
+    row, col = divmod(game["position"], BOARD_SIZE)
+    around = ((row + down, col + right) for down, right in ((0, 0), *actions.DIRECTIONS.tolist()))
+    words = [game["cells"][r * BOARD_SIZE + c] for r, c in around if 0 <= r < BOARD_SIZE and 0 <= c < BOARD_SIZE]
+    programs = [word for word in words if cell.CONTENT.of(word) == cell.PROGRAM_BLOCK]
+    return [cell.BLOCK_VALUE.of(word) + actions.FIRST_PROGRAM for word in programs]
 
 
-def _number(value: float) -> float | int:
-    """A reward as the original writes it: all of them are multiples of 0.005."""
-    value = round(value, 3)
-    return int(value) if value == int(value) else value
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve stdin until it ends, and return the exit code."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints goes to the log
+def main(arguments: Sequence[str]) -> int:
+    """Answer stdin until it ends or nobody reads the answers; the exit code. Errors and the log go to stderr."""
+    level = logging.DEBUG if "--debug" in arguments else logging.INFO if "--info" in arguments else logging.WARNING
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    _LOG.setLevel(level)
+    for flag, answer in _FLAG_NOTES.items():
+        if flag in arguments:
+            _LOG.warning(answer)
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a library prints is no answer
+    start = time.perf_counter()
     server = Server()
-    try:
+    _LOG.info("ready after %.1f s", time.perf_counter() - start)
+    with contextlib.suppress(BrokenPipeError):
         for line in sys.stdin.buffer:
-            answers.write(server.answer(line.decode("utf-8", "replace")).encode() + b"\n")
-            answers.flush()
-    except BrokenPipeError:
-        pass
+            text = line.decode(errors="replace").rstrip("\r\n")
+            answer = server.answer(text)
+            _LOG.debug("%s -> %s", text, answer)
+            answers.write(answer.encode() + b"\n")
     return 0
+
+
+_FLAG_NOTES = {
+    "--visual-cli": "there is no window, the protocol is that of --headless-cli",
+    "--debug-scenario": "there is no debug scenario, reset starts a new game",
+}

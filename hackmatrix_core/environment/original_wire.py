@@ -1,20 +1,22 @@
 """The wire of the original: its names for what a state holds, and states as its JSON says them.
 
-An answer's `observation` and its `getInternalState` are written here, and the state of `setState` is read. Both work on
-plain integers, the words of a state (`game.cell`, `game.entity`).
+Commands and the states of `setState` are read here, and the answers that tell of a game are written, from plain
+integers: the fields of a state, and its words by `game.cell` and `game.entity`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from hackmatrix_core.errors import shown
-from hackmatrix_core.game import cell, entity
-from hackmatrix_core.game.actions import FIRST_PROGRAM, NUM_ACTIONS, PROGRAM_NAMES, PROGRAMS
-from hackmatrix_core.game.entity import ENEMY_NAMES, FULL_HP
-from hackmatrix_core.game.packing import word_of
-from hackmatrix_core.game.state import BOARD_SIZE, MAX_ENTITIES, NUM_CELLS, NUM_STAGES
+from hackmatrix_core.game import cell, entity, history
+from hackmatrix_core.game.actions import FIRST_PROGRAM, NUM_ACTIONS, PROGRAM_NAMES
+from hackmatrix_core.game.entity import ENEMY_NAMES
+from hackmatrix_core.game.packing import Field, word_of
+from hackmatrix_core.game.scenario.reading import MANY
+from hackmatrix_core.game.stage import first_interval
+from hackmatrix_core.game.state import BOARD_SIZE, MAX_ENTITIES, MAX_HP, NUM_CELLS, NUM_STAGES, GameState
 
 ACTION_SPACE = {"actionSpaceSize": NUM_ACTIONS}
 OBSERVATION_SPACE = {"playerFeatures": 9, "cellFeatures": 20, "gridSize": BOARD_SIZE}
@@ -43,9 +45,38 @@ REWARD_NAMES = {
     "siphon_quality": "siphonQuality",
 }
 """The original's names of the reward parts (R10). It tells all but the step penalty."""
-FIRST_INTERVAL = 12
-"""The schedule's interval and next turn of a state that was set, whatever its stage."""
-_MANY = 10**9
+_STATE = {
+    "player": {
+        "row": int,
+        "col": int,
+        **dict.fromkeys(("hp?", "credits?", "energy?", "dataSiphons?", "attackDamage?", "score?"), int),
+    },
+    "enemies?": [
+        {
+            **{"type": str, "row": int, "col": int, "hp": int},
+            **dict.fromkeys(("stunned?", "spawnedFromSiphon?", "isFromScheduledTask?"), bool),
+        }
+    ],
+    "transmissions?": [{"row": int, "col": int, "turnsRemaining": int, "enemyType": str}],
+    "blocks?": [
+        {
+            **{"row": int, "col": int, "type": str, "points?": int, "spawnCount?": int, "siphoned?": bool},
+            **{"programType?": str, "programActionIndex?": int},
+        }
+    ],
+    "resources?": [{"row": int, "col": int, "credits?": int, "energy?": int, "dataSiphon?": bool}],
+    "ownedPrograms?": [int],
+    "stage?": int,
+    "turn?": int,
+    "showActivated?": bool,
+    "scheduledTasksDisabled?": bool,
+}
+_COMMAND = {"action": str, "actionIndex?": int, "state?": _STATE}
+"""The keys and types of a command; those with a question mark may be missing or null, others are not looked at."""
+_OTHER_NAMES = {
+    **{"siphplus": "siph+", "siph_plus": "siph+", "dbom": "d_bom", "d_bomb": "d_bom", "antiv": "anti-v"},
+    **{"anti_v": "anti-v", "atkplus": "atk+", "atk_plus": "atk+"},
+}
 
 
 def observation(game: Mapping[str, Any], owned: Sequence[int]) -> dict[str, Any]:
@@ -150,166 +181,196 @@ def _enemy(word: int) -> dict[str, Any]:
     }
 
 
-def read_state(given: Any) -> tuple[dict[str, Any], list[int]]:
-    """The state that `setState` describes.
+class NotUnderstood(ValueError):
+    """A command that gets an error for an answer; the message is that of the answer."""
 
-    Returns:
-        The fields of a state as in `observation`, without a history, and the owned programs' actions in their order.
+
+class Command(NamedTuple):
+    """One line from the client."""
+
+    action: str
+    action_index: int | None
+    state: dict[str, Any] | None  # with all keys that `setState` knows, None where one was left out
+
+
+def read_command(line: str) -> Command:
+    """The command in one line.
 
     Raises:
-        TypeError: a key is missing, or a value is of another type than the original expects.
-        ValueError: a number out of range; the message names it.
+        NotUnderstood: it is no JSON object, or a key is missing or of the wrong type.
     """
-    state = _object(given)
-    player = _object(state.get("player"))
+    try:
+        return Command(*_typed(json.loads(line, parse_constant=_refuse), _COMMAND).values())
+    except (ValueError, RecursionError):
+        raise NotUnderstood("Invalid command") from None
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """The value, if it is of this kind: a type, a list of one kind, or the kinds of an object's keys."""
+    if isinstance(kind, dict) and isinstance(value, dict):
+        typed = {}
+        for key, inner in kind.items():
+            name = key.removesuffix("?")
+            is_left_out = value.get(name) is None and name != key
+            typed[name] = None if is_left_out else _typed(value.get(name), inner)
+        return typed
+    if isinstance(kind, list) and isinstance(value, list):
+        return [_typed(inner, kind[0]) for inner in value]
+    if kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not kind or (kind is int and not -(2**63) <= value < 2**63):
+        raise ValueError
+    return value
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_state(given: Mapping[str, Any], undo_depth: int) -> tuple[GameState, list[int]]:
+    """The state that `setState` asks for, its arrays numpy's.
+
+    What is left out has the original's defaults; what the original passes over (an unknown type, a block off the board)
+    is passed over here.
+
+    Args:
+        given: the state of a `Command`.
+        undo_depth: of the state; it has no snapshots.
+
+    Returns:
+        The state, and the actions of the owned programs in their order.
+
+    Raises:
+        NotUnderstood: a number that no state can hold; the message names it.
+    """
     cells = [0] * NUM_CELLS
-    for i, block in enumerate(_objects(state, "blocks")):
-        cells[_place(block, f"blocks[{i}]")] |= _read_block(block, f"blocks[{i}]")
-    for i, resource in enumerate(_objects(state, "resources")):
-        at = _place(resource, f"resources[{i}]")
-        for name in ("credits", "energy"):
-            if amount := _number(resource, name, f"resources[{i}].", 0, 0, cell.RESOURCE.limit):
-                kept = cells[at] & ~(cell.RESOURCE.mask | cell.IS_ENERGY.mask)
-                cells[at] = kept | word_of((cell.RESOURCE, amount), (cell.IS_ENERGY, name == "energy"))
-        if _flag(resource, "dataSiphon"):
-            cells[at] = (cells[at] & ~cell.BLOCK) | word_of((cell.CONTENT, cell.DATA_SIPHON))
-    cells[-1] = (cells[-1] & ~cell.BLOCK) | word_of((cell.CONTENT, cell.EXIT))
+    for i, block in enumerate(given["blocks"] or ()):
+        if (at := _index(block)) is not None:
+            cells[at] = _with_block(cells[at], block, f"blocks[{i}]")
+    for i, resource in enumerate(given["resources"] or ()):
+        if (at := _index(resource)) is not None:
+            cells[at] = _with_resource(cells[at], resource, f"resources[{i}]")
+    cells[-1] = _with_content(cells[-1], (cell.CONTENT, cell.EXIT))
 
-    enemies = [_read_enemy(enemy, f"enemies[{i}]") for i, enemy in enumerate(_objects(state, "enemies"))]
-    transmissions = [
-        _read_transmission(one, f"transmissions[{i}]") for i, one in enumerate(_objects(state, "transmissions"))
+    entities = [
+        _entity(one, f"{group}[{i}]", name)
+        for group, name in (("enemies", "type"), ("transmissions", "enemyType"))
+        for i, one in enumerate(given[group] or ())
+        if one[name].lower() in ENEMY_NAMES
     ]
-    words = enemies + transmissions
-    if len(words) > MAX_ENTITIES:
-        raise ValueError(f"enemies and transmissions are {len(words)} together, expected at most {MAX_ENTITIES}")
-    owned = list(dict.fromkeys(_integer(number) for number in _list(state, "ownedPrograms")))
-    for number in owned:
-        _check(number, "ownedPrograms", FIRST_PROGRAM, NUM_ACTIONS - 1)
-    game = {
-        "cells": cells,
-        "entities": words + [0] * (MAX_ENTITIES - len(words)),
-        "position": _place(player, "player"),
-        "hp": _number(player, "hp", "player.", 3, 0),
-        "credits": _number(player, "credits", "player.", 0, 0),
-        "energy": _number(player, "energy", "player.", 0, 0),
-        "data_siphons": _number(player, "dataSiphons", "player.", 0, 0),
-        "attack": _number(player, "attackDamage", "player.", 1, 0),
-        "score": _number(player, "score", "player.", 0, 0),
-        "turn": _number(state, "turn", "", 0, 0),
-        "programs": sum(1 << (number - FIRST_PROGRAM) for number in owned),
-        "show": _flag(state, "showActivated"),
-        "calm": _flag(state, "scheduledTasksDisabled"),
-        "atk_plus_uses": 0,
-        "stage": _number(state, "stage", "", 1, 1, NUM_STAGES),
-        "exit": NUM_CELLS - 1,
-        "interval": FIRST_INTERVAL,
-        "next_turn": FIRST_INTERVAL,
-        "pending_spawns": 0,
-        "step": False,
+    if len(entities) > MAX_ENTITIES:
+        raise NotUnderstood(f"there are {len(entities)} enemies and transmissions, expected at most {MAX_ENTITIES}")
+    owned = [number for number in given["ownedPrograms"] or () if FIRST_PROGRAM <= number < NUM_ACTIONS]
+    player, interval = given["player"], first_interval(1)  # whatever the stage
+
+    def number(source: Mapping[str, Any], name: str, default: int, low: int = -MANY, high: int = MANY) -> np.int32:
+        value = source[name]
+        return np.int32(default if value is None else _checked(value, name, low, high))
+
+    hp = player["hp"]
+    arrays: dict[str, Any] = {
+        "cells": np.array(cells, np.uint32),
+        "entities": np.array(entities + [0] * (MAX_ENTITIES - len(entities)), np.uint32),
+        "position": np.int32(_on_board(player, "player")),
+        "hp": np.int32(hp if hp in range(MAX_HP + 1) else MAX_HP),
+        "credits": number(player, "credits", 0),
+        "energy": number(player, "energy", 0),
+        "data_siphons": number(player, "dataSiphons", 0),
+        "attack": number(player, "attackDamage", 1),
+        "score": number(player, "score", 0),
+        "turn": number(given, "turn", 0, low=0),
+        "programs": np.uint32(sum(1 << (action - FIRST_PROGRAM) for action in set(owned))),
+        "show": np.bool_(given["showActivated"] or False),
+        "calm": np.bool_(given["scheduledTasksDisabled"] or False),
+        "step": np.bool_(False),
+        "stage": number(given, "stage", 1, 1, NUM_STAGES),
+        "exit": np.int32(NUM_CELLS - 1),
+        "interval": np.int32(interval),
+        "next_turn": np.int32(interval),
+        **dict.fromkeys(("atk_plus_uses", "pending_spawns"), np.int32(0)),
     }
-    return game, owned
+    return GameState(**arrays, **history.from_snapshots([], undo_depth)), owned  # type: ignore[arg-type]
 
 
-def _read_block(block: dict[str, Any], place: str) -> int:
-    kind = _text(block, "type")
-    if kind == "data":
-        points = _number(block, "points", f"{place}.", 0, 0, 9)
-        content, value, spawn = cell.DATA_BLOCK, points, points
-    elif kind == "program":
-        name, number = block.get("programType"), block.get("programActionIndex")
-        if name is None and number is not None:
-            value = (
-                _check(_integer(number), f"{place}.programActionIndex", FIRST_PROGRAM, NUM_ACTIONS - 1) - FIRST_PROGRAM
-            )
-        else:
-            value = _named(_text(block, "programType"), f"{place}.programType", PROGRAM_NAMES)
-        content, spawn = cell.PROGRAM_BLOCK, PROGRAMS[value].spawn
+def _with_block(word: int, block: Mapping[str, Any], place: str) -> int:
+    """The cell's word with a block, by the original's defaults."""
+    name = (block["programType"] or "").lower()
+    name = _OTHER_NAMES.get(name, name)
+    spawn = block["spawnCount"]
+    if block["type"] == "data":
+        points = (
+            5 if block["points"] is None else _checked(block["points"], f"{place}.points", 0, cell.BLOCK_VALUE.limit)
+        )
+        fields, spawn = (
+            [(cell.CONTENT, cell.DATA_BLOCK), (cell.BLOCK_VALUE, points)],
+            points if spawn is None else spawn,
+        )
+    elif block["type"] == "program" and name in PROGRAM_NAMES:
+        fields, spawn = (
+            [
+                (cell.CONTENT, cell.PROGRAM_BLOCK),
+                (cell.BLOCK_VALUE, PROGRAM_NAMES.index(name)),
+            ],
+            2 if spawn is None else spawn,
+        )
     else:
-        raise ValueError(f"{place}.type is {shown(kind)}, expected 'data' or 'program'")
-    return word_of(
-        (cell.CONTENT, content),
-        (cell.BLOCK_VALUE, value),
-        (cell.BLOCK_SPAWN, _number(block, "spawnCount", f"{place}.", spawn, 0, cell.BLOCK_SPAWN.limit)),
-        (cell.SIPHONED, _flag(block, "siphoned")),
-    )
+        fields = []
+    if fields:
+        _checked(spawn, f"{place}.spawnCount", 0, cell.BLOCK_SPAWN.limit)
+        word = _with_content(word, *fields, (cell.BLOCK_SPAWN, spawn))
+    return word | word_of((cell.SIPHONED, block["siphoned"] or 0))
 
 
-def _read_enemy(enemy: dict[str, Any], place: str) -> int:
-    kind = _named(_text(enemy, "type"), f"{place}.type", ENEMY_NAMES)
+def _with_resource(word: int, resource: Mapping[str, Any], place: str) -> int:
+    if resource["dataSiphon"]:
+        return _with_content(word, (cell.CONTENT, cell.DATA_SIPHON))
+    for name in ("credits", "energy"):
+        if (amount := resource[name] or 0) > 0:
+            _checked(amount, f"{place}.{name}", 1, cell.RESOURCE.limit)
+            word &= ~(cell.RESOURCE.mask | cell.IS_ENERGY.mask)
+            return word | word_of((cell.RESOURCE, amount), (cell.IS_ENERGY, name == "energy"))
+    return word
+
+
+def _with_content(word: int, *fields: tuple[Field, int]) -> int:
+    return (word & ~cell.BLOCK) | word_of(*fields)
+
+
+def _entity(one: Mapping[str, Any], place: str, type_name: str) -> int:
+    fields = [(entity.TYPE, ENEMY_NAMES.index(one[type_name].lower())), (entity.CELL, _on_board(one, place))]
+    if type_name == "enemyType":
+        turns = _checked(one["turnsRemaining"], f"{place}.turnsRemaining", 0, entity.TIMER.limit)
+        return word_of(*fields, (entity.KIND, entity.TRANSMISSION), (entity.TIMER, turns))
     return word_of(
+        *fields,
         (entity.KIND, entity.ENEMY),
-        (entity.TYPE, kind),
-        (entity.CELL, _place(enemy, place)),
-        (entity.HP, _number(enemy, "hp", f"{place}.", int(FULL_HP[kind]), 1, entity.HP.limit)),
-        (entity.STUNNED, _flag(enemy, "stunned")),
-        (entity.FROM_SIPHON, _flag(enemy, "spawnedFromSiphon")),
-        (entity.SCHEDULED, _flag(enemy, "isFromScheduledTask")),
+        (entity.HP, _checked(one["hp"], f"{place}.hp", 1, entity.HP.limit)),
+        (entity.STUNNED, one["stunned"] or 0),
+        (entity.FROM_SIPHON, one["spawnedFromSiphon"] or 0),
+        (entity.SCHEDULED, one["isFromScheduledTask"] or 0),
     )
 
 
-def _read_transmission(one: dict[str, Any], place: str) -> int:
-    return word_of(
-        (entity.KIND, entity.TRANSMISSION),
-        (entity.TYPE, _named(_text(one, "enemyType"), f"{place}.enemyType", ENEMY_NAMES)),
-        (entity.CELL, _place(one, place)),
-        (entity.TIMER, _number(one, "turnsRemaining", f"{place}.", 1, 0, entity.TIMER.limit)),
-    )
+def _index(source: Mapping[str, Any]) -> int | None:
+    """The index of the cell at `row` and `col`, None off the board."""
+    row, col = source["row"], source["col"]
+    return row * BOARD_SIZE + col if 0 <= row < BOARD_SIZE and 0 <= col < BOARD_SIZE else None
 
 
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
+def _on_board(source: Mapping[str, Any], place: str) -> int:
+    if (index := _index(source)) is None:
+        last = BOARD_SIZE - 1
+        raise NotUnderstood(f"{place} is at row {source['row']}, col {source['col']}, expected 0 to {last} for both")
+    return index
 
 
-def _list(source: dict[str, Any], name: str) -> list[Any]:
-    value = source.get(name)
-    if value is not None and not isinstance(value, list):
-        raise TypeError
-    return value or []
-
-
-def _objects(source: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    return [_object(value) for value in _list(source, name)]
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise TypeError
-    return int(value)
-
-
-def _number(source: dict[str, Any], name: str, place: str, default: int, low: int, high: int = _MANY) -> int:
-    value = source.get(name)
-    return default if value is None else _check(_integer(value), f"{place}{name}", low, high)
-
-
-def _check(value: int, place: str, low: int, high: int) -> int:
+def _checked(value: int, place: str, low: int, high: int) -> int:
     if not low <= value <= high:
-        raise ValueError(f"{place} is {shown(value)}, expected {low} to {high}")
+        raise NotUnderstood(f"{place} is {value}, expected {low} to {high}")
     return value
 
 
-def _flag(source: dict[str, Any], name: str) -> bool:
-    value = source.get(name)
-    if not isinstance(value, bool | None):
-        raise TypeError
-    return bool(value)
-
-
-def _text(source: dict[str, Any], name: str) -> str:
-    value = source.get(name)
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _named(value: str, place: str, names: Sequence[str]) -> int:
-    if value not in names:
-        raise ValueError(f"{place} is {shown(value)}, expected one of {', '.join(names)}")
-    return names.index(value)
-
-
-def _place(source: dict[str, Any], place: str) -> int:
-    row, col = (_integer(source.get(name)) for name in ("row", "col"))
-    return _check(row, f"{place}.row", 0, BOARD_SIZE - 1) * BOARD_SIZE + _check(col, f"{place}.col", 0, BOARD_SIZE - 1)
+def reward(value: float) -> float | int:
+    """A reward or a part of it, as the original writes it: a multiple of 0.005, a whole number without a point."""
+    value = round(value, 3)
+    return int(value) if value.is_integer() else value
