@@ -39,6 +39,17 @@ def minutes(text: str) -> float:
     return value
 
 
+def seconds(text: str) -> float:
+    """A time of 0 or more, up to an hour."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not a number of seconds, from 0 to 3,600")
+    return value
+
+
 def reward(text: str) -> tuple[str, float]:
     """The name of a reward part and its weight, as in kills=3."""
     name, _, weight = text.partition("=")

@@ -7,6 +7,7 @@ the original shows them.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,9 +19,8 @@ from hackmatrix_core.game.entity import ENEMY_NAMES
 from hackmatrix_core.game.packing import word_of
 from hackmatrix_core.game.state import BOARD_SIZE, DEFAULT_UNDO_DEPTH, MAX_ENTITIES, NUM_CELLS, GameState
 
-_POSITION, _ATK_PLUS_USES = (
-    NUM_CELLS + MAX_ENTITIES + history.NUMBERS.index(name) for name in ("position", "atk_plus_uses")
-)
+_NUMBER = {name: NUM_CELLS + MAX_ENTITIES + i for i, name in enumerate(history.NUMBERS)}
+"""The index of each number in a packed snapshot."""
 _REDUC = PROGRAMS[actions.REDUC - FIRST_PROGRAM]
 _FLAGS = entity.FROM_SIPHON.mask | entity.SCHEDULED.mask
 _DRAWS = 1000
@@ -103,7 +103,7 @@ class Belief:
             del there[target]
         if moves:
             self._arrive(old, there, told)
-        uses = int(old.words[_ATK_PLUS_USES]) + (action == actions.ATK_PLUS)
+        uses = int(old.words[_NUMBER["atk_plus_uses"]]) + (action == actions.ATK_PLUS)
         reduced = old.reduced + (action == actions.REDUC)
         siphoned = _is_siphoned(old.words)
         if action == actions.SIPHON:
@@ -132,10 +132,11 @@ class Belief:
 
     def state(self, undo_depth: int = DEFAULT_UNDO_DEPTH) -> GameState:
         """The state, with its newest snapshots."""
-        present = vars(history.unpack(self._now.filled()))
-        numbers = {name: np.bool_(value) if name == "step" else np.int32(value) for name, value in self._rest.items()}
-        past = history.from_rows([moment.filled() for moment in self._history[-undo_depth:]], undo_depth)
-        return jax.device_put(GameState(**present, **numbers, **past))
+        words: Any = self._now.filled()
+        fields: dict[str, Any] = {**vars(history.unpack(words)), **self._rest}
+        numbers = {name: np.int32(fields[name]) for name in self._rest if name != "step"}
+        past: Any = history.from_rows([moment.filled() for moment in self._history[-undo_depth:]], undo_depth)
+        return jax.device_put(GameState(**fields | numbers | past | {"step": np.bool_(fields["step"])}))
 
     def guesses(self) -> list[str]:
         """What of the state is a guess, in sentences."""
@@ -176,9 +177,9 @@ class Belief:
 
     def _enter(self, told: Told) -> None:
         """The beginning of a stage."""
-        exits = np.flatnonzero(cell.CONTENT.get(told.cells) == cell.EXIT)
+        exits = [place for place, word in enumerate(told.cells.tolist()) if cell.CONTENT.of(word) == cell.EXIT]
         self._rest |= {"stage": told.numbers["stage"], "step": False}
-        self._rest["exit"] = int(exits[0]) if len(exits) else self._rest["exit"]
+        self._rest["exit"] = exits[0] if exits else self._rest["exit"]
         old = dataclasses.replace(self._now, secrets={i: s for i, s in self._now.secrets.items() if i >= NUM_CELLS})
         self._be(told, old, _transmissions(old.words), np.zeros(NUM_CELLS, bool), 0, 0, 0)
         self._note(told)
@@ -191,7 +192,7 @@ class Belief:
         """The cell of the transmission that an attack in this direction removes (R4.3)."""
         words = self._now.words
         enemies = {entity.CELL.of(word) for word in _entities(words) if entity.KIND.of(word) == entity.ENEMY}
-        at = np.array(divmod(int(words[_POSITION]), BOARD_SIZE))
+        at = np.array(divmod(int(words[_NUMBER["position"]]), BOARD_SIZE))
         while np.all((at := at + DIRECTIONS[direction]) >= 0) and np.all(at < BOARD_SIZE):
             place = int(at[0] * BOARD_SIZE + at[1])
             if place in transmissions:
@@ -232,7 +233,7 @@ class Belief:
             reduced: how often REDUC was run.
             flags: packed flags of the first new transmission; where these are not 0, the others are from a siphon.
         """
-        is_hidden = cell.HIDDEN.get(told.cells) != 0
+        is_hidden = (told.cells & cell.HIDDEN.mask) != 0
         is_block = np.array([_is_block(word) for word in told.cells.tolist()])
         secrets: dict[int, Secret] = {}
         secret_flags: dict[int, Secret] = {}
@@ -260,7 +261,9 @@ class Belief:
             if shown is not None:
                 secret.reveal(word_of((entity.TYPE, shown)))
             secrets[index] = secret
-            words.append(word | word_of((entity.KIND, entity.TRANSMISSION), (entity.CELL, place), (entity.TIMER, turns)))
+            words.append(
+                word | word_of((entity.KIND, entity.TRANSMISSION), (entity.CELL, place), (entity.TIMER, turns))
+            )
         words += [0] * (MAX_ENTITIES - len(words))
         cells = told.cells | np.where(siphoned & ~is_block, np.uint32(cell.SIPHONED.mask), np.uint32(0))
         cells = np.where(is_hidden, cells & ~np.uint32(cell.CONTENT.mask), cells)  # it is with the secret
@@ -272,9 +275,9 @@ class Belief:
 
     @property
     def _can_pay_reduc(self) -> bool:
-        present = history.unpack(self._now.words)
-        owned = int(present.programs) >> (actions.REDUC - FIRST_PROGRAM) & 1
-        return bool(owned and present.credits >= _REDUC.credits and present.energy >= _REDUC.energy)
+        programs, credits, energy = (int(self._now.words[_NUMBER[name]]) for name in ("programs", "credits", "energy"))
+        is_owned = programs >> (actions.REDUC - FIRST_PROGRAM) & 1
+        return bool(is_owned and credits >= _REDUC.credits and energy >= _REDUC.energy)
 
     def _blocks(self) -> list[Secret]:
         return [secret for index, secret in self._now.secrets.items() if index < NUM_CELLS]
@@ -317,7 +320,7 @@ def _is_block(word: int) -> bool:
 
 
 def _is_siphoned(words: np.ndarray) -> np.ndarray:
-    return cell.SIPHONED.get(words[:NUM_CELLS]) != 0
+    return (words[:NUM_CELLS] & cell.SIPHONED.mask) != 0
 
 
 def _with_neighbours(place: int) -> list[int]:

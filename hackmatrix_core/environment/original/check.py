@@ -35,7 +35,7 @@ _NUMBERS = (*_OBSERVED, "interval", "next_turn", "pending_spawns")
 
 
 class Difference(OriginalError):
-    """The original and the simulator differ. `report` is JSON-ready: `scenario` (R12), `action`, `original`, `differs`."""
+    """The original and the simulator differ. `report`, for JSON: `differs`, `scenario` (R12), `action`, `original`."""
 
     def __init__(self, differs: str, state: GameState | None, action: int | None, came: Any) -> None:
         self.report = {
@@ -97,8 +97,9 @@ def check_step(
         return _steps(before, was.cells(KEYS), keys_of, keys)
 
     came = _came(told, happened.reward, happened.terminated)
-    kind, at = entity.KIND.get(np.asarray(before.entities)), entity.CELL.get(np.asarray(before.entities))
-    had_transmission = np.isin(np.arange(NUM_CELLS), at[kind == entity.TRANSMISSION])
+    words = np.asarray(before.entities).tolist()
+    places = [entity.CELL.of(word) for word in words if entity.KIND.of(word) == entity.TRANSMISSION]
+    had_transmission = np.isin(np.arange(NUM_CELLS), places)
     generated = happened.completed and not happened.won
     if differs := _missing(outcomes, came, had_transmission, generated):
         raise Difference(differs, was.state(), action, answer)
@@ -145,7 +146,9 @@ def _check_kept(belief: Belief, after: tuple[Belief, int] | None, told: Told, ma
         differs.append(f"whether these are valid: {', '.join(wrong)}")
     if differs:
         state, action = (after[0].state(), after[1]) if after else (belief.state(), None)
-        raise Difference(f"the state that follows from the game so far differs in {' and '.join(differs)}", state, action, came)
+        raise Difference(
+            f"the state that follows from the game so far differs in {' and '.join(differs)}", state, action, came
+        )
 
 
 def _missing(

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from hackmatrix_core.errors import UserError
 
@@ -85,10 +85,12 @@ class Program:
                 read = json.loads(answer) if answer is not None else None
             except ValueError:
                 read = None
-            if not isinstance(read, dict) or "error" in read:
-                self._fail(f"to {line}", answer)
-            return read
-        except BaseException:  # also Ctrl-C: an answer that is still to come would be taken for that to the next request
+            if isinstance(read, dict) and "error" not in read:
+                return read
+            self._fail(f"to {line}", answer)
+        except (
+            BaseException
+        ):  # also Ctrl-C: an answer that is still to come would be taken for that to the next request
             self.close()
             raise
 
@@ -107,7 +109,7 @@ class Program:
     def _input(self) -> IO[bytes]:
         return self._process.stdin  # type: ignore[return-value]  # a pipe
 
-    def _fail(self, when: str, answer: bytes | None) -> None:
+    def _fail(self, when: str, answer: bytes | None) -> NoReturn:
         if answer is not None:
             raise self._error(f"answered {when} with {_cut(answer)!r}, expected a JSON object without an error")
         try:
@@ -142,7 +144,7 @@ def _drain(stream: Any, put: Callable[[Any], None], goes_on: Callable[[], bool] 
 
 
 def _guard(process: subprocess.Popen) -> subprocess.Popen:
-    """A shell that waits for this process to end, and then ends the program's group. Closing stdin ends most, not all."""
+    """A shell that ends the program's group once this process has ended. Closing stdin ends most programs, not all."""
     waits = 'read _; kill -KILL -- "-$0" 2>/dev/null'
     return subprocess.Popen(["/bin/sh", "-c", waits, str(process.pid)], stdin=subprocess.PIPE, start_new_session=True)
 

@@ -148,7 +148,11 @@ def _enemy_word(enemy: Mapping[str, Any], place: int) -> int:
 def _read_ground(content: Mapping[str, Any]) -> tuple[int, dict[str, int]]:
     """The packed word of a cell, and its values in the observation by their names."""
     kind = cell.EXIT if content["isExit"] else cell.DATA_SIPHON if content["isDataSiphon"] else cell.EMPTY
-    shown = {"data_siphon": content["isDataSiphon"], "exit": content["isExit"], "siphon_center": content["siphonCenter"]}
+    shown = {
+        "data_siphon": content["isDataSiphon"],
+        "exit": content["isExit"],
+        "siphon_center": content["siphonCenter"],
+    }
     word = word_of((cell.SIPHON_CENTER, content["siphonCenter"]))
     for name in ("credits", "energy"):
         if amount := content.get(name):
