@@ -111,7 +111,7 @@ class _Watching:
         self._delay = delay
 
     def __call__(self, state: GameState, decided: dict[str, Any]) -> None:
-        from hackmatrix_core.viewing import text
+        from hackmatrix_core.viewing.board.text import text
 
         if sys.stdout.isatty():
             print("\033[H\033[2J", end="")

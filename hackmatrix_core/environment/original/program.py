@@ -12,7 +12,7 @@ import subprocess
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from hackmatrix_core.errors import UserError
 
@@ -62,7 +62,7 @@ class Program:
         self._answers = answers = queue.SimpleQueue[bytes | None]()
         self._log: collections.deque[bytes | None] = collections.deque(maxlen=6)
         _drain(self._process.stdout, answers.put, lambda: answers.qsize() < _UNASKED)
-        _drain(self._process.stderr, self._log.append)
+        self._logging = _drain(self._process.stderr, self._log.append)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The answer to a request.
@@ -70,27 +70,18 @@ class Program:
         Raises:
             OriginalError: there is none, or it is an error or nothing that can be read. The program is ended.
         """
+        line = json.dumps(request)
         try:
-            line = json.dumps(request)
-            if not self._answers.empty():
-                self._fail(f"before it was asked {line}", self._answers.get())
-            with contextlib.suppress(OSError):  # it has ended, which the missing answer tells
-                self._input.write(line.encode() + b"\n")
-                self._input.flush()
-            try:
-                answer = self._answers.get(timeout=self._timeout)
-            except queue.Empty:
-                raise self._error(f"did not answer {line} within {self._timeout:g} seconds") from None
-            try:
-                read = json.loads(answer) if answer is not None else None
-            except ValueError:
-                read = None
-            if isinstance(read, dict) and "error" not in read:
-                return read
-            self._fail(f"to {line}", answer)
-        except (
-            BaseException
-        ):  # also Ctrl-C: an answer that is still to come would be taken for that to the next request
+            if self._answers.empty():  # else it has said something unasked, or has ended
+                with contextlib.suppress(OSError):  # it has ended, which the missing answer tells
+                    self._input.write(line.encode() + b"\n")
+                    self._input.flush()
+            return self._understood(line, self._answers.get(timeout=self._timeout))
+        except queue.Empty:
+            error = self._error(f"did not answer {line} within {self._timeout:g} seconds")
+            self.close()
+            raise error from None
+        except BaseException:  # also Ctrl-C, after which an answer would be taken for that to the next request
             self.close()
             raise
 
@@ -109,16 +100,21 @@ class Program:
     def _input(self) -> IO[bytes]:
         return self._process.stdin  # type: ignore[return-value]  # a pipe
 
-    def _fail(self, when: str, answer: bytes | None) -> NoReturn:
-        if answer is not None:
-            raise self._error(f"answered {when} with {_cut(answer)!r}, expected a JSON object without an error")
-        try:
-            how = f"ended with exit code {self._process.wait(1)}"
-        except subprocess.TimeoutExpired:
-            how = "closed its output"
-        raise self._error(f"{how} instead of an answer {when}")
+    def _understood(self, line: str, answer: bytes | None) -> dict[str, Any]:
+        if answer is None:
+            try:
+                how = f"ended with exit code {self._process.wait(1)}"
+            except subprocess.TimeoutExpired:
+                how = "closed its output"
+            raise self._error(f"{how} instead of answering {line}")
+        with contextlib.suppress(ValueError, RecursionError):
+            read = json.loads(answer)
+            if isinstance(read, dict) and "error" not in read:
+                return read
+        raise self._error(f"answered {line} with {_cut(answer)!r}, expected a JSON object without an error")
 
     def _error(self, what: str) -> OriginalError:
+        self._logging.join(0.2)
         log = " | ".join(_cut(line) for line in self._log if line)
         ends = f"Its log ends: {log}" if log else "Its log is empty"
         return OriginalError(f"the original, {shlex.join(self._words)}, {what}. {ends}")
@@ -129,7 +125,7 @@ def _cut(line: bytes) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def _drain(stream: Any, put: Callable[[Any], None], goes_on: Callable[[], bool] = lambda: True) -> None:
+def _drain(stream: Any, put: Callable[[Any], None], goes_on: Callable[[], bool] = lambda: True) -> threading.Thread:
     """Read a stream to its end in a thread: each line to `put`, then None."""
 
     def read() -> None:
@@ -140,7 +136,9 @@ def _drain(stream: Any, put: Callable[[Any], None], goes_on: Callable[[], bool] 
                     return
         put(None)
 
-    threading.Thread(target=read, daemon=True).start()
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
 
 
 def _guard(process: subprocess.Popen) -> subprocess.Popen:
