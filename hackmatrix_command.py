@@ -1,11 +1,10 @@
-"""The command `hackmatrix` from its first moment on: Ctrl-C ends it quietly while Python still imports the package.
+"""The installed commands from their first moment on: Ctrl-C ends them quietly while Python still imports the package.
 
-It stands outside the package because that takes some tenths of a second to import.
+They stand outside the package because that takes some tenths of a second to import.
 """
 
 import os
 import signal
-import sys
 
 
 def _end(*_: object) -> None:
@@ -31,4 +30,4 @@ def headless() -> int:
     from hackmatrix_core.training.compilation import keep_compiled_programs
 
     keep_compiled_programs()
-    return main(sys.argv[1:])
+    return main()

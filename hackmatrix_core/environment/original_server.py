@@ -4,6 +4,7 @@ For each line on stdin, a JSON object, there is one on stdout: `reset`, `step`, 
 `getObservationSpace`, `setState`, `getInternalState`. Where the original's process would end, an error answers.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -29,6 +30,14 @@ UNDO_DEPTH = 512
 NEW_GAME, NOTHING = -2, -1
 """In place of an action: a new game, and the game as it is."""
 _LOG = logging.getLogger("hackmatrix-headless")
+_OPTIONS = {
+    "--headless-cli": "as it always is here",
+    "--visual-cli": "there is no window here; the protocol is the same",
+    "--debug-scenario": "there is no such scenario here; reset starts a new game",
+    "--info": "tell in the log when it is ready",
+    "--debug": "log all commands and answers",
+}
+"""The flags of the original."""
 _NUMBERS = tuple(
     field.name
     for field in dataclasses.fields(GameState)
@@ -52,7 +61,7 @@ def _play(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
 
     Returns:
         The game, and what there is to tell, as one array: cells, entities, the numbers of `_REPORTED` and the reward
-        parts, uint32.
+        parts, int32.
     """
     # The game twice. In the second, each enemy's field tells where it comes from.
     marked = entity.SEEN.replace(state.entities, entity.CELL.get(state.entities) + 1)
@@ -74,9 +83,10 @@ def _play(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
     valid = jnp.sum(jnp.where(get_valid_actions(new), _ACTION_BITS, np.uint32(0)))
     numbers = [getattr(new, name) for name in _NUMBERS] + [valid, outcome.terminated]
     numbers += [getattr(outcome, name) for name in _FLAGS]
-    parts = jax.lax.bitcast_convert_type(outcome.reward_parts, jnp.uint32)
-    told = jnp.stack([number.astype(jnp.uint32) for number in numbers])
-    return new, jnp.concatenate([new.cells, new.entities, told, parts])
+    parts = jax.lax.bitcast_convert_type(outcome.reward_parts, jnp.int32)
+    told = jnp.stack([number.astype(jnp.int32) for number in numbers])
+    words = jnp.concatenate([new.cells, new.entities]).astype(jnp.int32)
+    return new, jnp.concatenate([words, told, parts])
 
 
 _play_compiled = jax.jit(_play, donate_argnums=0)
@@ -87,9 +97,9 @@ def _watched(state: GameState, came_from: jax.Array, ran: jax.Array, becomes_cry
 
     That is where it came in, where it became a cryptog, or where it last went to in the player's row or column.
     """
-    words, at = state.entities, entity.CELL.get(state.entities)
-    in_line = (board.row_of(at) == board.row_of(state.position)) | (board.col_of(at) == board.col_of(state.position))
-    is_seen = ~entity.SEEN.test(words) | (ran & (came_from != at) & in_line) | becomes_cryptog
+    words, at, position = state.entities, entity.CELL.get(state.entities), state.position[None]
+    in_line = (board.row_of(at) == board.row_of(position)) | (board.col_of(at) == board.col_of(position))
+    is_seen = ~entity.SEEN.test(words) | (ran[None] & (came_from != at) & in_line) | becomes_cryptog[None]
     noted = is_seen & (entity.KIND.get(words) == entity.ENEMY)
     return dataclasses.replace(state, entities=jnp.where(noted, entity.SEEN.replace(words, at + 1), words))
 
@@ -145,7 +155,7 @@ class Server:
         around = _programs_around(self._game)
         words = self._play(index)
         observation = self._shown(words, self._owned + [number for number in around if number not in self._owned])
-        parts = np.array(words[_WORDS + len(_REPORTED) :], np.uint32).view(np.float32).tolist()
+        parts = np.array(words[_WORDS + len(_REPORTED) :], np.int32).view(np.float32).tolist()
         rewards = dict(zip(REWARD_PARTS, map(wire.reward, parts), strict=True))
         breakdown = {theirs: rewards[ours] for ours, theirs in wire.REWARD_NAMES.items()}
         return {
@@ -179,29 +189,33 @@ def _programs_around(game: dict[str, Any]) -> list[int]:
     return [cell.BLOCK_VALUE.of(word) + actions.FIRST_PROGRAM for word in programs]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Answer stdin until it ends or nobody reads the answers; the exit code. Errors and the log go to stderr."""
-    level = logging.DEBUG if "--debug" in arguments else logging.INFO if "--info" in arguments else logging.WARNING
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
-    _LOG.setLevel(level)
-    for flag, answer in _FLAG_NOTES.items():
-        if flag in arguments:
-            _LOG.warning(answer)
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Answer stdin until it ends or nobody reads the answers, and return the exit code. The log goes to stderr."""
+    parser = argparse.ArgumentParser(
+        prog="hackmatrix-headless",
+        description="HackMatrix by the protocol of the original: JSON objects, one a line, on stdin and on stdout.",
+    )
+    for flag, text in _OPTIONS.items():
+        parser.add_argument(flag, action="store_true", help=text)
+    options, others = parser.parse_known_args(arguments)
+    logging.basicConfig(format="%(name)s: %(message)s")
+    _LOG.setLevel(logging.DEBUG if options.debug else logging.INFO if options.info else logging.WARNING)
+    for flag in ("visual_cli", "debug_scenario"):
+        if getattr(options, flag):
+            _LOG.warning(_OPTIONS["--" + flag.replace("_", "-")])
+    if others:
+        _LOG.warning("%s means nothing here", " ".join(others))
+    answers = os.dup(1)
     os.dup2(2, 1)  # what a library prints is no answer
     start = time.perf_counter()
     server = Server()
     _LOG.info("ready after %.1f s", time.perf_counter() - start)
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):  # nobody reads
         for line in sys.stdin.buffer:
-            text = line.decode(errors="replace").rstrip("\r\n")
-            answer = server.answer(text)
-            _LOG.debug("%s -> %s", text, answer)
-            answers.write(answer.encode() + b"\n")
+            command = line.decode(errors="replace").rstrip("\r\n")
+            answer = server.answer(command)
+            _LOG.debug("%s: %s", command, answer)
+            unsent = answer.encode() + b"\n"
+            while unsent:
+                unsent = unsent[os.write(answers, unsent) :]
     return 0
-
-
-_FLAG_NOTES = {
-    "--visual-cli": "there is no window, the protocol is that of --headless-cli",
-    "--debug-scenario": "there is no debug scenario, reset starts a new game",
-}

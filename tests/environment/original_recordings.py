@@ -1,0 +1,46 @@
+"""Sessions with the original's program, as they were recorded, and how answers are compared."""
+
+import gzip
+import json
+
+from tests import ROOT
+
+
+def sessions(*kinds):
+    """The sessions of these kinds: lists of (sent, received); received is None where the process had ended."""
+    with gzip.open(ROOT / "tests/data/protocol.jsonl.gz", "rt") as file:
+        recorded = [json.loads(line) for line in file]
+    return [[tuple(exchange) for exchange in one["lines"]] for one in recorded if one["kind"] in kinds]
+
+
+def canonical(line):
+    """An answer as a text that is equal for equal answers: numbers to 1e-6, objects in any order."""
+    return json.dumps(json.loads(line, parse_float=lambda number: round(float(number), 6)), sort_keys=True)
+
+
+def leaves(answer):
+    """What an answer holds, as pairs: the place and the value of each number, flag and text."""
+
+    def found(value, place):
+        if isinstance(value, dict):
+            return [leaf for key, inner in value.items() for leaf in found(inner, f"{place}.{key}")]
+        if isinstance(value, list):
+            return [leaf for i, inner in enumerate(value) for leaf in found(inner, f"{place}[{i}]")]
+        return [(place, value)]
+
+    return set(found(json.loads(answer), ""))
+
+
+def forms(line):
+    """The form of each object and number in an answer: its place without indices, and its keys or its type."""
+
+    def found(value, place):
+        if isinstance(value, dict):
+            inner = [form for key, each in value.items() for form in found(each, f"{place}.{key}")]
+            return [(place, *sorted(value)), *inner]
+        if isinstance(value, list):
+            return [(place, "list"), *(form for each in value for form in found(each, f"{place}[]"))]
+        is_reward = place.startswith((".reward", ".info.reward_breakdown."))
+        return [(place, "number" if is_reward and not isinstance(value, bool) else type(value).__name__)]
+
+    return set(found(json.loads(line), ""))
