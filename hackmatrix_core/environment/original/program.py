@@ -143,7 +143,7 @@ def _drain(stream: Any, put: Callable[[Any], None], goes_on: Callable[[], bool] 
 
 def _guard(process: subprocess.Popen) -> subprocess.Popen:
     """A shell that ends the program's group once this process has ended. Closing stdin ends most programs, not all."""
-    waits = 'read _; kill -KILL -- "-$0" 2>/dev/null'
+    waits = 'read _; kill -s KILL -- "-$0"'
     return subprocess.Popen(["/bin/sh", "-c", waits, str(process.pid)], stdin=subprocess.PIPE, start_new_session=True)
 
 

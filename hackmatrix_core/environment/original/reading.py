@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hackmatrix_core.environment.original_wire import REWARD_NAMES
 from hackmatrix_core.game import cell, entity
 from hackmatrix_core.game.actions import FIRST_PROGRAM, PROGRAM_NAMES
 from hackmatrix_core.game.entity import ENEMY_NAMES
@@ -29,23 +30,6 @@ _PLAYER = {  # by the names of R11
 }
 _FROM_ONE = ("stage", "attack")
 _NUMBERS = ("hp", "credits", "energy", "data_siphons", "attack", "stage", "show", "calm")
-REWARD_NAMES = {
-    "stage": "stage_completion",
-    "score": "score_gain",
-    "kills": "kills",
-    "dataSiphon": "data_siphon",
-    "distance": "distance_shaping",
-    "damagePenalty": "damage_penalty",
-    "hpRecovery": "hp_recovery",
-    "victory": "victory",
-    "death": "death_penalty",
-    "siphonDeathPenalty": "siphon_death_penalty",
-    "resourceGain": "resource_gain",
-    "resourceHolding": "resource_holding",
-    "programWaste": "program_waste",
-    "siphonQuality": "siphon_quality",
-}
-"""The reward parts of R10 by the original's names, which has no name for the penalty of a step."""
 
 
 class Told(NamedTuple):
@@ -80,7 +64,7 @@ def read_step(answer: Mapping[str, Any]) -> Step:
     if info.get("invalid_action"):
         raise ValueError("the action is not valid, but it was among the valid ones")
     told = info["reward_breakdown"]
-    parts = {ours: float(told[theirs]) for theirs, ours in REWARD_NAMES.items()}
+    parts = {ours: float(told[theirs]) for ours, theirs in REWARD_NAMES.items()}
     parts = {"step_penalty": round(reward - sum(parts.values()), 6)} | parts
     died, completed = bool(info.get("death")), bool(info.get("stage_complete"))
     return Step(reward, {name: parts[name] for name in REWARD_PARTS}, ended, completed, completed and ended, died)
