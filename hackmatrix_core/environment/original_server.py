@@ -7,6 +7,7 @@ For each line on stdin, a JSON object, there is one on stdout: `reset`, `step`, 
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -51,7 +52,8 @@ _ACTION_BITS = np.uint32(1) << np.arange(actions.NUM_ACTIONS, dtype=np.uint32)
 _WORDS = NUM_CELLS + MAX_ENTITIES
 
 
-def _play(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, jax.Array]:
+@functools.partial(jax.jit, donate_argnums=0)
+def _act(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameState, jax.Array]:
     """One action in one game.
 
     Args:
@@ -63,7 +65,7 @@ def _play(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
         The game, and what there is to tell, as one array: cells, entities, the numbers of `_REPORTED` and the reward
         parts, int32.
     """
-    # The game twice. In the second, each enemy's field tells where it comes from.
+    # The game twice: in the second, each enemy's field tells where it comes from.
     marked = entity.SEEN.replace(state.entities, entity.CELL.get(state.entities) + 1)
     both = jax.tree.map(lambda x: jnp.stack([x, x], -1), history.with_newest(state))
     both = dataclasses.replace(both, entities=jnp.stack([state.entities, marked], -1))
@@ -87,9 +89,6 @@ def _play(state: GameState, action: jax.Array, seed: jax.Array) -> tuple[GameSta
     told = jnp.stack([number.astype(jnp.int32) for number in numbers])
     words = jnp.concatenate([new.cells, new.entities]).astype(jnp.int32)
     return new, jnp.concatenate([words, told, parts])
-
-
-_play_compiled = jax.jit(_play, donate_argnums=0)
 
 
 def _watched(state: GameState, came_from: jax.Array, ran: jax.Array, becomes_cryptog: jax.Array) -> GameState:
@@ -168,7 +167,7 @@ class Server:
 
     def _play(self, action: int) -> list[int]:
         seed = self._random.integers(2**32, size=2, dtype=np.uint32)
-        self._state, report = _play_compiled(self._state, np.int32(action), seed)
+        self._state, report = _act(self._state, np.int32(action), seed)
         return np.asarray(report).tolist()
 
     def _shown(self, words: list[int], programs: Sequence[int]) -> dict[str, Any]:

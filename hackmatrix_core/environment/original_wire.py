@@ -45,26 +45,16 @@ REWARD_NAMES = {
     "siphon_quality": "siphonQuality",
 }
 """The original's names of the reward parts (R10). It tells all but the step penalty."""
+_AT = {"row": int, "col": int}
+_PLAYER = _AT | dict.fromkeys(("hp?", "credits?", "energy?", "dataSiphons?", "attackDamage?", "score?"), int)
+_ENEMY = {"type": str, **_AT, "hp": int, "stunned?": bool, "spawnedFromSiphon?": bool, "isFromScheduledTask?": bool}
+_BLOCK = {"type": str, **_AT, "points?": int, "spawnCount?": int, "siphoned?": bool, "programType?": str}
 _STATE = {
-    "player": {
-        "row": int,
-        "col": int,
-        **dict.fromkeys(("hp?", "credits?", "energy?", "dataSiphons?", "attackDamage?", "score?"), int),
-    },
-    "enemies?": [
-        {
-            **{"type": str, "row": int, "col": int, "hp": int},
-            **dict.fromkeys(("stunned?", "spawnedFromSiphon?", "isFromScheduledTask?"), bool),
-        }
-    ],
-    "transmissions?": [{"row": int, "col": int, "turnsRemaining": int, "enemyType": str}],
-    "blocks?": [
-        {
-            **{"row": int, "col": int, "type": str, "points?": int, "spawnCount?": int, "siphoned?": bool},
-            **{"programType?": str, "programActionIndex?": int},
-        }
-    ],
-    "resources?": [{"row": int, "col": int, "credits?": int, "energy?": int, "dataSiphon?": bool}],
+    "player": _PLAYER,
+    "enemies?": [_ENEMY],
+    "transmissions?": [{"enemyType": str, **_AT, "turnsRemaining": int}],
+    "blocks?": [_BLOCK | {"programActionIndex?": int}],
+    "resources?": [{**_AT, "credits?": int, "energy?": int, "dataSiphon?": bool}],
     "ownedPrograms?": [int],
     "stage?": int,
     "turn?": int,
@@ -179,6 +169,12 @@ def _enemy(word: int) -> dict[str, Any]:
         "spawnedFromSiphon": bool(entity.FROM_SIPHON.of(word)),
         "isFromScheduledTask": bool(entity.SCHEDULED.of(word)),
     }
+
+
+def reward(value: float) -> float | int:
+    """A reward or a part of it, as the original writes it: a multiple of 0.005, a whole number without a point."""
+    value = round(value, 3)
+    return int(value) if value == int(value) else value
 
 
 class NotUnderstood(ValueError):
@@ -296,28 +292,17 @@ def _with_block(word: int, block: Mapping[str, Any], place: str) -> int:
     """The cell's word with a block, by the original's defaults."""
     name = (block["programType"] or "").lower()
     name = _OTHER_NAMES.get(name, name)
-    spawn = block["spawnCount"]
     if block["type"] == "data":
-        points = (
-            5 if block["points"] is None else _checked(block["points"], f"{place}.points", 0, cell.BLOCK_VALUE.limit)
-        )
-        fields, spawn = (
-            [(cell.CONTENT, cell.DATA_BLOCK), (cell.BLOCK_VALUE, points)],
-            points if spawn is None else spawn,
-        )
+        content, value = cell.DATA_BLOCK, 5 if block["points"] is None else block["points"]
+        spawn = _checked(value, f"{place}.points", 0, cell.BLOCK_VALUE.limit)
     elif block["type"] == "program" and name in PROGRAM_NAMES:
-        fields, spawn = (
-            [
-                (cell.CONTENT, cell.PROGRAM_BLOCK),
-                (cell.BLOCK_VALUE, PROGRAM_NAMES.index(name)),
-            ],
-            2 if spawn is None else spawn,
-        )
+        content, value, spawn = cell.PROGRAM_BLOCK, PROGRAM_NAMES.index(name), 2
     else:
-        fields = []
-    if fields:
-        _checked(spawn, f"{place}.spawnCount", 0, cell.BLOCK_SPAWN.limit)
-        word = _with_content(word, *fields, (cell.BLOCK_SPAWN, spawn))
+        content = cell.EMPTY
+    if content != cell.EMPTY:
+        spawn = spawn if block["spawnCount"] is None else block["spawnCount"]
+        spawn = _checked(spawn, f"{place}.spawnCount", 0, cell.BLOCK_SPAWN.limit)
+        word = _with_content(word, (cell.CONTENT, content), (cell.BLOCK_VALUE, value), (cell.BLOCK_SPAWN, spawn))
     return word | word_of((cell.SIPHONED, block["siphoned"] or 0))
 
 
@@ -368,9 +353,3 @@ def _checked(value: int, place: str, low: int, high: int) -> int:
     if not low <= value <= high:
         raise NotUnderstood(f"{place} is {value}, expected {low} to {high}")
     return value
-
-
-def reward(value: float) -> float | int:
-    """A reward or a part of it, as the original writes it: a multiple of 0.005, a whole number without a point."""
-    value = round(value, 3)
-    return int(value) if value.is_integer() else value

@@ -1,6 +1,7 @@
 """The server in the original's place: recorded sessions, boards that are set, mistakes, and the process."""
 
 import collections
+import dataclasses
 import json
 import random
 import signal
@@ -8,9 +9,15 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from hackmatrix_core.environment import original_server
 from hackmatrix_core.environment.original_server import Server
+from hackmatrix_core.game import entity, history
+from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_ENTITIES, NUM_CELLS
+from tests import programs
 from tests.environment.original_recordings import canonical, forms, leaves, sessions
 
 COMMAND = [sys.executable, "-c", "import sys; from hackmatrix_command import headless; sys.exit(headless())"]
@@ -103,6 +110,38 @@ def test_answers_have_the_form_of_the_recorded_ones(server):
                 seen |= forms(server.answer(f'{{"action":{command}}}'))
     assert seen <= recorded
     assert {form for form in recorded if "block" in form[0] or "breakdown" in form[0]} <= seen
+
+
+def without_what_was_seen(state):
+    """A state with the depth of history that all tests share, and without what the server alone notes in it."""
+    state = history.recent(state, DEFAULT_UNDO_DEPTH)
+    unseen = ~np.uint32(entity.SEEN.mask)
+    columns = state.history.at[:, NUM_CELLS : NUM_CELLS + MAX_ENTITIES]
+    return dataclasses.replace(state, entities=state.entities & unseen, history=columns.set(columns.get() & unseen))
+
+
+def test_games_go_as_the_rules_say(server):
+    """Against `hackmatrix_core.step`, by the same chance."""
+    choice, taken = np.random.default_rng(3), []
+    for i in range(programs.FEW):
+        if i % 16 == 0:
+            enemies = [VIRUS | {"row": row, "type": kind} for row, kind in enumerate(("cryptog", "glitch", "daemon"))]
+            player = {"credits": 40, "energy": 40, "dataSiphons": 2}
+            state = {"player": player, "enemies": enemies, "ownedPrograms": list(range(5, 28)), "stage": 1 + i // 16}
+            set_state(server, 5, 4, **state)
+        before = jax.device_get(server._state)
+        valid = ask(server, "getValidActions")["validActions"]
+        action = np.int32(3 if i % 32 == 0 else choice.choice(valid))  # 3: into the exit
+        seed = choice.integers(2**32, size=2, dtype=np.uint32)
+        server._state, report = original_server._act(before, action, seed)
+        server._shown(np.asarray(report).tolist(), server._owned)
+        taken.append((before, action, seed, server._state))
+    before, action, seed, after = jax.tree.map(lambda *leaves: jnp.stack(leaves), *taken)
+    before, after = jax.vmap(without_what_was_seen)(before), jax.vmap(without_what_was_seen)(after)
+    expected, outcome = programs.step(before, action, jax.random.wrap_key_data(seed))
+    jax.tree.map(np.testing.assert_array_equal, after, expected)
+    assert outcome.stage_completed.any()
+    assert len(set(action.tolist())) > 15
 
 
 def test_what_set_state_leaves_out_has_the_defaults_of_the_original(server):
