@@ -40,6 +40,7 @@ from .training.loading import load_policy as load_policy
 from .training.ppo import Transition as Transition
 from .training.ppo import compute_gae as compute_gae
 from .training.ppo import ppo_loss as ppo_loss
+from .training.sweep import Sweep as Sweep
 from .training.trainer import Trainer as Trainer
 from .training.trainer import make_train as make_train
 from .training.tuning import auto_tune_for_device as auto_tune_for_device

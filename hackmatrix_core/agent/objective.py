@@ -14,7 +14,6 @@ GUIDES = ("data_siphon", "kills", "distance_shaping", "score_gain")
 """Reward parts (R10) that show a beginner the way. Who plays well can earn them again and again: UNDO does not take
 back the first three, and of the score it takes back in one piece, under symlog for less, what was earned in many."""
 _IS_GUIDE = np.isin(REWARD_PARTS, GUIDES).astype(np.float32)
-_PLAIN = (1.0,) * len(REWARD_PARTS)
 _TAKEN_BACK = [(REWARD_PARTS.index(name), name) for name in ("damage_penalty", "hp_recovery", "resource_gain")]
 """The other parts that UNDO takes back."""
 
@@ -24,53 +23,51 @@ def symlog(x: jax.Array) -> jax.Array:
     return jnp.sign(x) * jnp.log1p(jnp.abs(x))
 
 
-@dataclasses.dataclass(frozen=True)
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
-    """The return that is learned.
-
-    In an update of a run, `gamma` and `shaping` may be traced: () float32.
+    """The return that is learned. Its numbers are () float32, and may be traced.
 
     Attributes:
         gamma: discount of a reward one step later, 0–1.
         symlog_rewards: whether symlog(reward) is learned instead of the reward. Hit points, credits and energy count as
             they are: what is gained and undone, in whatever pieces, has to add up to nothing.
         shaping: weight of the `GUIDES`, 0–1. Who can look ahead finds out that they pay more than the game.
-        weights: of the reward parts, in the order of R10; `shaping` comes on top.
+        weights: of the reward parts, (15,) float32 in the order of R10; `shaping` comes on top.
         points: what a point of the score counts when it is earned, in units of learned rewards, on top of the rewards;
             taken back where the game is lost. A win pays 100 for each, but the observation (R11) does not show the
             score, and a point would be forgotten by then.
     """
 
     gamma: Any = 0.99
-    symlog_rewards: bool = False
+    symlog_rewards: bool = dataclasses.field(default=False, metadata={"static": True})
     shaping: Any = 1.0
-    points: float = 0.0
-    weights: tuple[float, ...] = _PLAIN
+    points: Any = 0.0
+    weights: Any = dataclasses.field(default_factory=lambda: np.ones(len(REWARD_PARTS), np.float32))
 
     def learned(self, reward: jax.Array, info: Mapping[str, Any]) -> jax.Array:
         """What is learned of a step: float32 of any shape.
 
         Args:
             reward: of the step; `reward_weights` are in it already.
-            info: of the step, arrays of the same shape. For `symlog_rewards`, `reward_parts` is needed; for `points`,
-                also `score`, `terminated` and `won`.
+            info: of the step, arrays of the same shape: `reward_parts`, and if these have `score_gain` also `score`,
+                `terminated` and `won`.
         """
-        learned = reward
+        learned, parts = reward, info["reward_parts"]
         if self.symlog_rewards:
-            parts = info["reward_parts"]
-            weighted = (np.float32(self.weights[i]) * parts[name] for i, name in _TAKEN_BACK if name in parts)
+            weighted = (self.weights[i] * parts[name] for i, name in _TAKEN_BACK if name in parts)
             taken_back = sum(weighted, jnp.zeros_like(reward))
             learned = symlog(reward - taken_back) + taken_back
-        if not self.points:
+        if "score_gain" not in parts:
             return learned
-        earned = info["reward_parts"]["score_gain"] / SCORE_GAIN
+        earned = parts["score_gain"] / SCORE_GAIN
         lost = jnp.where(info["terminated"] & ~info["won"], info["score"], 0).astype(jnp.float32)
         return learned + self.points * (earned - lost)
 
     @property
     def reward_weights(self) -> Any:
         """The weights of the reward parts with `shaping`, for `EnvParams`: float32 (15,)."""
-        return np.array(self.weights, np.float32) * (1 - _IS_GUIDE * (1 - self.shaping))
+        return self.weights * (1 - _IS_GUIDE * (1 - self.shaping))
 
     def __str__(self) -> str:
         text = "the rewards still to come"

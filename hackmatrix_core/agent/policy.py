@@ -41,7 +41,7 @@ class NetworkPolicy:
     params: Any
     network: ActorCritic = flax.struct.field(pytree_node=False)
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
-    objective: Objective = flax.struct.field(pytree_node=False, default=Objective())
+    objective: Objective = flax.struct.field(default_factory=Objective)
     """What its value counts."""
     takes_compact: ClassVar[bool] = True
     """Whether `observe_for` leaves its observations as integers: what it perceives are integers, too."""

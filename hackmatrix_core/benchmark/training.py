@@ -76,15 +76,15 @@ def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:
     group = _group(config, one_device=one_device)
     program = _compiled(group)
     return_free_memory()
-    beginning = np.float32(0)
-    _, (runner, _) = machine.timed(program.run, group.init()(), beginning)
+    beginning = np.float32(0), group.agent.hyperparameters
+    _, (runner, _) = machine.timed(program.run, group.init()(), *beginning)
     costs = program.costs(group.devices)
     sizes: Any = program.run.memory_analysis()
     ceiling, arguments = _ceiling(group)
 
     speeds, ceilings = [], []
     for _ in range(repeats):
-        seconds, (runner, _) = machine.timed(program.run, runner, beginning)
+        seconds, (runner, _) = machine.timed(program.run, runner, *beginning)
         speeds.append(config.batch_size / seconds)
         ceilings.append(config.batch_size / machine.timed(ceiling, *arguments)[0])
     return TrainSpeed(

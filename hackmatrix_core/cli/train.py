@@ -29,9 +29,7 @@ SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    command.add_argument(
-        "--preset", choices=["auto", *PRESETS], help="preset to start from (default: auto, by the device)"
-    )
+    add_preset(command)
     command.add_argument(
         "--run-dir", type=path, metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)"
     )
@@ -56,6 +54,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="games in the evaluation at the end (default: 200, 0 for none)",
     )
+    command.add_argument(
+        "--seeds",
+        type=at_least_one,
+        default=1,
+        metavar="N",
+        help="train so many agents side by side, with seeds from --seed on: short for hackmatrix sweep --seeds N",
+    )
     command.add_argument("--tensorboard", action="store_true", help="also write event files for TensorBoard")
     command.add_argument("--wandb", action="store_true", help="also log to Weights & Biases")
     processes = command.add_argument_group("several machines (see docs/devices.md)")
@@ -65,6 +70,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     processes.add_argument("--coordinator", metavar="HOST:PORT", help="the first process (default: the cluster's)")
     processes.add_argument("--num-processes", type=at_least_one, metavar="N", help="default: the cluster's")
     processes.add_argument("--process-id", type=count, metavar="I", help="default: the cluster's")
+    add_config(command)
+
+
+def add_preset(command: argparse.ArgumentParser) -> None:
+    """Add the option `--preset`."""
+    command.add_argument(
+        "--preset", choices=["auto", *PRESETS], help="preset to start from (default: auto, by the device)"
+    )
+
+
+def add_config(command: argparse.ArgumentParser) -> None:
+    """Add an option for each field of the config."""
     fields = command.add_argument_group("config (defaults are those of the preset)")
     fields.add_argument(
         "--reward",
@@ -95,6 +112,8 @@ def run(options: argparse.Namespace) -> int:
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
 
+    if options.seeds > 1:
+        return _train_seeds(options)
     given = [name for name in ("coordinator", "num_processes", "process_id") if getattr(options, name) is not None]
     if options.distributed:
         _join_processes(options)
@@ -105,9 +124,9 @@ def run(options: argparse.Namespace) -> int:
     check_evaluation(options.evaluate_games)
     # Only the first process has the run that may be resumed, and it chooses for its device.
     start_from, about = stored_params(options.start_from) if options.start_from and is_first else (None, {})
-    chosen = _train_config(options, about).to_dict() if is_first else {}
+    chosen = chosen_config(options, about).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
-    run_dir = Path(options.run_dir or broadcast_from_first(str(_new_run_dir()) if is_first else ""))
+    run_dir = Path(options.run_dir or broadcast_from_first(str(new_run_dir()) if is_first else ""))
     is_update: list[bool] = []
     callbacks: list[Callback] = [default_display(), lambda progress: is_update.append(progress.is_new)]
     if options.tensorboard and is_first:
@@ -139,7 +158,7 @@ def run(options: argparse.Namespace) -> int:
         is_trained = int(result.runner.update) > 0
         how = "time is up" if stopped_by == "time" else "stopped and saved" if is_trained else "nothing is trained yet"
         # The speed, and with it the length of a run that fits into its minutes, is known after two updates.
-        print(f"{how}. {_how_to_continue(run_dir, options.minutes if fits and sum(is_update) < 2 else None)}")
+        print(f"{how}. {how_to_continue(run_dir, options.minutes if fits and sum(is_update) < 2 else None)}")
         if stopped_by != "time":
             return SIGNAL_CODES.get(stopped_by, 0)  # 0 where another process was told to stop
     if options.evaluate_games:
@@ -153,15 +172,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _how_to_continue(run_dir: Path, minutes: float | None) -> str:
+def _train_seeds(options: argparse.Namespace) -> int:
+    """What `hackmatrix sweep` does, with options of this command."""
+    from hackmatrix_core.cli import sweep
+
+    for name in ("resume", "start_from", "tensorboard", "wandb", "distributed"):
+        if getattr(options, name):
+            option = "--from" if name == "start_from" else f"--{name}"
+            raise UsageError(f"{option} is for a single agent: leave out --seeds, or see hackmatrix sweep --help")
+    return sweep.run(argparse.Namespace(**vars(options) | {"vary": [], "draws": None, "by": "final_stage"}))
+
+
+def how_to_continue(run_dir: Path, minutes: float | None = None, command: str = "train") -> str:
+    """A sentence with the command that goes on."""
     installed = Path(sys.executable).with_name("hackmatrix")
     is_found = shutil.which("hackmatrix") or not installed.exists()
-    command = "hackmatrix" if is_found else os.path.relpath(installed)
+    program = "hackmatrix" if is_found else os.path.relpath(installed)
     end = "" if minutes is None else f" --minutes {minutes:g}"
-    return f"Continue with: {shlex.quote(command)} train --resume --run-dir {shlex.quote(str(run_dir))}{end}"
+    return f"Continue with: {shlex.quote(program)} {command} --resume --run-dir {shlex.quote(str(run_dir))}{end}"
 
 
-def _new_run_dir() -> Path:
+def new_run_dir() -> Path:
     """A directory that no other run has, even one that starts in the same second."""
     name = time.strftime("%Y%m%d-%H%M%S")
     for number in itertools.count(1):
@@ -176,7 +207,7 @@ def _new_run_dir() -> Path:
     raise AssertionError
 
 
-def _train_config(options: argparse.Namespace, about: Mapping[str, Any]) -> TrainConfig:
+def chosen_config(options: argparse.Namespace, about: Mapping[str, Any]) -> TrainConfig:
     """The config of the stored run when it is resumed, else of the preset; with the given fields changed.
 
     Args:

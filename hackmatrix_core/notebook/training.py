@@ -2,33 +2,24 @@
 
 import asyncio
 import importlib
+import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
 from hackmatrix_core.agent.policy import Policy
 from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.history import read_metrics
+from hackmatrix_core.training.history import Record, read_metrics
 from hackmatrix_core.training.loading import load_policy, stored_params
 from hackmatrix_core.training.progress import LiveDisplay
 from hackmatrix_core.training.trainer import Trainer, TrainResult
-from hackmatrix_core.viewing.charts import neighbours_mean
-from hackmatrix_core.viewing.figures import Picture
-from hackmatrix_core.viewing.style import styled
-
-_CURVES = {
-    "win_rate": "share of games won",
-    "episode_return": "mean return",
-    "relative_entropy": "relative entropy",
-    "share_siphon": "share of siphon among actions",
-}
+from hackmatrix_core.viewing.charts import plot_bands
 
 
 async def train(
@@ -90,28 +81,32 @@ def take_home(run_dir: Path, download: bool = False) -> None:
         importlib.import_module("google.colab.files").download(str(file))
 
 
-@styled
 def compare_runs(*folders: Path) -> Figure | None:
-    """The curves of all runs in these folders over each other: games won, return, entropy, use of the siphon."""
-    files = {path.parent.name: read_metrics(path) for runs in folders for path in sorted(runs.glob("*/metrics.jsonl"))}
-    histories = {name: history for name, history in files.items() if history}
-    if not histories:
+    """The curves of all runs in these folders over each other: games won, return, entropy, use of the siphon.
+
+    Runs that differ only in the seed are one curve, with a band: their mean and its 95 % interval.
+    """
+    groups: dict[str, dict[str, Sequence[Record]]] = {}
+    for path in sorted(path for runs in folders for path in runs.glob("*/metrics.jsonl")):
+        if history := read_metrics(path):
+            groups.setdefault(_settings(path.parent), {})[path.parent.name] = history
+    if not groups:
         print("No run has learned anything yet: run Train again.")
         return None
-    figure = Picture(figsize=(7, 8), layout="constrained")
-    panels = figure.subplots(len(_CURVES), 1, sharex=True)
-    for axes, (curve, title) in zip(panels, _CURVES.items(), strict=True):
-        for name, history in histories.items():
-            points = [(record["steps"], record[curve]) for record in history if record.get(curve) is not None]
-            steps, values = np.array(points, np.float64).reshape(-1, 2).T
-            axes.plot(steps, neighbours_mean(values), label=name, marker="." if len(points) < 30 else "")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.locator_params(axis="x", nbins=6)
-        axes.set(title=title)
-        axes.grid(alpha=0.3)
-    panels[-1].set_xlabel("environment steps")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
+    names = {
+        key: f"{next(iter(runs))} and {len(runs) - 1} more" if len(runs) > 1 else next(iter(runs))
+        for key, runs in groups.items()
+    }
+    return plot_bands({names[key]: list(runs.values()) for key, runs in groups.items()})
+
+
+def _settings(run_dir: Path) -> str:
+    """What a run has in common with those of other seeds; a run without a config has nothing."""
+    try:
+        config = json.loads((run_dir / "config.json").read_text())
+        return json.dumps({name: value for name, value in config.items() if name not in ("seed", "total_timesteps")})
+    except (OSError, ValueError, AttributeError):
+        return str(run_dir)
 
 
 def _handle_widget_messages() -> None:

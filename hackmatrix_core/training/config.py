@@ -179,6 +179,18 @@ class TrainConfig:
         """All fields as a JSON-ready dictionary."""
         return dataclasses.asdict(self) | {"reward_weights": dict(self.reward_weights)}
 
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """The config with other values of some fields, and weights of reward parts, by name.
+
+        Raises:
+            ValueError: a value is out of range, or does not fit the others.
+        """
+        parts = {name: value for name, value in values.items() if name in REWARD_PARTS}
+        fields = {name: value for name, value in values.items() if name not in parts}
+        if parts:
+            fields["reward_weights"] = {**self.reward_weights, **parts}
+        return type(self).from_dict(self.to_dict() | fields)
+
     def differences(self, other: "TrainConfig") -> dict[str, tuple[Any, Any]]:
         """The fields, with (own value, the other's value), in which two configs differ.
 

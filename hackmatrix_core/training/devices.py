@@ -8,7 +8,7 @@ Only the first of them reads and writes files.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,16 @@ from jax.stages import Lowered
 
 from hackmatrix_core.errors import UserError
 from hackmatrix_core.game.vectorization.backend import compiler_options
+from hackmatrix_core.training.hyperparameters import Hyperparameters
+from hackmatrix_core.training.metrics import Metrics
 from hackmatrix_core.training.ppo import update_step
 from hackmatrix_core.training.runner import Agent, RunnerState, as_plain, init_runner, is_key
 
 _AXIS = "device"
 # Any, because in `_SPECS` they stand in for arrays.
-_SHARED: Any = PartitionSpec()
-_SPREAD: Any = PartitionSpec(_AXIS)
-_SPECS = RunnerState(params=_SHARED, opt_state=_SHARED, env_state=_SPREAD, obs=_SPREAD, key=_SHARED, update=_SHARED)
+SHARED: Any = PartitionSpec()
+SPREAD: Any = PartitionSpec(_AXIS)
+_SPECS = RunnerState(params=SHARED, opt_state=SHARED, env_state=SPREAD, obs=SPREAD, key=SHARED, update=SHARED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,27 +66,54 @@ class DeviceGroup:
         """Whether this process is the one that reads, writes and shows."""
         return jax.process_index() == 0
 
+    @property
+    def batch_size(self) -> int:
+        """Environment steps of one update."""
+        return self.agent.config.batch_size
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What the compiled update is given."""
+        return self.agent.hyperparameters
+
+    @property
+    def specs(self) -> RunnerState:
+        """Which parts of a runner are spread over the devices."""
+        return _SPECS
+
     def init(self) -> Callable[[], RunnerState]:
         """A function that makes the runner before the first update, spread over the devices."""
-        seed = self.agent.config.seed
-        init = self._mapped(lambda: init_runner(self._agent_on_device, jax.random.key(seed)), (), _SPECS)
-        return jax.jit(init, compiler_options=compiler_options())
+
+        def start(key: jax.Array, hyperparameters: Hyperparameters) -> RunnerState:
+            return init_runner(self._agent_on_device.using(hyperparameters), key)
+
+        init = jax.jit(self._mapped(start, (SHARED, SHARED), self.specs), compiler_options=compiler_options())
+        return functools.partial(init, jax.random.key(self.agent.config.seed), self.hyperparameters)
 
     def update(self, template: RunnerState, platforms: tuple[str, ...] | None = None) -> Lowered:
         """`ppo.update_step` on all devices, to be compiled; the metrics are those of all environments.
 
-        The compiled function takes a runner, whose buffers it takes over, and the share of the run that is done,
-        () float32.
+        The compiled function takes a runner, whose buffers it takes over, the share of the run that is done,
+        () float32, and the hyperparameters.
 
         Args:
             template: shapes and dtypes of the runner.
             platforms: what to lower for, where it is not what JAX computes on here.
         """
-        specs = (_SPECS, _SHARED)  # a runner, and what is the same everywhere
-        update = self._mapped(functools.partial(update_step, self._agent_on_device), specs, specs)
+        values, (of_values, of_metrics) = self.hyperparameters, self._other_specs
+        update = self._mapped(self._update, (self.specs, SHARED, of_values), (self.specs, of_metrics))
         update = jax.jit(update, donate_argnums=0, compiler_options=compiler_options())
         done = jax.ShapeDtypeStruct((), jnp.float32)
-        return update.trace(template, done).lower(lowering_platforms=platforms)
+        return update.trace(template, done, values).lower(lowering_platforms=platforms)
+
+    _other_specs: ClassVar[tuple[Any, Any]] = SHARED, SHARED
+    """Where hyperparameters and metrics lie."""
+
+    def _update(
+        self, runner: RunnerState, done: jax.Array, hyperparameters: Hyperparameters
+    ) -> tuple[RunnerState, Metrics]:
+        """What each device does in an update."""
+        return update_step(self._agent_on_device.using(hyperparameters), runner, done)
 
     def place(self, plain: RunnerState | None, template: RunnerState) -> RunnerState:
         """The runner of the first process, spread over the devices, in new buffers. All processes must call it.
@@ -131,7 +160,7 @@ class DeviceGroup:
     @property
     def shardings(self) -> RunnerState:
         """Where each part of a runner lies."""
-        return RunnerState._make(map(functools.partial(NamedSharding, self._mesh), _SPECS))
+        return RunnerState._make(map(functools.partial(NamedSharding, self._mesh), self.specs))
 
     def _mapped(self, function: Callable[..., Any], in_specs: Any, out_specs: Any) -> Callable[..., Any]:
         if len(self.devices) == 1:

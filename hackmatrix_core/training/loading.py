@@ -11,7 +11,8 @@ from hackmatrix_core.agent.pretrained import AGENTS
 from hackmatrix_core.game.actions import NUM_ACTIONS
 from hackmatrix_core.training.checkpoints import CheckpointError, config_in, load_params
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.runner import make_network, objective_of
+from hackmatrix_core.training.hyperparameters import Hyperparameters
+from hackmatrix_core.training.runner import make_network
 
 
 def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Policy:
@@ -30,7 +31,8 @@ def load_policy(path_or_name: str | os.PathLike, *, greedy: bool = False) -> Pol
     params, about = stored_params(path_or_name, names=(*AGENTS, *BASELINES))
     config = TrainConfig.from_dict(about["config"])
     done = about.get("update", config.num_updates) / config.num_updates
-    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective_of(config, done))
+    objective = Hyperparameters.of(config).objective(bool(config.symlog_rewards), done)
+    return NetworkPolicy(params, make_network(config, NUM_ACTIONS), greedy, objective)
 
 
 def stored_params(path_or_name: str | os.PathLike, names: Sequence[str] = tuple(AGENTS)) -> tuple[Any, dict[str, Any]]:

@@ -20,6 +20,7 @@ from hackmatrix_core.agent.network import Categorical, masked_categorical
 from hackmatrix_core.agent.perception import Percept
 from hackmatrix_core.game.vectorization.reductions import anywhere
 from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.hyperparameters import Hyperparameters
 from hackmatrix_core.training.metrics import Metrics, rollout_metrics, rollout_sums
 from hackmatrix_core.training.runner import Agent, RunnerState, mean_over_devices, numbers_of, over_devices
 
@@ -100,7 +101,7 @@ def collect(agent: Agent, runner: RunnerState) -> tuple[RunnerState, Transition,
 
 
 def compute_gae(
-    transitions: Transition, last_value: jax.Array, gamma: float | jax.Array, gae_lambda: float
+    transitions: Transition, last_value: jax.Array, gamma: float | jax.Array, gae_lambda: float | jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Generalised advantage estimates and value targets.
 
@@ -110,8 +111,8 @@ def compute_gae(
     Args:
         transitions: of a rollout, leading axes (T, N).
         last_value: float32 (N,), value of the observations after the last step.
-        gamma: discount, () float32 where it changes over the run.
-        gae_lambda: weight of long returns.
+        gamma: discount, a number or () float32.
+        gae_lambda: weight of long returns, a number or () float32.
 
     Returns:
         advantages and targets, float32 (T, N).
@@ -133,7 +134,7 @@ def ppo_loss(
     params: Any,
     apply: Callable[[Any, Any], tuple[jax.Array, jax.Array]],
     batch: Batch,
-    config: TrainConfig,
+    config: TrainConfig | Hyperparameters,
     axis: str | None = None,
     exploration: float | jax.Array = 1.0,
 ) -> tuple[jax.Array, Metrics]:
@@ -223,14 +224,14 @@ def update_step(agent: Agent, runner: RunnerState, done: jax.Array | None = None
     agent = agent.at(runner.update.astype(jnp.float32) / config.num_updates if done is None else done)
     runner, transitions, metrics = collect(agent, runner)
     _, last_value = agent.apply(runner.params, agent.network_input(runner.obs))
-    advantages, targets = compute_gae(transitions, last_value, agent.objective.gamma, config.gae_lambda)
+    advantages, targets = compute_gae(transitions, last_value, agent.objective.gamma, agent.hyperparameters.gae_lambda)
     rollout = Batch(transitions, advantages, targets)
 
     def learn(carry: tuple[Any, Any], columns: jax.Array) -> tuple[tuple[Any, Any], Metrics]:
         params, opt_state = carry
         batch = jax.tree.map(lambda x: _flat(jnp.take(x, columns, axis=1)), rollout)
         gradients, loss_metrics = jax.grad(ppo_loss, has_aux=True)(
-            params, agent.apply, batch, config, agent.axis, agent.annealing
+            params, agent.apply, batch, agent.hyperparameters, agent.axis, agent.annealing
         )
         gradients, loss_metrics = over_devices((gradients, loss_metrics), agent.axis)
         with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer count

@@ -6,6 +6,7 @@ computed, except for rounding.
 """
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol, Self
 
 import jax
@@ -19,6 +20,7 @@ from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.perception import Percept, perceive
 from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.hyperparameters import Hyperparameters
 
 
 class Environment(Protocol):
@@ -63,30 +65,43 @@ class RunnerState(NamedTuple):
 class Agent(NamedTuple):
     """The parts of a training run that are not state.
 
-    As `make_agent` gives it, the agent is at the beginning of the run; `at` gives it later in the run.
+    As `make_agent` gives it, the agent is at the beginning of the run, with the config's hyperparameters; `using` gives
+    it others, and `at` is the agent later in the run.
     """
 
     config: TrainConfig
     env: Environment
     env_params: Any
     network: ActorCritic
-    optimizer: optax.GradientTransformation
+    hyperparameters: Hyperparameters
     objective: Objective
     annealing: float | jax.Array = 1.0
     """() float32, the fraction of learning rate, ent_coef and uniform_coef that is left (`TrainConfig.anneal_to`)."""
     axis: str | None = None
     """Name of the axis of devices that the environments are spread over; None on one device."""
 
+    def using(self, hyperparameters: Hyperparameters) -> Self:
+        """The agent with these instead, which may be traced; what depends on the share that is done follows by `at`."""
+        env_params = self.env_params
+        if getattr(env_params, "later_starts", None) is not None:
+            env_params = env_params.replace(later_starts=hyperparameters.later_starts)
+        return self._replace(hyperparameters=hyperparameters, env_params=env_params)
+
     def at(self, done: jax.Array) -> Self:
         """The agent as it plays and learns when this share of the run is done, () float32 from 0 to 1."""
-        config, objective = self.config, objective_of(self.config, done)
-        annealing = 1.0 - (1.0 - config.anneal_to) * jnp.minimum(done, 1.0)
-        agent = self._replace(
-            objective=objective, annealing=annealing, optimizer=_optimizer(config, config.learning_rate * annealing)
-        )
-        if not config.shaping_fades:
-            return agent
-        return agent._replace(env_params=self.env_params.replace(reward_weights=objective.reward_weights))
+        objective = self.hyperparameters.objective(bool(self.config.symlog_rewards), done)
+        env_params = self.env_params
+        if hasattr(env_params, "reward_weights"):
+            env_params = env_params.replace(reward_weights=objective.reward_weights)
+        annealing = self.hyperparameters.annealing(done)
+        return self._replace(objective=objective, annealing=annealing, env_params=env_params)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam with a learning rate; a schedule, as far as its state is concerned, whatever the rate."""
+        rate = self.hyperparameters.learning_rate * self.annealing
+        clip = optax.clip_by_global_norm(self.hyperparameters.max_grad_norm)
+        return optax.chain(clip, optax.adam(lambda _: rate, eps=1e-5))
 
     def apply(self, params: Any, inputs: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:
         """Logits and values of network inputs."""
@@ -119,29 +134,21 @@ def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
     return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
 
 
-def objective_of(config: TrainConfig, done: float | jax.Array = 1.0) -> Objective:
-    """What a config's value counts when this share of the run is done, a number or () float32."""
-    gamma: Any = config.gamma
-    shaping: Any = config.shaping
-    if config.gamma_to:
-        gamma = 1 - (1 - gamma) * ((1 - config.gamma_to) / (1 - gamma)) ** done
-    if config.shaping_fades:
-        left = 1 - done / config.shaping_fades
-        shaping = shaping * (jnp.maximum(left, 0) if isinstance(left, jax.Array) else max(left, 0.0))
-    weights = tuple(config.reward_weights.get(part, 1.0) for part in REWARD_PARTS)
-    return Objective(gamma, bool(config.symlog_rewards), shaping, config.points, weights)
-
-
-def make_agent(config: TrainConfig, env: Environment) -> Agent:
+def make_agent(config: TrainConfig, env: Environment, vary: Collection[str] = ()) -> Agent:
     """Network, optimiser and the environment's parameters for a config.
 
     Reward weights of the environment count where the config has none; the agent's config has all of them.
+
+    Args:
+        config: of the run.
+        env: what it plays.
+        vary: hyperparameters that `Agent.using` may set although the config leaves them out (later starts).
 
     Raises:
         ValueError: the config asks for what the environment does not have (later starts, reward weights).
     """
     env_params, name = env.default_params, type(env).__name__
-    if config.later_starts:
+    if config.later_starts or "later_starts" in vary:
         if not hasattr(env_params, "later_starts"):
             raise ValueError(f"later_starts is {config.later_starts}, but {name} has no later starts. Set it to 0")
         env_params = env_params.replace(later_starts=config.later_starts)
@@ -153,19 +160,17 @@ def make_agent(config: TrainConfig, env: Environment) -> Agent:
             if weight != 1 or config.reward_weights.get(part, 1) != 1
         }
         config = dataclasses.replace(config, reward_weights=weights)
-        env_params = env_params.replace(reward_weights=objective_of(config, done=0.0).reward_weights)
     else:
         for field, plain in {"reward_weights": {}, "shaping": 1, "shaping_fades": 0, "points": 0}.items():
             if (value := config.to_dict()[field]) != plain:
                 raise ValueError(f"{field} is {value}, but {name} has no reward weights. Set it to {plain}")
-    objective = objective_of(config, done=0.0)
-    network = make_network(config, env.num_actions)
-    return Agent(config, env, env_params, network, _optimizer(config, config.learning_rate), objective)
-
-
-def _optimizer(config: TrainConfig, rate: float | jax.Array) -> optax.GradientTransformation:
-    """Adam with a learning rate; a schedule, as far as its state is concerned, whatever the rate."""
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(lambda _: rate, eps=1e-5))
+        if unused := {*REWARD_PARTS, "shaping", "shaping_fades", "points"}.intersection(vary):
+            raise ValueError(f"vary has {min(unused)}, but {name} has no reward weights. Leave it out")
+    hyperparameters = Hyperparameters.of(config)
+    objective = hyperparameters.objective(bool(config.symlog_rewards), done=0.0)
+    if hasattr(env_params, "reward_weights"):
+        env_params = env_params.replace(reward_weights=objective.reward_weights)
+    return Agent(config, env, env_params, make_network(config, env.num_actions), hyperparameters, objective)
 
 
 def numbers_of(count: int, axis: str | None) -> jax.Array:

@@ -7,9 +7,9 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,7 @@ from hackmatrix_core.training.compilation import return_free_memory
 from hackmatrix_core.training.config import MAX_MINUTES, TrainConfig
 from hackmatrix_core.training.devices import DeviceGroup
 from hackmatrix_core.training.history import Record, make_record
+from hackmatrix_core.training.hyperparameters import check_values, check_varied
 from hackmatrix_core.training.metrics import Metrics
 from hackmatrix_core.training.ppo import update_step
 from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, default_display
@@ -37,23 +38,32 @@ def training_environment() -> HackMatrixGymnax:
 
 
 def make_train(
-    config: TrainConfig, env: Environment | None = None
-) -> Callable[[jax.Array], tuple[RunnerState, Metrics]]:
+    config: TrainConfig, env: Environment | None = None, vary: Collection[str] = ()
+) -> Callable[..., tuple[RunnerState, Metrics]]:
     """A whole training run as a pure function.
 
     Args:
         config: of the run; its `seed` is not used, the key takes its place.
         env: default HackMatrix.
+        vary: names of hyperparameters, or of reward parts for their weights, whose values the function takes.
 
     Returns:
-        A function of a typed key, for `jax.jit` and, over several keys, `jax.vmap`. It gives the runner after the last
-        update, and the metrics of `ppo.update_step` with a leading axis of updates.
-    """
-    agent = make_agent(config, env or training_environment())
+        A function of a typed key, and with `vary` of a dictionary of these values, () float32 each; for `jax.jit` and
+        `jax.vmap`, over keys, values or both. It gives the runner after the last update, and the metrics of
+        `ppo.update_step` with a leading axis of updates.
 
-    def train(key: jax.Array) -> tuple[RunnerState, Metrics]:
-        runner = init_runner(agent, key)
-        return lax.scan(lambda runner, _: update_step(agent, runner), runner, length=config.num_updates)
+    Raises:
+        ValueError: a name in `vary` is none of these, or the environment has no use for it. From the function: the
+            values have other names, are out of range or have axes that are not mapped.
+    """
+    check_varied(vary)
+    agent = make_agent(config, env or training_environment(), vary)
+
+    def train(key: jax.Array, values: Mapping[str, Any] = MappingProxyType({})) -> tuple[RunnerState, Metrics]:
+        check_values(vary, values, agent.config)
+        varied = agent.using(agent.hyperparameters.replaced(values))
+        runner = init_runner(varied, key)
+        return lax.scan(lambda runner, _: update_step(varied, runner), runner, length=config.num_updates)
 
     return train
 
@@ -123,7 +133,7 @@ class Trainer:
         start_from: Any = None,
     ) -> None:
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
-        self._group = DeviceGroup.of(make_agent(config, env or training_environment()))
+        self._group = self._make_group(config, env or training_environment())
         self.config = self._group.agent.config
         displays = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*displays, EntropyWatch()] if self._group.is_first else []
@@ -163,7 +173,7 @@ class Trainer:
         update = 0 if runner is None else int(runner.update)
         if not self._fit:
             self._check_length(update)
-        history = self._storage.begin(self.config, update) if self._storage else []
+        history = self._begin(update)
         if runner is not None and update == self.config.num_updates and not self._fit:
             self._tell("done", update, 0.0, 0.0, history)
             return self._result(runner, history, None)
@@ -179,31 +189,35 @@ class Trainer:
     def _train(self, compiled: Any, runner: RunnerState, update: int, history: list[Record]) -> TrainResult:
         """Go on from a runner after `update` updates, by the compiled update, until the run ends or is stopped."""
         saved = began = time.monotonic()
+        hyperparameters = self._group.hyperparameters
         timed = -1  # updates after the first, which takes some times as long as the others: its time tells nothing
         if self._fit:
             self._set_length(max(self.config.num_updates, update + 2))
         try:
             while update < self.config.num_updates and not self._stops():
                 before = time.monotonic()
-                runner, metrics = compiled(runner, np.float32(update / self.config.num_updates))
+                done = np.float32(update / self.config.num_updates)
+                runner, metrics = compiled(runner, done, hyperparameters)
                 metrics = jax.device_get(metrics)
                 now = time.monotonic()
                 update, timed = update + 1, timed + 1
-                steps, speed, left = update * self.config.batch_size, float("nan"), self._limit
+                speed, left = float("nan"), self._limit
                 began = began if timed else now
                 spent = now - began
                 if timed:  # coarse clocks may show no time at all
-                    speed, each = self.config.batch_size / max(now - before, 1e-6), spent / timed
+                    speed, each = self._group.batch_size / max(now - before, 1e-6), spent / timed
                     if self._fit:
                         fitting = max(0.0, self._limit - spent) / max(each, 1e-6)
                         self._set_length(update + int(self._group.from_first_process(fitting)))
                     left = max(0.0, min(each * (self.config.num_updates - update), self._limit - spent))
                 if self._storage:
-                    self._storage.append(make_record(metrics, update=update, steps=steps, steps_per_second=speed))
+                    self._storage.append(self._record(metrics, update, speed))
                 self._tell("training", update, spent, left, history)
                 if spent >= self._limit and not self._fit:
                     self.stop("time")
-                is_strange = not np.isfinite(metrics["value_loss"])  # so may be the network, which is looked at then
+                is_strange = not np.any(
+                    np.isfinite(metrics["value_loss"])
+                )  # so may be the network, which is looked at then
                 if self._group.any_process(is_strange or now - saved >= self._save_every):
                     self._save(runner, history)
                     saved = time.monotonic()
@@ -215,6 +229,19 @@ class Trainer:
         self._save(runner, history, is_last=True)
         self._tell("done", update, time.monotonic() - began, 0.0, history)
         return self._result(runner, history, self._stopped_by if update < self.config.num_updates else None)
+
+    def _make_group(self, config: TrainConfig, env: Environment) -> DeviceGroup:
+        return DeviceGroup.of(make_agent(config, env))
+
+    def _begin(self, update: int) -> list[Record]:
+        """The metrics of the updates so far."""
+        return self._storage.begin(self.config, update) if self._storage else []
+
+    def _record(self, metrics: Metrics, update: int, speed: float) -> Record:
+        return make_record(metrics, update=update, steps=update * self.config.batch_size, steps_per_second=speed)
+
+    def _is_finite(self, params: Any) -> bool:
+        return is_finite(params)
 
     def _set_length(self, updates: int) -> None:
         self.config = dataclasses.replace(self.config, total_timesteps=updates * self.config.batch_size)
@@ -259,7 +286,7 @@ class Trainer:
     def _save(self, runner: RunnerState, history: Sequence[Record], *, is_last: bool = False) -> None:
         """Save the run. What keeps a checkpoint from being written ends a run only where none can follow."""
         whole = self._group.gather(runner)
-        if not is_finite(whole.params):
+        if not self._is_finite(whole.params):
             raise UserError(
                 f"after {int(whole.update)} updates the network is no longer finite. It is not saved, and what "
                 f"{self.run_dir} holds from before stays as it is. Start over in another run directory with a smaller "
@@ -279,7 +306,9 @@ class Trainer:
 
     def _tell(self, phase: Phase, update: int, seconds: float, left: float, history: Sequence[Record]) -> None:
         config = self.config
-        progress = Progress(phase, update, config.num_updates, config.batch_size, seconds, left, history, self.stop)
+        progress = Progress(
+            phase, update, config.num_updates, self._group.batch_size, seconds, left, history, self.stop
+        )
         for callback in list(self._callbacks):
             try:
                 callback(progress)

@@ -176,7 +176,7 @@ def test_weights_of_the_environment_and_of_the_config_come_together():
 
 
 def test_symlog_leaves_out_what_undo_takes_back_at_its_weight():
-    weights = tuple(2.0 if name == "damage_penalty" else 1.0 for name in REWARD_PARTS)
+    weights = np.where(np.array(REWARD_PARTS) == "damage_penalty", 2, 1).astype(np.float32)
     info = {"reward_parts": {"damage_penalty": jnp.float32(-1), "hp_recovery": jnp.float32(0)}}
     learned = Objective(symlog_rewards=True, weights=weights).learned(jnp.float32(-2 + 5), info)
     assert float(learned) == pytest.approx(-2 + np.log1p(5))
@@ -189,6 +189,8 @@ def test_it_says_what_a_value_counts():
     longest = str(Objective(0.994, symlog_rewards=True, shaping=0.741935, points=2.0))
     assert ", large ones toned down (500 counts as 6), 74% of those for picking up siphons, kills, " in longest
     assert ", none of those for picking up siphons" in str(Objective(shaping=0.0))
-    assert ", kills times 3," in str(Objective(weights=tuple(3.0 if part == "kills" else 1.0 for part in REWARD_PARTS)))
+    assert ", kills times 3," in str(
+        Objective(weights=np.where(np.array(REWARD_PARTS) == "kills", 3, 1).astype(np.float32))
+    )
     assert "_" not in longest
     assert len(longest) <= 240

@@ -8,8 +8,9 @@ import pytest
 
 from hackmatrix_core.agent.network import masked_categorical
 from hackmatrix_core.training.config import TrainConfig
+from hackmatrix_core.training.hyperparameters import Hyperparameters
 from hackmatrix_core.training.ppo import Batch, Transition, collect, compute_gae, ppo_loss, update_step
-from hackmatrix_core.training.runner import init_runner, make_agent, objective_of
+from hackmatrix_core.training.runner import init_runner, make_agent
 from hackmatrix_core.training.trainer import make_train, training_environment
 from tests.training import probe_environments as probes
 
@@ -226,10 +227,12 @@ def test_shaping_fades_over_its_share_of_the_run():
     for update, shaping in ((0, 1.0), (2, 0.5), (4, 0.0)):
         same = learning(small_config(updates=8, shaping=shaping))(update)
         np.testing.assert_allclose(learned(update), same, rtol=0, atol=1e-7)
-        assert objective_of(fading, update / 8).shaping == shaping  # what the value counts by then
+        assert (
+            Hyperparameters.of(fading).objective(False, update / 8).shaping == shaping
+        )  # what the value counts by then
     np.testing.assert_array_equal(learned(7), learned(4))
     assert np.abs(learned(0) - learned(4)).max() > 1e-3
-    assert objective_of(fading).shaping == 0
+    assert Hyperparameters.of(fading).objective(False).shaping == 0
 
 
 def test_gamma_goes_to_its_last_value_over_the_run():
@@ -245,9 +248,11 @@ def test_gamma_goes_to_its_last_value_over_the_run():
     for update, gamma in ((0, 0.5), (4, 0.75), (8, 0.875)):
         constant = small_config(updates=8, gamma=gamma)
         np.testing.assert_allclose(learned(rising, update), learned(constant, update), rtol=0, atol=1e-6)
-        assert objective_of(rising, update / 8).gamma == pytest.approx(gamma)  # what the value counts by then
+        assert Hyperparameters.of(rising).objective(False, update / 8).gamma == pytest.approx(
+            gamma
+        )  # what the value counts by then
     assert np.abs(learned(small_config(updates=8, gamma=0.875), 4) - learned(rising, 4)).max() > 1e-3
-    assert objective_of(rising).gamma == pytest.approx(0.875)
+    assert Hyperparameters.of(rising).objective(False).gamma == pytest.approx(0.875)
 
 
 def test_constant_reward_gives_its_value():

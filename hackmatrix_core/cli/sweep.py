@@ -1,0 +1,95 @@
+"""The command `hackmatrix sweep`."""
+
+import argparse
+from pathlib import Path
+
+from hackmatrix_core.cli.arguments import at_least_one, count, minutes, path
+from hackmatrix_core.cli.evaluate import check_evaluation
+from hackmatrix_core.cli.train import SIGNAL_CODES, add_config, add_preset, chosen_config, how_to_continue, new_run_dir
+from hackmatrix_core.errors import UsageError
+from hackmatrix_core.game.vectorization.backend import devices_of_cores
+from hackmatrix_core.training.config import TrainConfig
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    command.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="values of a config field or weights of a reward part, as in learning_rate=3e-4,1e-3; or a range to draw "
+        "from, as in ent_coef=0.005..0.05 (log-uniform above 0); may be repeated: all combinations are tried",
+    )
+    command.add_argument("--draws", type=at_least_one, metavar="N", help="settings to draw from the ranges")
+    command.add_argument(
+        "--seeds", type=at_least_one, default=1, metavar="N", help="agents of each setting (default: 1)"
+    )
+    command.add_argument(
+        "--run-dir", type=path, metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)"
+    )
+    command.add_argument("--resume", action="store_true", help="continue the sweep in --run-dir")
+    command.add_argument(
+        "--minutes", type=minutes, metavar="M", help="train as many steps as fit into this time for all agents together"
+    )
+    command.add_argument(
+        "--evaluate-games",
+        type=count,
+        default=200,
+        metavar="N",
+        help="games by which each agent is judged at the end (default: 200; 0: by the last tenth of its training)",
+    )
+    command.add_argument(
+        "--by",
+        choices=["final_stage", "win_rate", "return"],
+        default="final_stage",
+        help="what decides which setting is best (default: final_stage)",
+    )
+    add_preset(command)
+    add_config(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train many agents side by side: seeds, and settings that are compared."""
+    from hackmatrix_core.training.sweep import Sweep, stored_sweep
+    from hackmatrix_core.viewing.waiting import Waiting
+
+    devices_of_cores()
+    check_evaluation(options.evaluate_games)
+    if options.resume:
+        if options.run_dir is None or options.vary or options.preset is not None:
+            raise UsageError("--resume needs --run-dir and takes the rest from there; leave out --vary and --preset")
+        about = stored_sweep(options.run_dir)
+        config, run_dir = TrainConfig.from_dict(about["config"]), Path(options.run_dir)
+        plan = {name: about[name] for name in ("vary", "seeds", "draws")}
+    else:
+        config = chosen_config(options, {})
+        plan = {"vary": dict(map(_varied, options.vary)), "seeds": options.seeds, "draws": options.draws}
+        run_dir = Path(options.run_dir or new_run_dir())
+    try:
+        sweep = Sweep(config, run_dir=run_dir, minutes=options.minutes, resume=options.resume, **plan)
+    except ValueError as error:
+        raise UsageError(error) from error
+    print(f"{len(sweep.plan)} agents in {run_dir}")
+    result = sweep.run()
+    if result.stopped_by:
+        print(f"stopped and saved. {how_to_continue(run_dir, command='sweep')}")
+    elif options.evaluate_games:
+        print(f"playing {options.evaluate_games} games with each agent…", flush=True)
+        with Waiting("playing") as line:
+            result = result.evaluated(options.evaluate_games, config.seed, line.reached)
+    for table in result.tables(options.by):
+        table.print()
+        print()
+    result.save(options.by)
+    for name in ("results.json", "results.txt", "curves.png", "agents"):
+        print(f"{name.partition('.')[0]} {run_dir / name}")
+    return SIGNAL_CODES.get(result.stopped_by or "", 0)
+
+
+def _varied(text: str) -> tuple[str, str]:
+    """The name and the values of a `--vary`."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise UsageError(f"--vary {text} is not NAME=VALUES, as in learning_rate=3e-4,1e-3")
+    return name.replace("-", "_"), values
