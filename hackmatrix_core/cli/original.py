@@ -92,12 +92,12 @@ def _play(options: argparse.Namespace) -> None:
     finally:
         for env in envs:
             env.close()
-    seconds, steps = time.perf_counter() - begin, int(there.length.sum())
+    took, steps = time.perf_counter() - begin, int(there.length.sum())
     if options.check:
         print(f"{steps:,} steps held against the simulator: no difference")
     if games == 1:
         return
-    print(f"{games} games in the original in {seconds:.0f} s: {steps:,} actions")
+    print(f"{games} games in the original in {took:.0f} s: {steps:,} actions")
     print(f"playing {games} games here…", flush=True)
     with Waiting("playing here") as line:
         here = evaluation.compare({"here": policy}, key, games, progress=line.reached)
