@@ -17,17 +17,21 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     command.add_argument(
         "what",
-        choices=["env", "train", "search"],
-        help="env: random valid actions; train: updates of PPO; search: moves of the pretrained agent with a search",
+        choices=["env", "train", "search", "sweep"],
+        help="env: random valid actions; train: updates of PPO; search: moves of the pretrained agent with a search; "
+        "sweep: updates of many agents side by side",
     )
     command.add_argument(
         "--num-envs",
         type=at_least_one,
         nargs="+",
         metavar="N",
-        help="numbers of environments (default: 64 to 8,192 for env, 256 for train, 1 and 128 for search)",
+        help="numbers of environments (default: 64 to 8,192 for env, 1 and 128 for search, else the preset's)",
     )
-    command.add_argument("--presets", choices=PRESETS, nargs="+", metavar="NAME", help="for train (default: plan cpu)")
+    command.add_argument(
+        "--presets", choices=PRESETS, nargs="+", metavar="NAME", help="for train (default: plan cpu) and sweep (cpu)"
+    )
+    command.add_argument("--agents", type=at_least_one, default=8, metavar="N", help="of a sweep (default: 8)")
     command.add_argument(
         "--simulations", type=at_least_one, default=32, metavar="N", help="of each search (default: 32)"
     )
@@ -39,7 +43,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure how fast this machine steps the environment, trains or searches."""
-    benchmarks = {"env": _benchmark_env, "train": _benchmark_train, "search": _benchmark_search}
+    benchmarks = {
+        "env": _benchmark_env,
+        "train": _benchmark_train,
+        "search": _benchmark_search,
+        "sweep": _benchmark_sweep,
+    }
     try:
         with open(options.json or os.devnull, "a", encoding="utf-8"):  # before minutes of measuring
             pass
@@ -71,14 +80,8 @@ def _benchmark_env(options: argparse.Namespace) -> Sequence[Any]:
 def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
     from hackmatrix_core.benchmark import training
 
-    names = options.presets or ("plan", "cpu")
-    try:
-        changes = [{"num_envs": size} for size in options.num_envs or ()] or [{}]
-        sized = {name: [TrainConfig.preset(name, **change) for change in changes] for name in names}
-    except ValueError as error:
-        raise UsageError(error) from error
     rows: list[Any] = []
-    for name, config in [(name, config) for name, configs in sized.items() for config in configs]:
+    for name, config in _configs(options, ("plan", "cpu")):
         print(f"preset {name}: {config.num_envs} environments × {config.num_steps} steps, medians of {options.repeats}")
         for one_device in (False, True):
             row = training.measure(config, options.repeats, one_device=one_device)
@@ -94,6 +97,27 @@ def _benchmark_train(options: argparse.Namespace) -> Sequence[Any]:
                 break
         lowering, compiling = training.measure_second_start(config)
         print(f"with the compilation cache: lowering {lowering:.1f} s, compiling {compiling:.1f} s", flush=True)
+    return rows
+
+
+def _configs(options: argparse.Namespace, presets: Sequence[str]) -> list[tuple[str, TrainConfig]]:
+    """The presets that are asked for, in the sizes that are asked for."""
+    changes = [{"num_envs": size} for size in options.num_envs or ()] or [{}]
+    try:
+        return [(name, TrainConfig.preset(name, **change)) for name in options.presets or presets for change in changes]
+    except ValueError as error:
+        raise UsageError(error) from error
+
+
+def _benchmark_sweep(options: argparse.Namespace) -> Sequence[Any]:
+    from hackmatrix_core.benchmark import sweep
+
+    rows: list[Any] = []
+    for name, config in _configs(options, ("cpu",)):
+        print(f"preset {name}: {config.num_envs} environments × {config.num_steps} steps, medians of {options.repeats}")
+        speeds = sweep.measure(config, options.agents, options.repeats)
+        sweep.table(speeds).print()
+        rows += speeds
     return rows
 
 

@@ -51,13 +51,13 @@ class Hyperparameters(NamedTuple):
 
     def objective(self, symlog_rewards: bool, done: Any = 1.0) -> Objective:
         """What a value counts when this share of the run is done: a number, or () float32 where it is traced."""
-        where, maximum = (jnp.where, jnp.maximum) if isinstance(done, jax.Array) else (np.where, np.maximum)
+        numpy: Any = jnp if isinstance(done, jax.Array) else np
         one = np.float32(1)
         rises, fades = self.gamma_to > 0, self.shaping_fades > 0
-        factor = where(rises, one - self.gamma_to, one) / where(rises, one - self.gamma, one)
-        gamma = where(rises, one - (one - self.gamma) * factor**done, self.gamma)
-        left = maximum(one - done / where(fades, self.shaping_fades, one), np.float32(0))
-        shaping = self.shaping * where(fades, left, one)
+        factor = numpy.where(rises, one - self.gamma_to, one) / numpy.where(rises, one - self.gamma, one)
+        gamma = numpy.where(rises, one - (one - self.gamma) * factor**done, self.gamma)
+        left = numpy.maximum(one - done / numpy.where(fades, self.shaping_fades, one), np.float32(0))
+        shaping = self.shaping * numpy.where(fades, left, one)
         return Objective(gamma, symlog_rewards, shaping, self.points, self.reward_weights)
 
     def annealing(self, done: jax.Array) -> jax.Array:

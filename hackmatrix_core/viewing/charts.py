@@ -118,7 +118,7 @@ def _band(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 
 def half_interval(values: np.ndarray) -> np.ndarray:
     """Half of the 95 % interval of the mean over the first axis, by Student's t: (K, …) to (…); NaN for one value."""
-    from scipy import stats  # takes half a second
+    from scipy import stats  # type: ignore[import-untyped]  # here, because it takes half a second
 
     count = len(values)
     if count < 2:
