@@ -14,10 +14,11 @@ import numpy as np
 from hackmatrix_core.cli.arguments import add_simulations, at_least_one, path, seconds, seed
 from hackmatrix_core.cli.evaluate import check_evaluation
 from hackmatrix_core.cli.watch import playing_policy
-from hackmatrix_core.errors import UsageError
+from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game import GameState
 
 if TYPE_CHECKING:
+    from hackmatrix_core.environment.original.env import HackMatrixOriginal
     from hackmatrix_core.viewing.recording import Episode
 
 _DIFFERENCE = Path("difference.json")
@@ -52,28 +53,34 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Let an agent play the original game, and compare it with its games here."""
-    from hackmatrix_core.environment.original.check import Difference
-
     try:
-        _play(options)
+        from hackmatrix_core.environment.original.check import Difference
+        from hackmatrix_core.environment.original.env import HackMatrixOriginal
+    except ImportError as error:
+        raise UserError("the original is played through gymnasium: pip install 'gymnasium>=1.1'") from error
+    games = options.games or (1 if options.watch or options.replay else 100)
+    check_evaluation(games, options.simulations)
+    count = min(options.processes, games)
+    envs = [HackMatrixOriginal(options.program, check=options.check) for _ in range(count)]
+    try:
+        _play(options, envs, games)
     except Difference as difference:
         _DIFFERENCE.write_text(json.dumps(difference.report, indent=1))
         print(f"\nstate, action and what came {_DIFFERENCE}", file=sys.stderr)
         raise
+    finally:
+        for env in envs:
+            env.close()
     return 0
 
 
-def _play(options: argparse.Namespace) -> None:
+def _play(options: argparse.Namespace, envs: "list[HackMatrixOriginal]", games: int) -> None:
     from hackmatrix_core import evaluation
-    from hackmatrix_core.environment.original.env import HackMatrixOriginal
     from hackmatrix_core.playing.original import play_original
     from hackmatrix_core.viewing.waiting import Waiting
 
     policy = playing_policy(options.agent, argmax=options.argmax, simulations=options.simulations)
-    games = options.games or (1 if options.watch or options.replay else 100)
-    check_evaluation(games, options.simulations)
     key = jax.random.key(options.seed)
-    envs = [HackMatrixOriginal(options.program, check=options.check) for _ in range(min(options.processes, games))]
     begin = time.perf_counter()
 
     def looked(episodes: "Iterator[Episode]") -> "Iterator[Episode]":
@@ -85,13 +92,9 @@ def _play(options: argparse.Namespace) -> None:
             line.reached(number + 1, games)
             yield episode
 
-    try:
-        with Waiting("playing in the original") as line:
-            look = _Watching(options.delay) if options.watch else None
-            there = evaluation.of_games(looked(play_original(policy, envs, games, key, look)), policy)
-    finally:
-        for env in envs:
-            env.close()
+    with Waiting("playing in the original") as line:
+        look = _Watching(options.delay) if options.watch else None
+        there = evaluation.of_games(looked(play_original(policy, envs, games, key, look)), policy)
     took, steps = time.perf_counter() - begin, int(there.length.sum())
     if options.check:
         print(f"{steps:,} steps held against the simulator: no difference")

@@ -28,10 +28,19 @@ each_present_document = pytest.mark.parametrize(
     "document", [document for document in DOCUMENTS if document != CHANGELOG], ids=lambda path: path.name
 )
 
-WRITTEN = {"metrics.jsonl", "lock.json", "curves.png", "config.json", "evaluation.json", "replay.html", "checkpoints/"}
+WRITTEN = {
+    "difference.json",
+    "metrics.jsonl",
+    "lock.json",
+    "curves.png",
+    "config.json",
+    "evaluation.json",
+    "replay.html",
+    "checkpoints/",
+}
 """Files that a run writes."""
 PLACEHOLDERS = {"I": "1", "N": "2", "RUN": "runs/mine", "DIR": "runs/mine", "HOST:1234": "host:1234"}
-OTHER_TOOLS = {"--spot", "--resume", "--worker=all", "--nbval"}
+OTHER_TOOLS = {"--spot", "--resume", "--worker=all", "--nbval", "--headless-cli", "--visual-cli"}
 """Options in the text that are other programs', or are explained where they stand."""
 
 
@@ -199,7 +208,7 @@ def test_the_commands_are_found():
 @each_document
 def test_options_exist(document):
     with contextlib.redirect_stdout(io.StringIO()) as helps:
-        for command in ("train", "evaluate", "watch", "play", "benchmark", "doctor"):
+        for command in ("train", "evaluate", "watch", "play", "original", "benchmark", "doctor"):
             with pytest.raises(SystemExit):
                 cli.make_parser().parse_args([command, "--help"])
     known = set(re.findall(r"--[a-z-]+", helps.getvalue())) | OTHER_TOOLS
