@@ -175,10 +175,10 @@ notebook.show_hardest_choice(episode)
 # %% [markdown]
 # ## In the original game
 #
-# The agent also plays [the original](https://github.com/charleseff/HackMatrix), a Swift program, and wins as often
-# there. If you have built it, give its path above as `original`; without it, the simulator stands in for it, as a
-# program of its own that speaks the same protocol
-# ([how to build it, and watch it play in its window](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/original.md#play-there)).
+# The agent also plays the original, a Swift program, and wins as often there. If you have built it, give its path above
+# as `original`; without it, the simulator stands in for it, as a program of its own that speaks the same protocol.
+# [Play there](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/original.md#play-there) tells how to
+# build it, and how to watch the agent in its window.
 
 # %% tags=["nbval-ignore-output"]
 there = notebook.record_original(policy, original, jax.random.key(seed))

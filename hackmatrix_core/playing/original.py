@@ -38,9 +38,8 @@ def play_original(
         list(pool.map(_Seat.begin, seats))
         while playing := [seat for seat in seats if seat.number < num_games]:
             # Seats that are done stay in the batch, whose size is that of the compiled program.
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, np.array([seat.key for seat in seats], np.uint32))
-            inputs = [stacked([getattr(seat, name) for seat in seats]) for name in ("state", "compact", "mask")]
-            decided = jax.device_get(_decide(player, *inputs, keys))
+            inputs = [stacked([getattr(seat, name) for seat in seats]) for name in ("state", "compact", "mask", "time")]
+            decided = jax.device_get(_decide(player, key, *inputs))
             for index, seat in enumerate(seats):
                 seat.decided = jax.tree.map(lambda leaf, index=index: leaf[index], decided)
             if look:
@@ -54,7 +53,14 @@ def play_original(
             list(pool.map(_Seat.begin, [seat for seat in playing if seat.over and seat.number < num_games]))
 
 
-_decide = jax.jit(jax.vmap(decide, (None, 0, 0, 0, 0)))
+@jax.jit
+def _decide(policy: Policy, key: jax.Array, *inputs: Any) -> dict[str, Any]:
+    """`decide` in each seat, with a key of its own."""
+
+    def in_seat(state: GameState, compact: jax.Array, mask: jax.Array, time: jax.Array) -> dict[str, Any]:
+        return decide(policy, state, compact, mask, jax.random.fold_in(key, time))
+
+    return jax.vmap(in_seat)(*inputs)
 
 
 class _Seat:
@@ -91,9 +97,9 @@ class _Seat:
         self._see(observation, info)
 
     @property
-    def key(self) -> int:
-        """A number that no other action has."""
-        return self.number << 12 | len(self.steps)
+    def time(self) -> np.uint32:
+        """A number that no other action has, in no game."""
+        return np.uint32(self.number << 12 | len(self.steps))
 
     def _see(self, observation: np.ndarray, info: dict[str, Any]) -> None:
         self.state, self.mask = jax.device_get(self.env.state), info["action_mask"]

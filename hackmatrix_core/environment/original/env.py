@@ -57,7 +57,7 @@ class HackMatrixOriginal(Configured, gymnasium.Env[np.ndarray, np.int64]):
         self,
         command: str | os.PathLike | Sequence[str | os.PathLike],
         *,
-        timeout: float = 60.0,
+        timeout: float = 120.0,
         check: bool = False,
         render_mode: str | None = None,
         max_steps: int = MAX_ACTIONS,
