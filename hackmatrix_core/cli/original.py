@@ -1,6 +1,7 @@
 """The command `hackmatrix original`."""
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -89,11 +90,12 @@ def _play(options: argparse.Namespace, envs: "list[HackMatrixOriginal]", games: 
                 _save(episode, options.replay, f"{options.agent} in the original")
             if games == 1:
                 print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
-            line.reached(number + 1, games)
+            if line:
+                line.reached(number + 1, games)
             yield episode
 
-    with Waiting("playing in the original") as line:
-        look = _Watching(options.delay) if options.watch else None
+    look = _Watching(options.delay) if options.watch else None
+    with contextlib.nullcontext() if look else Waiting("playing in the original") as line:
         there = evaluation.of_games(looked(play_original(policy, envs, games, key, look)), policy)
     took, steps = time.perf_counter() - begin, int(there.length.sum())
     if options.check:

@@ -42,7 +42,7 @@ def play_original(
             decided = jax.device_get(_decide(player, key, *inputs))
             for index, seat in enumerate(seats):
                 seat.decided = jax.tree.map(lambda leaf, index=index: leaf[index], decided)
-            if look:
+            if look and seats[0] in playing:
                 look(seats[0].state, seats[0].decided)
             list(pool.map(_Seat.act, playing))
             for seat in playing:

@@ -14,7 +14,7 @@ gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed:
 from hackmatrix_core.environment.original import check, reading
 from hackmatrix_core.environment.original.belief import Belief
 from hackmatrix_core.environment.original_server import Server
-from hackmatrix_core.game import actions
+from hackmatrix_core.game import actions, entity, history
 from tests.environment.programs_of_the_original import SERVER, player, told_in_full
 
 SIMULATED = hm.HackMatrixGymnasium()
@@ -228,6 +228,29 @@ def _without_guesses(scenario):
     return scenario
 
 
+def _known(belief, state):
+    """How many secrets have come out, in the present and the snapshots; each has to be what it really is."""
+    state, known = jax.device_get(state), 0
+    for ours, theirs in zip(
+        [belief._now, *belief._history[::-1]], [state, *history.snapshots(state)[::-1]], strict=False
+    ):
+        words = ours.filled()
+        for index, secret in ours.secrets.items():
+            if secret.is_known and index < 36:
+                assert words[index] == theirs.cells[index]
+            elif secret.is_known:
+                assert entity.TYPE.of(int(words[index])) == _type_at(theirs, entity.CELL.of(int(words[index])))
+            known += secret.is_known
+    return known
+
+
+def _type_at(snapshot, place):
+    """The type of the transmission there."""
+    words = map(int, snapshot.entities)
+    (word,) = (w for w in words if entity.KIND.of(w) == entity.TRANSMISSION and entity.CELL.of(w) == place)
+    return entity.TYPE.of(word)
+
+
 def test_the_state_is_that_of_the_server():
     """With many UNDOs, which bring back what was guessed."""
     server, rng, policy = Server(seed=3), np.random.default_rng(3), hm.load_policy("pretrained")
@@ -239,7 +262,7 @@ def test_the_state_is_that_of_the_server():
     def questions():
         return {name: ask(action=name) for name in ("getInternalState", "getValidActions")}
 
-    compared, undone = 0, 0
+    compared, undone, known = 0, 0, 0
     for _ in range(5):
         follower, over = Follower(ask(action="reset"), questions()), False
         while not over:
@@ -247,7 +270,7 @@ def test_the_state_is_that_of_the_server():
                 ours, theirs = (hm.scenario.to_dict(state) for state in (follower.belief.state(), server._state))
                 theirs["history"] = theirs["history"][-len(ours["history"]) :] if ours["history"] else []
                 assert _without_guesses(ours) == _without_guesses(theirs)
-                compared += 1
+                compared, known = compared + 1, known + _known(follower.belief, server._state)
             valid = np.flatnonzero(follower.mask)
             action = int(act(follower.told.compact, follower.mask, jax.random.key(compared)))
             if rng.random() < 0.2 and len(valid):
@@ -259,6 +282,7 @@ def test_the_state_is_that_of_the_server():
             follower.step(action, answer, {} if over else questions())
     assert compared > 50
     assert undone > 10
+    assert known > 100
 
 
 def test_what_is_guessed_is_said():

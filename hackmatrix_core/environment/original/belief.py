@@ -24,6 +24,7 @@ _NUMBER = {name: NUM_CELLS + MAX_ENTITIES + i for i, name in enumerate(history.N
 _REDUC = PROGRAMS[actions.REDUC - FIRST_PROGRAM]
 _FLAGS = entity.FROM_SIPHON.mask | entity.SCHEDULED.mask
 _DRAWS = 1000
+_VARIANTS = 8
 
 
 @dataclasses.dataclass
@@ -166,14 +167,14 @@ class Belief:
         return said
 
     def cells(self, number: int) -> np.ndarray:
-        """The packed cells, uint32 (number, 36), each time with other guesses for the hidden blocks."""
-        cells = np.tile(self._now.filled()[:NUM_CELLS], (number, 1))
-        for index, secret in self._now.secrets.items():
-            if index < NUM_CELLS and not secret.is_known:
-                for row in cells[1:]:
-                    guess = {index: Secret(self._guessed_block(), 0)}
-                    row[index] = dataclasses.replace(self._now, secrets=guess).filled()[index]
-        return cells
+        """The packed cells, uint32 (number, 36), with a few other guesses for the hidden blocks among them."""
+        variants = [self._now.filled()[:NUM_CELLS]]
+        hidden = {i: secret for i, secret in self._now.secrets.items() if i < NUM_CELLS and not secret.is_known}
+        while hidden and len(variants) < _VARIANTS:
+            others = {index: Secret(self._guessed_block(), 0) for index in hidden}
+            guess = dataclasses.replace(self._now, secrets=self._now.secrets | others)
+            variants.append(guess.filled()[:NUM_CELLS])
+        return np.resize(np.array(variants), (number, NUM_CELLS))
 
     def _enter(self, told: Told) -> None:
         """The beginning of a stage."""

@@ -116,7 +116,8 @@ class HackMatrixOriginal(Configured, gymnasium.Env[np.ndarray, np.int64]):
             self._over = True
             raise
         was = belief.copy() if self._checks else None
-        belief.follow(index, self._told, step.completed, step.won)
+        with self._program.understanding(answer):
+            belief.follow(index, self._told, step.completed, step.won)
         if not step.terminated:
             belief.agree(self._mask)
         if was is not None:
