@@ -14,6 +14,10 @@ class CheckpointError(UserError):
     """A checkpoint cannot be written, or cannot be used as asked; the message says what to do."""
 
 
+class NetworkError(UserError, ValueError):
+    """A network of the user's own cannot be found or trained; the message says why."""
+
+
 class UsageError(UserError):
     """Wrong arguments for a command."""
 

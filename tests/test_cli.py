@@ -41,6 +41,8 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         "4",
         "--reward",
         "kills=3",
+        "--save-every",
+        "0",
     ]
     code, out, err = run(arguments, capsys)
     assert (code, err) == (0, "")
@@ -62,6 +64,16 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
     code, _, err = run(["train", "--resume", "--run-dir", str(directory), "--gamma", "0.5"], capsys)
     assert code == 1
     assert f"gamma is 0.5, stored is {stored.gamma}" in err
+
+    resume = ["train", "--resume", "--run-dir", str(directory), "--evaluate-games", "0"]
+    code, _, err = run([*resume, "--rewind", "7"], capsys)
+    assert code == 1
+    assert "checkpoints has no checkpoint of update 7. Choose one of 1, 2" in err
+    code, out, err = run([*resume, "--rewind", "1"], capsys)
+    assert (code, err) == (0, "")
+    assert f"run directory {directory}, from update 1 on" in out
+    assert (directory / "after-1" / "evaluation.json").exists()
+    assert len((directory / "after-1" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -91,6 +103,14 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["benchmark", "env", "--num-envs", "1000000000000"], 2, "num_envs = 1000000000000 needs about"),
         (["benchmark", "search", "--simulations", "1000000000"], 2, "num_envs = 1 with 1000000000 simulations needs"),
         (["train", "--minutes", "nan"], 2, "nan is not a positive number of minutes"),
+        (["train", "--save-every", "-1"], 2, "-1 is not a number of seconds of at least 0"),
+        (["train", "--save-every", "nan"], 2, "nan is not a number of seconds of at least 0"),
+        (["train", "--rewind", "3"], 2, "--rewind goes back in a run that is resumed: add --resume, or leave it out"),
+        (["train", "--checkpoint", "3"], 2, "--checkpoint is for --from RUN. To go on from an earlier one: --resume"),
+        (["train", "--from", "pretrained", "--checkpoint", "3"], 1, "pretrained comes with the package: there is no"),
+        (["evaluate", "pretrained", "--checkpoint", "best"], 1, "there is no checkpoint 'best' to choose"),
+        (["watch", "random", "--checkpoint", "1"], 1, "random comes with the package: there is no checkpoint '1'"),
+        (["watch", "DIR", "--checkpoint", "bset"], 1, "checkpoint is 'bset', expected the number of an update, 'best'"),
         (["train", "--resume"], 2, "--resume needs --run-dir"),
         (["train", "--resume", "--run-dir", "DIR", "--from", "pretrained"], 2, "leave out --preset and --from"),
         (
@@ -152,7 +172,7 @@ def test_memory_that_runs_out_is_told_in_one_sentence():
 def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda form: "now")
-    assert [str(train._new_run_dir()) for _ in range(3)] == ["runs/now", "runs/now-2", "runs/now-3"]
+    assert [str(train.new_run_dir()) for _ in range(3)] == ["runs/now", "runs/now-2", "runs/now-3"]
 
 
 def test_watch_writes_a_page_that_plays_a_game(tmp_path, capsys):
@@ -171,14 +191,15 @@ def test_a_search_is_evaluated_and_watched(tmp_path, capsys):
     assert (code, err) == (0, "")
     assert "update 2/2 · 64 steps" in out
 
-    newest = directory / "checkpoints" / "2"
-    code, out, err = run(["evaluate", str(newest), "--games", "4", "--simulations", "2"], capsys)
+    chosen = [str(directory), "--checkpoint", "2"]
+    code, out, err = run(["evaluate", *chosen, "--games", "4", "--simulations", "2"], capsys)
     assert (code, err) == (0, "")
     assert "2 simulations" in out
     assert json.loads((directory / "evaluation-2.json").read_text())["2 simulations"]["games"] == 4
 
-    code, out, err = run(["watch", str(directory), "--simulations", "2", "--out", str(target)], capsys)
+    code, out, err = run(["watch", *chosen, "--simulations", "2", "--out", str(target)], capsys)
     assert (code, err) == (0, "")
+    assert f"<h1>{directory}/checkpoints/2, seed 0</h1>" in target.read_text()
     assert '"search":' in target.read_text()
 
 
@@ -213,7 +234,7 @@ def test_a_network_to_start_from_brings_its_sizes():
     about = {"config": TrainConfig.preset("plan", hidden_dim=96, num_layers=3, gamma=0.5).to_dict()}
     given = make_parser().parse_args(["train", "--from", "DIR", "--preset", "cpu", "--num-layers", "1"])
     expected = TrainConfig.preset("cpu", hidden_dim=96, num_layers=1, cell_dim=0)
-    assert train._train_config(given, about) == expected
+    assert train.chosen_config(given, about) == expected
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,11 @@ def masked_categorical(logits: jax.Array, mask: jax.Array) -> Categorical:
     return Categorical(logits=jnp.where(any_valid, jnp.where(mask, shifted, _FORBIDDEN), 0.0), dtype=jnp.int32)
 
 
+def network_input(network: nn.Module, observations: jax.Array) -> jax.Array | Percept:
+    """What a network is given of observations, (N, D): a `Percept` if it has `takes_percept`, else themselves."""
+    return perceive(observations) if getattr(network, "takes_percept", False) else observations
+
+
 class ActorCritic(nn.Module):
     """Policy and value on one shared stack of layers, with orthogonal weights at the start.
 
@@ -47,6 +52,11 @@ class ActorCritic(nn.Module):
     hidden_dim: int = 256
     num_layers: int = 2
     cell_dim: int = 0
+
+    @property
+    def takes_percept(self) -> bool:
+        """Whether `network_input` perceives its observations."""
+        return self.cell_dim > 0
 
     @nn.compact
     def __call__(self, observation: jax.Array | Percept) -> tuple[jax.Array, jax.Array]:

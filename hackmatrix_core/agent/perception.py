@@ -66,7 +66,7 @@ def perceive(observations: jax.Array) -> Percept:
     if observations.shape[-1] != OBSERVATION_SIZE:
         raise ValueError(
             f"observations have {observations.shape[-1]} numbers, expected {OBSERVATION_SIZE}: only the board of "
-            "HackMatrix can be perceived. Set cell_dim to 0 for another environment"
+            "HackMatrix can be perceived. Set cell_dim to 0, or takes_percept to False, for another environment"
         )
     if observations.dtype != jnp.uint8:
         observations = jnp.round(observations / OBSERVATION_SCALE[None]).astype(jnp.uint8)

@@ -14,12 +14,13 @@ It has to work under `jax.jit` and `jax.vmap`. A policy with arrays of its own i
 import os
 from typing import Any, ClassVar, Protocol
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from hackmatrix_core.agent import baselines
-from hackmatrix_core.agent.network import ActorCritic, Categorical, masked_categorical
+from hackmatrix_core.agent.network import Categorical, masked_categorical, network_input
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.game import GameState
 from hackmatrix_core.game.arguments import short
@@ -39,7 +40,7 @@ class NetworkPolicy:
     """A trained network that plays: it samples from its distribution, or takes the likeliest action if `greedy`."""
 
     params: Any
-    network: ActorCritic = flax.struct.field(pytree_node=False)
+    network: nn.Module = flax.struct.field(pytree_node=False)
     greedy: bool = flax.struct.field(pytree_node=False, default=False)
     objective: Objective = flax.struct.field(default_factory=Objective)
     """What its value counts."""
@@ -58,11 +59,13 @@ class NetworkPolicy:
 
     def evaluate(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The network's logits, float32 (…, 28), and value, (…); of observations as `observe` or as compact ones."""
-        is_compact = observation.dtype == jnp.uint8
-        outputs: Any = self.network.apply(
-            self.params, decode(observation) if is_compact and not self.network.cell_dim else observation
-        )
-        return outputs
+        leading = observation.shape[:-1]
+        inputs = network_input(self.network, observation.reshape(-1, observation.shape[-1]))
+        if isinstance(inputs, jax.Array) and inputs.dtype == jnp.uint8:
+            inputs = decode(inputs)
+        outputs: Any = self.network.apply(self.params, inputs)
+        logits, value = outputs
+        return logits.reshape(*leading, -1), value.reshape(leading)
 
 
 def observe_for(policy: Policy, state: GameState) -> jax.Array:

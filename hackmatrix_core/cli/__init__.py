@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         end_at_interrupt()
         make_output_sturdy()
+        sys.path.append("")  # a network of the user's own may lie in the folder where the command runs
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

@@ -40,13 +40,13 @@ def minutes(text: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """A time of 0 or more, up to an hour."""
+    """A time of at least 0."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text[:40]} is not a number of seconds, from 0 to 3,600")
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is not a number of seconds of at least 0")
     return value
 
 
@@ -67,3 +67,9 @@ def path(text: str) -> str:
 def add_simulations(command: argparse.ArgumentParser, text: str) -> None:
     """Add the option `--simulations`: how far a search looks before each action."""
     command.add_argument("--simulations", type=count, default=0, metavar="N", help=f"{text} (default: 0, no search)")
+
+
+def add_checkpoint(command: argparse.ArgumentParser, run: str) -> None:
+    """Add the option `--checkpoint`: which one of a run's, given by this name."""
+    text = f"which of those that {run} has: the number of an update, best (by its return in training) or last (default)"
+    command.add_argument("--checkpoint", default="last", metavar="N|best|last", help=text)

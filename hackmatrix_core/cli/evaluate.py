@@ -1,12 +1,13 @@
 """The command `hackmatrix evaluate`."""
 
 import argparse
+import os
 import warnings
 from pathlib import Path
 
 import jax
 
-from hackmatrix_core.cli.arguments import add_simulations, at_least_one, path, seed
+from hackmatrix_core.cli.arguments import add_checkpoint, add_simulations, at_least_one, path, seed
 from hackmatrix_core.errors import UsageError
 from hackmatrix_core.training.checkpoints import find
 from hackmatrix_core.training.tuning import EVALUATED_GAME, SEARCHED_STATE, check_memory
@@ -20,16 +21,19 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--games", type=at_least_one, default=1000, metavar="N", help="games per policy (default: 1000)"
     )
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the games (default: 0)")
+    add_checkpoint(command, "RUN")
     add_simulations(command, "also play with a search of this many simulations before each action")
 
 
 def run(options: argparse.Namespace) -> int:
     """Play games with a trained agent, sampled and argmax, and compare it with the baselines in a table."""
-    evaluate_run(options.run, options.games, options.seed, options.simulations)
+    from hackmatrix_core.training.loading import checkpoint_of
+
+    evaluate_run(checkpoint_of(options.run, options.checkpoint), options.games, options.seed, options.simulations)
     return 0
 
 
-def evaluate_run(run: str | Path, games: int, seed: int, simulations: int = 0) -> None:
+def evaluate_run(run: str | os.PathLike, games: int, seed: int, simulations: int = 0) -> None:
     """Play with the run's policy and the baselines, print the table and write it to the run's directory."""
     from hackmatrix_core import evaluation
     from hackmatrix_core.agent.policy import BASELINES
@@ -74,7 +78,7 @@ def check_evaluation(games: int, simulations: int = 0) -> None:
     check_memory(f"--simulations {simulations}", games_side_by_side(games) * simulations * SEARCHED_STATE)
 
 
-def _target(run: str | Path) -> Path:
+def _target(run: str | os.PathLike) -> Path:
     """Where the evaluation goes: into the run's directory, also if its checkpoints or one of them was given."""
     folder, update = find(run)
     directory = folder.parent if folder.name == "checkpoints" else folder

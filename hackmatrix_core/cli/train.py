@@ -16,12 +16,12 @@ from typing import Any
 
 import jax
 
-from hackmatrix_core.cli.arguments import at_least_one, count, integer, minutes, path, reward
+from hackmatrix_core.cli.arguments import add_checkpoint, at_least_one, count, integer, minutes, path, reward, seconds
 from hackmatrix_core.cli.evaluate import check_evaluation, evaluate_run
 from hackmatrix_core.cli.watch import write_replay
 from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
-from hackmatrix_core.training.config import NETWORK, PRESETS, TrainConfig
+from hackmatrix_core.training.config import NETWORK, PRESETS, SIZES, TrainConfig
 from hackmatrix_core.training.tuning import check_memory, estimate_memory, get_device_config, preset_for_device
 
 SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
@@ -35,17 +35,27 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--resume", action="store_true", help="continue the run in --run-dir")
     command.add_argument(
+        "--rewind",
+        type=count,
+        metavar="N",
+        help="with --resume: go on from the checkpoint of update N; what is newer goes into the folder after-N in DIR",
+    )
+    command.add_argument(
         "--from",
         dest="start_from",
         type=path,
         metavar="RUN",
         help="start with the network of this run, of pretrained or of pretrained-points; its sizes are the default",
     )
+    add_checkpoint(command, "--from RUN")
     command.add_argument(
         "--minutes",
         type=minutes,
         metavar="M",
         help="train this long: without --total-timesteps as many steps as fit, else at most so many",
+    )
+    command.add_argument(
+        "--save-every", type=seconds, default=60.0, metavar="S", help="seconds between checkpoints (default: 60)"
     )
     command.add_argument(
         "--evaluate-games",
@@ -91,8 +101,13 @@ def add_config(command: argparse.ArgumentParser) -> None:
         metavar="PART=WEIGHT",
         help="weight of a part of the reward (R10), as in kills=3; may be repeated (default: 1 for each)",
     )
+    fields.add_argument(
+        "--network",
+        metavar="MODULE:CLASS",
+        help="a network of your own (docs/own_parts.md), as in my_module:MyNetwork or 'my_module:MyNetwork(width=64)'",
+    )
     for field in dataclasses.fields(TrainConfig):
-        if field.name == "reward_weights":
+        if field.name in ("reward_weights", "network"):
             continue
         is_whole = field.type is int
         default = field.default if is_whole else f"{field.default:g}"
@@ -107,7 +122,7 @@ def add_config(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train an agent, save it, and evaluate it against the baselines."""
     from hackmatrix_core.training.devices import broadcast_from_first
-    from hackmatrix_core.training.loading import stored_params
+    from hackmatrix_core.training.loading import checkpoint_of, stored_params
     from hackmatrix_core.training.progress import Callback, default_display
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
@@ -119,11 +134,18 @@ def run(options: argparse.Namespace) -> int:
         _join_processes(options)
     elif given:
         raise UsageError(f"--{given[0].replace('_', '-')} is for several processes: add --distributed, or leave it out")
+    if options.rewind is not None and not options.resume:
+        raise UsageError("--rewind goes back in a run that is resumed: add --resume, or leave it out")
+    if options.checkpoint != "last" and not options.start_from:
+        raise UsageError("--checkpoint is for --from RUN. To go on from an earlier one: --resume --rewind N")
     devices_of_cores()
     is_first = jax.process_index() == 0
     check_evaluation(options.evaluate_games)
     # Only the first process has the run that may be resumed, and it chooses for its device.
-    start_from, about = stored_params(options.start_from) if options.start_from and is_first else (None, {})
+    start_from: Any = None
+    about: dict[str, Any] = {}
+    if options.start_from and is_first:
+        start_from, about = stored_params(checkpoint_of(options.start_from, options.checkpoint))
     chosen = chosen_config(options, about).to_dict() if is_first else {}
     config = TrainConfig.from_dict(json.loads(broadcast_from_first(json.dumps(chosen))))
     run_dir = Path(options.run_dir or broadcast_from_first(str(new_run_dir()) if is_first else ""))
@@ -141,10 +163,12 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         minutes=options.minutes,
         fit=fits,
+        save_every=options.save_every,
         start_from=start_from,
+        rewind=options.rewind,
     )
     if is_first:
-        print(f"run directory {run_dir}")
+        print(f"run directory {run_dir}" + ("" if options.rewind is None else f", from update {options.rewind} on"))
     result = trainer.run()
     if result.saved_in != trainer.run_dir:
         run_dir = result.saved_in
@@ -218,6 +242,9 @@ def chosen_config(options: argparse.Namespace, about: Mapping[str, Any]) -> Trai
     changes |= {
         f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
     }
+    sizes = [f"--{name.replace('_', '-')}" for name in SIZES if getattr(options, name) is not None]
+    if changes.get("network") and sizes:
+        raise UsageError(f"{sizes[0]} is for the package's network, not for {changes['network']}: leave it out")
     if options.reward_weights:
         changes["reward_weights"] = dict(options.reward_weights)
     try:
@@ -245,7 +272,9 @@ def _stored_config(options: argparse.Namespace) -> TrainConfig:
     checkpoints = Checkpoints(run_dir / "checkpoints") if (run_dir / "checkpoints").is_dir() else None
     if checkpoints is None or not checkpoints.updates:
         raise UsageError(f"--run-dir {run_dir} holds no checkpoint to resume. Leave out --resume to start a run there")
-    config = checkpoints.stored_config()
+    if options.rewind is not None:
+        checkpoints.after(options.rewind)
+    config = checkpoints.stored_config(options.rewind)
     if config is None:
         raise UsageError(f"all checkpoints in --run-dir {run_dir} are damaged. Choose another directory for a new run")
     return config

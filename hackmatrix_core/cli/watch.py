@@ -1,12 +1,13 @@
 """The command `hackmatrix watch`."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
 
-from hackmatrix_core.cli.arguments import add_simulations, path, seed
+from hackmatrix_core.cli.arguments import add_checkpoint, add_simulations, path, seed
 from hackmatrix_core.errors import UsageError
 from hackmatrix_core.training.tuning import SEARCHED_STATE, check_memory
 
@@ -20,6 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", type=path, metavar="RUN", help=runs)
     command.add_argument("--seed", type=seed, default=0, metavar="N", help="decides the game (default: 0)")
     command.add_argument("--argmax", action="store_true", help="take the likeliest action instead of a sampled one")
+    add_checkpoint(command, "RUN")
     add_simulations(command, "search before each action, with this many simulations")
     command.add_argument(
         "--out", type=path, default="replay.html", metavar="FILE", help="the page (default: replay.html)"
@@ -28,11 +30,14 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Watch an agent play: record a game and write it as a page that any browser plays."""
-    write_replay(options.run, options.seed, options.out, argmax=options.argmax, simulations=options.simulations)
+    from hackmatrix_core.training.loading import checkpoint_of
+
+    run = checkpoint_of(options.run, options.checkpoint)
+    write_replay(run, options.seed, options.out, argmax=options.argmax, simulations=options.simulations)
     return 0
 
 
-def write_replay(run: str | Path, seed: int, out: str, *, argmax: bool = False, simulations: int = 0) -> None:
+def write_replay(run: str | os.PathLike, seed: int, out: str, *, argmax: bool = False, simulations: int = 0) -> None:
     """Record a game of the run's policy and write it as a page."""
     from hackmatrix_core.viewing import recording
     from hackmatrix_core.viewing.replay import replay

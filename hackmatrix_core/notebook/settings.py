@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -78,7 +79,7 @@ def config_for(preset: str, start_from: str = "", **changes: Any) -> TrainConfig
     device = get_device_config()
     if start_from:
         stored = stored_params(str(start_from))[1]["config"]
-        changes = {name: stored[name] for name in NETWORK} | changes
+        changes = {name: stored[name] for name in NETWORK if name in stored} | changes
     try:
         TrainConfig.preset(preset, **changes)  # a mistake shows here, on any device
         if device.preset != preset:
@@ -144,7 +145,7 @@ def _plain(value: Any) -> str:
     """A setting as it may stand in the name of a folder: 0.03, or kills=3,victory=1."""
     if isinstance(value, dict):
         return ",".join(f"{name}={weight:.10g}" for name, weight in value.items()) or "none"
-    return f"{value:.10g}"
+    return f"{value:.10g}" if isinstance(value, int | float) else re.sub(r"[^\w.=,-]+", "-", str(value)).strip("-")
 
 
 def _check(config: TrainConfig, run_dir: Path) -> None:

@@ -5,6 +5,7 @@ A checkpoint has three items: `policy` (the network's parameters), `training` (e
 run that is killed leaves only complete ones. The checksums of all files are added then.
 """
 
+import contextlib
 import json
 import logging
 import operator
@@ -12,7 +13,7 @@ import os
 import shutil
 import warnings
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,12 +114,25 @@ class Checkpoints:
                 f"the checkpoint of update {update} could not be written to {self.directory}: {_reason(error)}"
             ) from error
 
-    def stored_config(self) -> TrainConfig | None:
-        """The config of the newest checkpoint that is intact, or None if there is none."""
-        config, _ = self._newest_intact(lambda manager, update: config_in(_read_about(manager, update), self.directory))
+    def stored_config(self, last: int | None = None) -> TrainConfig | None:
+        """The config of the newest checkpoint that is intact, up to the update `last`; None if there is none."""
+        config, _ = self._newest_intact(
+            lambda manager, update: config_in(_read_about(manager, update), self.directory), last
+        )
         return config
 
-    def restore_newest(self, template: Any, config: TrainConfig) -> RunnerState | None:
+    def after(self, update: int) -> list[int]:
+        """The updates of the checkpoints that are newer than that of this update.
+
+        Raises:
+            CheckpointError: there is none of this update.
+        """
+        updates = self.updates
+        if update not in updates:
+            raise CheckpointError(_has_only(self.directory, update, updates))
+        return updates[updates.index(update) + 1 :]
+
+    def restore_newest(self, template: Any, config: TrainConfig, last: int | None = None) -> RunnerState | None:
         """The runner, with plain keys, of the newest checkpoint that is intact, or None if there is no checkpoint.
 
         A damaged one causes a warning and is set aside (renamed to `checkpoints.UPDATE.damaged` beside the folder),
@@ -127,6 +141,7 @@ class Checkpoints:
         Args:
             template: the runner's shapes and dtypes, as `jax.eval_shape` gives them.
             config: of the resumed run; it may differ from the stored one in `total_timesteps`, which annealing follows.
+            last: of the updates that count; default all.
 
         Raises:
             CheckpointError: config or shapes differ (the message names the fields), or all checkpoints are damaged.
@@ -151,23 +166,24 @@ class Checkpoints:
             restored = manager.restore(update, args=ocp.args.Composite(policy=policy, training=training))
             return RunnerState(params=restored["policy"], **restored["training"])
 
-        runner, damaged = self._newest_intact(read)
+        runner, damaged = self._newest_intact(read, last)
         if damaged and runner is None:
             raise CheckpointError(
                 f"all checkpoints in {self.directory} are damaged. Start over in another run directory"
             )
         for update in damaged:
             target = self.directory.with_name(f"{self.directory.name}.{update}.damaged")
-            while os.path.lexists(target):
-                target = target.with_name(f"{target.name}-again")
-            (self.directory / str(update)).rename(target)
+            (self.directory / str(update)).rename(unused(target))
         return runner
 
-    def _newest_intact(self, read: Callable[[ocp.CheckpointManager, int], Result]) -> tuple[Result | None, list[int]]:
+    def _newest_intact(
+        self, read: Callable[[ocp.CheckpointManager, int], Result], last: int | None = None
+    ) -> tuple[Result | None, list[int]]:
         """What is read of the newest checkpoint that can be read, and the updates of damaged ones after it."""
         damaged: list[int] = []
         with _opened(self.directory) as manager:
-            for update in sorted(manager.all_steps(), reverse=True):
+            updates = [update for update in manager.all_steps() if last is None or update <= last]
+            for update in sorted(updates, reverse=True):
                 try:
                     return read(manager, update), damaged
                 except CheckpointError:
@@ -189,16 +205,10 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         CheckpointError: there is no checkpoint, it cannot be read, or nothing was trained before it.
     """
     folder, update = find(directory)
-    if not folder.is_dir():
-        what = "is a file" if folder.is_file() else "does not exist"
-        raise CheckpointError(f"{folder} {what}. Give the directory of a training run")
-    with _opened(folder) as manager:
+    with _opened_run(folder) as manager:
         update = manager.latest_step() if update is None else update
-        if update is None or update not in manager.all_steps():
-            path = folder if update is None else folder / str(update)
-            raise CheckpointError(
-                f"{path} holds no checkpoint. Give the directory of a training run that has saved one"
-            )
+        if update not in manager.all_steps():
+            raise CheckpointError(_has_only(folder, update, manager.all_steps()))
         if update == 0:
             raise CheckpointError(
                 f"the run in {folder} was stopped before its first update: nothing is trained yet. Resume it"
@@ -216,12 +226,36 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     return jax.tree.map(jnp.asarray, policy), about | {"update": update}
 
 
+def best_update(directory: str | os.PathLike) -> int:
+    """The update of a run's best checkpoint: that with the highest mean return in training.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or none whose update ended an episode.
+    """
+    folder, _ = find(directory)
+    with _opened_run(folder) as manager:
+        best = manager.best_step()
+        if best is None:
+            raise CheckpointError(
+                f"{folder} has no best checkpoint: no episode ended in the updates that were saved. "
+                f"Choose one of {_listed(manager.all_steps())}"
+            )
+    return int(best)
+
+
 def find(directory: str | os.PathLike) -> tuple[Path, int | None]:
     """The folder of checkpoints that is meant, and the update of a single one in it, by the rules of `load_params`."""
     path = Path(directory).expanduser().absolute()
     if (path / "checkpoints").is_dir():
         return path / "checkpoints", None
     return (path.parent, int(path.name)) if path.name.isdecimal() else (path, None)
+
+
+def unused(path: Path) -> Path:
+    """This path, or one with `-again` behind it, where nothing is yet."""
+    while os.path.lexists(path):
+        path = path.with_name(f"{path.name}-again")
+    return path
 
 
 def config_in(about: Mapping[str, Any], place: str | os.PathLike) -> TrainConfig:
@@ -239,12 +273,26 @@ def config_in(about: Mapping[str, Any], place: str | os.PathLike) -> TrainConfig
 
 
 def check_network(expected: Any, given: Any) -> None:
-    """Raise a CheckpointError unless the parameters of a network to start from have the expected shapes."""
+    """Raise a CheckpointError unless the parameters of a stored network have the expected shapes."""
     if different := _differences(_shapes(expected), _shapes(given)):
         raise CheckpointError(
-            f"the network to start from has another shape: {'; '.join(different)}. Set hidden_dim, num_layers and "
-            "cell_dim to those of its run"
+            f"the stored network has another shape: {'; '.join(different)}. Set hidden_dim, num_layers and cell_dim, "
+            "or network, to those of its run"
         )
+
+
+@contextlib.contextmanager
+def _opened_run(folder: Path) -> Iterator[ocp.CheckpointManager]:
+    """A folder of checkpoints that was given by a person; a CheckpointError if it is none."""
+    if not folder.is_dir():
+        what = "is a file" if folder.is_file() else "does not exist"
+        raise CheckpointError(f"{folder} {what}. Give the directory of a training run")
+    with _opened(folder) as manager:
+        if not manager.all_steps():
+            raise CheckpointError(
+                f"{folder} holds no checkpoint. Give the directory of a training run that has saved one"
+            )
+        yield manager
 
 
 def _opened(directory: Path) -> ocp.CheckpointManager:
@@ -303,6 +351,14 @@ def _differences(expected: dict[str, str], stored: dict[str, str]) -> list[str]:
         for name in sorted(set(expected) | set(stored))
         if expected.get(name) != stored.get(name)
     ]
+
+
+def _has_only(folder: Path, update: int, updates: Iterable[int]) -> str:
+    return f"{folder} has no checkpoint of update {update}. Choose one of {_listed(updates)}"
+
+
+def _listed(updates: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(updates)))
 
 
 def _reason(error: Exception) -> str:

@@ -77,6 +77,11 @@ class TrainConfig:
     cell_dim: int = _option(
         0, "learned features of each cell of the perceived board; 0 for dense layers on the plain observation", low=0
     )
+    network: str | None = _option(
+        None,
+        "a network of your own (docs/own_parts.md), as in my_module:MyNetwork(width=64), in place of the package's, "
+        "whose sizes (hidden_dim, num_layers, cell_dim) then mean nothing",
+    )
     symlog_rewards: int = _option(
         0,
         "1: learn from sign(r) × log(1 + |r|) instead of the reward r; hit points, credits, energy count as they are",
@@ -108,7 +113,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            check = _checked_weights if field.name == "reward_weights" else _checked
+            check: Any = {"reward_weights": _checked_weights, "network": _checked_name}.get(field.name, _checked)
             object.__setattr__(self, field.name, check(field, getattr(self, field.name)))
         if self.gamma_to and 1 in (self.gamma, self.gamma_to):
             raise ValueError(
@@ -200,7 +205,9 @@ class TrainConfig:
         return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
 
 
-NETWORK = ("hidden_dim", "num_layers", "cell_dim")
+SIZES = ("hidden_dim", "num_layers", "cell_dim")
+"""Those of the package's own network."""
+NETWORK = (*SIZES, "network")
 """The fields that decide the shape of the network."""
 _RECIPE = {
     "learning_rate": 2e-3,
@@ -258,6 +265,16 @@ def _checked_weights(field: dataclasses.Field, weights: Mapping[str, float]) -> 
         if not is_number or not abs(weight) <= _LARGEST:
             raise ValueError(f"{field.name} has {shown(weight)} for {name}, expected a finite number")
     return FrozenDict({name: float(weight) for name, weight in weights.items()})
+
+
+def _checked_name(field: dataclasses.Field, name: str | None) -> str | None:
+    """The name of a network, or a ValueError."""
+    if name is not None and not isinstance(name, str):
+        raise ValueError(
+            f"{field.name} is a {type(name).__name__}, expected a name as in 'my_module:MyNetwork'. A network itself "
+            "goes to hm.Trainer or hm.make_train, as network="
+        )
+    return name
 
 
 def next_multiple(value: int, of: int) -> int:

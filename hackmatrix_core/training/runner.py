@@ -9,15 +9,17 @@ import dataclasses
 from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol, Self
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
 
-from hackmatrix_core.agent.network import ActorCritic
+from hackmatrix_core.agent import own_network
+from hackmatrix_core.agent.network import ActorCritic, network_input
 from hackmatrix_core.agent.objective import Objective
-from hackmatrix_core.agent.perception import Percept, perceive
+from hackmatrix_core.agent.perception import Percept
 from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.hyperparameters import Hyperparameters
@@ -72,7 +74,7 @@ class Agent(NamedTuple):
     config: TrainConfig
     env: Environment
     env_params: Any
-    network: ActorCritic
+    network: nn.Module
     hyperparameters: Hyperparameters
     objective: Objective
     annealing: float | jax.Array = 1.0
@@ -109,12 +111,20 @@ class Agent(NamedTuple):
         return outputs
 
     def init(self, key: jax.Array, obs: jax.Array) -> Any:
-        """Fresh parameters for observations like these."""
-        return self.network.init(key, self._decode(self.network_input(obs)))
+        """Fresh parameters for observations like these; under `jax.vmap` one key after the other.
+
+        Initialisers may decompose matrices, and a batch of QR decompositions may hang on a CPU: see `orthogonal`.
+        """
+
+        @jax.custom_batching.sequential_vmap
+        def init(key: jax.Array, obs: jax.Array) -> Any:
+            return self.network.init(key, self._decode(self.network_input(obs)))
+
+        return init(key, obs)
 
     def network_input(self, obs: jax.Array) -> jax.Array | Percept:
         """What a rollout stores of observations, (N, D): themselves, or what the network perceives in them."""
-        return perceive(obs) if self.config.cell_dim else obs
+        return network_input(self.network, obs)
 
     def _decode(self, inputs: jax.Array | Percept) -> jax.Array | Percept:
         """Network inputs as its layers take them: observations as float32."""
@@ -129,15 +139,24 @@ class Agent(NamedTuple):
         return jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (None, 0))(key, numbers)
 
 
-def make_network(config: TrainConfig, num_actions: int) -> ActorCritic:
-    """The network of a config."""
+def make_network(config: TrainConfig, num_actions: int) -> nn.Module:
+    """The network of a config.
+
+    Raises:
+        NetworkError: it is one of the user's own that cannot be imported.
+    """
+    if config.network is not None:
+        return own_network.from_name(config.network)
     return ActorCritic(num_actions, config.hidden_dim, config.num_layers, config.cell_dim)
 
 
-def make_agent(config: TrainConfig, env: Environment, vary: Collection[str] = ()) -> Agent:
+def make_agent(
+    config: TrainConfig, env: Environment, network: nn.Module | None = None, vary: Collection[str] = ()
+) -> Agent:
     """Network, optimiser and the environment's parameters for a config.
 
-    Reward weights of the environment count where the config has none; the agent's config has all of them.
+    Reward weights of the environment count where the config has none; the agent's config has all of them, and the name
+    of a network that is given.
 
     Args:
         config: of the run.
@@ -145,6 +164,7 @@ def make_agent(config: TrainConfig, env: Environment, vary: Collection[str] = ()
         vary: hyperparameters that `Agent.using` may set although the config leaves them out (later starts).
 
     Raises:
+        NetworkError: the network cannot be imported, or cannot be trained.
         ValueError: the config asks for what the environment does not have (later starts, reward weights).
     """
     env_params, name = env.default_params, type(env).__name__
@@ -170,7 +190,13 @@ def make_agent(config: TrainConfig, env: Environment, vary: Collection[str] = ()
     objective = hyperparameters.objective(bool(config.symlog_rewards), done=0.0)
     if hasattr(env_params, "reward_weights"):
         env_params = env_params.replace(reward_weights=objective.reward_weights)
-    return Agent(config, env, env_params, make_network(config, env.num_actions), hyperparameters, objective)
+    is_own = network is not None or config.network is not None
+    network = make_network(config, env.num_actions) if network is None else network
+    if is_own:
+        obs, _ = jax.eval_shape(env.reset, jax.random.key(0), env_params)
+        own_network.check(network, obs.shape[-1], env.num_actions)
+        config = dataclasses.replace(config, network=own_network.name_of(network))
+    return Agent(config, env, env_params, network, hyperparameters, objective)
 
 
 def numbers_of(count: int, axis: str | None) -> jax.Array:

@@ -6,13 +6,14 @@ A file that cannot be written never ends a run. This is told once, and the file 
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hackmatrix_core.training import lock
-from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints
+from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints, unused
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import MetricsFile, Record
 from hackmatrix_core.training.runner import RunnerState
@@ -27,19 +28,22 @@ class Storage:
         resume: whether there may be a run already.
 
     Attributes:
+        rewind: the update to go on from, of which `run_dir` has a checkpoint; None for the newest.
         place: the directory that holds the newest checkpoint: `run_dir`, or the local copy.
         checkpoints: those in `run_dir`.
         holds_lock: False once another run has taken `run_dir` over; nothing is written there any more.
 
     Raises:
-        CheckpointError: the directory cannot be made or written to, is in use, or holds a run that is not resumed.
+        CheckpointError: the directory cannot be made or written to, is in use, holds a run that is not resumed, or has
+            no checkpoint to go back to.
     """
 
-    def __init__(self, run_dir: Path, resume: bool) -> None:
+    def __init__(self, run_dir: Path, resume: bool, rewind: int | None = None) -> None:
         lock.check_free(run_dir)
         self.run_dir = self.place = run_dir
         self.holds_lock: Callable[[], bool] = lambda: True
         self._resumes = resume
+        self.rewind = rewind
         self._told: set[Path] = set()
         self._open()
 
@@ -47,6 +51,8 @@ class Storage:
         self.checkpoints = Checkpoints(self.run_dir / "checkpoints")
         if self.checkpoints.updates and not self._resumes:
             raise CheckpointError(f"{self.run_dir} already holds a run. Resume it, or choose another run directory")
+        if self.rewind is not None:
+            self.checkpoints.after(self.rewind)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -57,11 +63,39 @@ class Storage:
             yield
 
     def begin(self, config: TrainConfig, update: int) -> list[Record]:
-        """Write the config, and give the metrics of the updates so far."""
+        """Write the config, and give the metrics of the updates so far; what is newer is set aside after a rewind."""
+        if self.rewind is not None:
+            self._set_aside(update)
+            self.rewind = None
         self._write_config(self.run_dir, config)
         self._metrics = MetricsFile(self.run_dir / "metrics.jsonl", update)
         self._attempt(self._metrics.path, self._metrics.write)
         return self._metrics.history
+
+    def _set_aside(self, update: int) -> None:
+        """Move what is newer than a checkpoint into a folder of its own, which is a run directory as well.
+
+        The newest checkpoint goes last: as long as it is there, the run is as it was.
+        """
+        later = self.checkpoints.after(update)
+        if not later:
+            return
+        aside = unused(self.run_dir / f"after-{update}")
+        ends = ["curves.png", "replay.html", "evaluation.json", *(f"evaluation-{number}.json" for number in later)]
+        try:
+            (aside / "checkpoints").mkdir(parents=True)
+            for name in ("config.json", "metrics.jsonl"):  # they are written anew, with what holds for both
+                if (self.run_dir / name).is_file():
+                    shutil.copyfile(self.run_dir / name, aside / name)
+            # A tracker that goes on with its own run would take no update twice.
+            for name in (*ends, "wandb-id", *(f"checkpoints/{number}" for number in later)):
+                if (self.run_dir / name).exists():
+                    (self.run_dir / name).rename(aside / name)
+        except OSError as error:
+            raise CheckpointError(
+                f"what is newer than update {update} in {self.run_dir} cannot be set aside ({error}). Resume it in a "
+                "copy of that directory"
+            ) from error
 
     def append(self, record: Record) -> None:
         """Add the metrics of one update."""

@@ -125,7 +125,7 @@ class Sweep:
 
     def _fitting(self, members: Sequence[Member]) -> list[Sequence[Member]]:
         """The agents in as many parts as it takes for each to fit into half of the devices' memory."""
-        agent = make_agent(members[0].config, self._env, _variable(self._varied))
+        agent = make_agent(members[0].config, self._env, vary=_variable(self._varied))
         shapes = jax.eval_shape(AgentGroup.of_agents(agent, [members[0].config]).init())
         each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(as_plain, shapes)))
         at_once = max(1, get_device_config().total_memory // 2 // (2 * each))  # an update has the old and the new
@@ -192,8 +192,8 @@ class _Program(Trainer):
         """The metrics of each agent, by name."""
         return {member.name: file.history for member, file in zip(self._members, self._metrics, strict=True)}
 
-    def _make_group(self, config: TrainConfig, env: Environment) -> AgentGroup:
-        agent, *others = (make_agent(member.config, env, self._varied) for member in self._members)
+    def _make_group(self, config: TrainConfig, env: Environment, network: Any) -> AgentGroup:
+        agent, *others = (make_agent(member.config, env, vary=self._varied) for member in self._members)
         agent = agent._replace(config=dataclasses.replace(agent.config, total_timesteps=config.total_timesteps))
         return AgentGroup.of_agents(agent, [agent.config, *(other.config for other in others)])
 

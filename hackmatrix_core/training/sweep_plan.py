@@ -94,11 +94,12 @@ def _name(number: int, values: Mapping[str, float], config: TrainConfig) -> str:
 
 
 def _check_name(name: str) -> None:
-    fields = [*TrainConfig.__dataclass_fields__, *REWARD_PARTS]
+    fields = [field for field in TrainConfig.__dataclass_fields__ if field not in ("reward_weights", "network")]
+    fields += REWARD_PARTS
     if name == "seed":
         raise ValueError("seed cannot be varied like a setting: say how many seeds")
-    if name == "reward_weights" or name not in fields:
-        fields = [field for field in fields if field not in ("seed", "reward_weights")]
+    if name not in fields:
+        fields.remove("seed")
         raise ValueError(f"{shown(name)} cannot be varied, expected names among {', '.join(fields)}")
 
 

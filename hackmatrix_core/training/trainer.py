@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 from jax import lax
@@ -38,13 +39,17 @@ def training_environment() -> HackMatrixGymnax:
 
 
 def make_train(
-    config: TrainConfig, env: Environment | None = None, vary: Collection[str] = ()
+    config: TrainConfig,
+    env: Environment | None = None,
+    network: nn.Module | None = None,
+    vary: Collection[str] = (),
 ) -> Callable[..., tuple[RunnerState, Metrics]]:
     """A whole training run as a pure function.
 
     Args:
         config: of the run; its `seed` is not used, the key takes its place.
         env: default HackMatrix.
+        network: of your own, as for `Trainer`.
         vary: names of hyperparameters, or of reward parts for their weights, whose values the function takes.
 
     Returns:
@@ -53,11 +58,12 @@ def make_train(
         `ppo.update_step` with a leading axis of updates.
 
     Raises:
+        NetworkError: the network cannot be trained; the message says why.
         ValueError: a name in `vary` is none of these, or the environment has no use for it. From the function: the
             values have other names, are out of range or have axes that are not mapped.
     """
     check_varied(vary)
-    agent = make_agent(config, env or training_environment(), vary)
+    agent = make_agent(config, env or training_environment(), network, vary)
 
     def train(key: jax.Array, values: Mapping[str, Any] = MappingProxyType({})) -> tuple[RunnerState, Metrics]:
         check_values(vary, values, agent.config)
@@ -111,11 +117,19 @@ class Trainer:
         save_every: seconds between checkpoints.
         start_from: parameters of a network to start with, as `load_params` gives them; those of the first process
             count.
+        rewind: an update of which `run_dir` has a checkpoint; with `resume` the run goes on from there. What is newer
+            goes into the folder `after-UPDATE` in it, which is a run directory as well.
+        network: of your own, in place of the package's; the config's hidden_dim, num_layers and cell_dim then mean
+            nothing. A `flax.linen.Module` that maps observations, float32 (N, D), to logits, float32 (N, num_actions),
+            and values, float32 (N,); with `takes_percept = True` it is given a `Percept` instead. The run keeps its
+            import path and fields, as `config.network`.
 
     Raises:
         CheckpointError: the directory cannot be used: not writable, full, or another run is in it. From `run`: the
             network to start from has another shape.
-        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into.
+        NetworkError: the network cannot be imported or trained; the message says why.
+        ValueError: `minutes` or `save_every` is not a number of this kind, or there is nothing to fit into or to
+            rewind.
         UserError: from `run`: the network is no longer finite; what was saved before stays as it is.
     """
 
@@ -131,9 +145,11 @@ class Trainer:
         fit: bool = False,
         save_every: float = 60.0,
         start_from: Any = None,
+        rewind: int | None = None,
+        network: nn.Module | None = None,
     ) -> None:
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
-        self._group = self._make_group(config, env or training_environment())
+        self._group = self._make_group(config, env or training_environment(), network)
         self.config = self._group.agent.config
         displays = callbacks if callbacks is not None else [default_display()]
         self._callbacks: list[Callback] = [*displays, EntropyWatch()] if self._group.is_first else []
@@ -143,13 +159,15 @@ class Trainer:
             raise ValueError(f"save_every is {shown(save_every)}, expected a number of seconds of at least 0")
         if fit and minutes is None:
             raise ValueError("fit is True, and minutes is None. Say into how many minutes the run has to fit")
+        if rewind is not None and not resume:
+            raise ValueError(f"rewind is {shown(rewind)}, and resume is False. Set it to True to go on with a run")
         self._limit = float("inf") if minutes is None else 60 * float(minutes)
         self._fit = fit
         self._save_every = save_every
         self._start_from = start_from
         self._stopped_by: str | None = None
         self._is_saving = False
-        self._storage = Storage(self.run_dir, resume) if self._group.is_first else None
+        self._storage = Storage(self.run_dir, resume, rewind) if self._group.is_first else None
 
     def stop(self, reason: str = "request") -> None:
         """Ask the run to end after the update in progress; may be called from any thread."""
@@ -230,8 +248,8 @@ class Trainer:
         self._tell("done", update, time.monotonic() - began, 0.0, history)
         return self._result(runner, history, self._stopped_by if update < self.config.num_updates else None)
 
-    def _make_group(self, config: TrainConfig, env: Environment) -> DeviceGroup:
-        return DeviceGroup.of(make_agent(config, env))
+    def _make_group(self, config: TrainConfig, env: Environment, network: nn.Module | None) -> DeviceGroup:
+        return DeviceGroup.of(make_agent(config, env, network))
 
     def _begin(self, update: int) -> list[Record]:
         """The metrics of the updates so far."""
@@ -259,11 +277,11 @@ class Trainer:
         return stops
 
     def _restored(self, template: RunnerState) -> RunnerState | None:
-        """The runner of the newest checkpoint, None if there is none."""
+        """The runner of the newest checkpoint, or of that to go back to; None if there is none."""
         plain = None
         if self._storage:
             self._storage.checkpoints.check_space(template)
-            plain = self._storage.checkpoints.restore_newest(template, self.config)
+            plain = self._storage.checkpoints.restore_newest(template, self.config, self._storage.rewind)
         return self._group.place(plain, template) if self._group.any_process(plain is not None) else None
 
     def _started(self, runner: RunnerState, template: RunnerState) -> RunnerState:

@@ -63,15 +63,24 @@ def estimate_memory(config: TrainConfig) -> int:
 
     These are the rollout (observations at one byte per number), one minibatch with its observations as float32, its
     hidden activations and their gradients, and the parameters with both moments of Adam.
+
+    Raises:
+        NetworkError: the config names a network that cannot be imported or trained.
     """
-    numbers = inputs = OBSERVATION_SIZE
+    percept = NUM_CELLS * CELL_SCALE.size + FACT_SCALE.size
     view = VIEW**2 * config.cell_dim
-    if config.cell_dim:  # the layers see a percept
-        numbers, inputs = NUM_CELLS * CELL_SCALE.size + FACT_SCALE.size, FACT_SCALE.size + view
+    if config.network is not None:
+        from hackmatrix_core.agent import own_network  # brings flax along
+
+        network = own_network.from_name(config.network)
+        numbers = percept if getattr(network, "takes_percept", False) else OBSERVATION_SIZE
+        weights, activations = own_network.numbers_in(network, OBSERVATION_SIZE, NUM_ACTIONS)
+    else:
+        numbers, inputs = (percept, FACT_SCALE.size + view) if config.cell_dim else (OBSERVATION_SIZE,) * 2
+        activations = 4 * config.hidden_dim * config.num_layers + 6 * NUM_ACTIONS + 4 * view
+        weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
     rollout = config.batch_size * (numbers + NUM_ACTIONS + 8 * 4)
-    activations = 4 * config.hidden_dim * config.num_layers + 6 * NUM_ACTIONS + 4 * view
     minibatch = config.batch_size // config.num_minibatches * (5 * numbers + 4 * activations)
-    weights = inputs * config.hidden_dim + (config.num_layers - 1) * config.hidden_dim**2
     return rollout + minibatch + 6 * 4 * weights + config.num_envs * ENVIRONMENT
 
 
@@ -106,8 +115,9 @@ def auto_tune_for_device(config: TrainConfig, device: DeviceConfig | None = None
         if needed <= budget:
             break
         if num_envs == config.num_minibatches:
+            size = f"hidden_dim = {config.hidden_dim}" if config.network is None else f"network = {config.network}"
             raise ValueError(
-                f"hidden_dim = {config.hidden_dim} with num_steps = {config.num_steps} needs about "
+                f"{size} with num_steps = {config.num_steps} needs about "
                 f"{needed / GIB:.1f} GiB even for {num_envs} environments, and half of {device} is "
                 f"{budget / GIB:.1f} GiB. Reduce one of them"
             )

@@ -158,10 +158,13 @@ def test_readme_code_runs(tmp_path, monkeypatch):
     [(document, code) for document in DOCUMENTS[1:] if document != CLIENTS for code in code_blocks(document, "python")],
     ids=lambda value: value.name if isinstance(value, Path) else "",
 )
-def test_code_of_the_other_documents_runs(document, code):
-    """Each in a process of its own, for it may set JAX up; the games are fewer."""
-    smaller = code.replace("1024", "4").replace("jnp.arange(100)", "jnp.arange(3)")
-    result = subprocess.run([sys.executable, "-c", smaller], cwd=ROOT, capture_output=True, text=True)
+def test_code_of_the_other_documents_runs(document, code, tmp_path):
+    """Each in a process of its own, for it may set JAX up; the games are fewer, and training is short."""
+    sizes = "total_timesteps=64, num_envs=16, num_steps=4, hidden_dim=16"
+    changes = {"1024": "4", "arange(100)": "arange(3)", "num_games=200": "num_games=4", '"runs/': f'"{tmp_path}/'}
+    for usual, small in (changes | {"total_timesteps=3_000_000": sizes}).items():
+        code = code.replace(usual, small)
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 

@@ -31,6 +31,7 @@ def test_defaults_are_the_plan():
         "hidden_dim": 256,
         "num_layers": 2,
         "cell_dim": 0,
+        "network": None,
         "symlog_rewards": 0,
         "shaping": 1.0,
         "shaping_fades": 0.0,

@@ -6,10 +6,12 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.trainer import make_train
 from tests.training import probe_environments as probes
+from tests.training.own_networks import Small
 
 CONFIG = TrainConfig(num_envs=16, num_steps=16, num_minibatches=2, total_timesteps=256, hidden_dim=32)
 SEEDS = 8
@@ -22,9 +24,9 @@ class WideObservation(probes.CuedAction):
         return jnp.pad(super().observe(state), (0, 1543))
 
 
-def train_seeds():
+def train_seeds(network=None):
     keys = jax.random.split(jax.random.key(0), SEEDS)
-    return jax.jit(jax.vmap(make_train(CONFIG, WideObservation()))), keys
+    return jax.jit(jax.vmap(make_train(CONFIG, WideObservation(), network))), keys
 
 
 def train_ten_times():
@@ -33,8 +35,9 @@ def train_ten_times():
         assert np.isfinite(train(keys)[1]["value_loss"]).all()
 
 
-def test_no_program_has_a_batched_qr_decomposition():
-    train, keys = train_seeds()
+@pytest.mark.parametrize("network", [None, Small(num_actions=2, sizes=(32, 16))], ids=["ours", "theirs"])
+def test_no_program_has_a_batched_qr_decomposition(network):
+    train, keys = train_seeds(network)
     text = train.lower(keys).as_text()
     shapes = re.findall(r"@lapack_s(?:geqrf|orgqr)\w*\(.* : \(tensor<([\dx]+)xf32>", text)
     assert len(shapes) >= 4

@@ -1,6 +1,9 @@
 """Many agents side by side: each trains as it would alone, and a sweep stops, resumes and shows what it found."""
 
 import json
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -79,6 +82,31 @@ def test_a_resumed_sweep_gives_the_same(trained, tmp_path, after):
         assert [{name: one[name] for name in names} for one in result.histories[member.name]] == [
             {name: one[name] for name in names} for one in trained.histories[member.name]
         ]
+
+
+ON_TWO_DEVICES = """
+import sys
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 2)
+from tests.training.test_sweep import sweep
+
+result = sweep(sys.argv[1], {"learning_rate": [1e-3]}, seeds=3).run()
+assert len(jax.devices()) == 2
+assert result.stopped_by is None
+"""
+
+
+def test_devices_share_the_agents(trained, tmp_path):
+    """Three on two: one device has an agent twice, which nobody sees."""
+    environment = {**os.environ, "PYTHONPATH": "."}
+    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path)], env=environment, check=True, timeout=300)
+    folders = sorted((tmp_path / "agents").iterdir())
+    assert [folder.name for folder in folders] == [member.name for member in trained.plan[:3]]
+    for folder, member in zip(folders, trained.plan, strict=False):
+        one, other = (load_params(place)[0] for place in (folder, trained.folder(member)))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), one, other)
 
 
 def test_settings_that_change_what_is_compiled_become_programs(tmp_path):
