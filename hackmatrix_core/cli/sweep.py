@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
-from hackmatrix_core.cli.arguments import at_least_one, count, minutes, path
+from hackmatrix_core.cli.arguments import at_least_one
 from hackmatrix_core.cli.evaluate import check_evaluation
-from hackmatrix_core.cli.train import SIGNAL_CODES, add_config, add_preset, chosen_config, how_to_continue, new_run_dir
+from hackmatrix_core.cli.train import SIGNAL_CODES, add_config, add_run, chosen_config, how_to_continue, new_run_dir
 from hackmatrix_core.errors import UsageError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
 from hackmatrix_core.training.config import TrainConfig
+
+MEASURE = "final_stage"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -26,26 +28,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--seeds", type=at_least_one, default=1, metavar="N", help="agents of each setting (default: 1)"
     )
     command.add_argument(
-        "--run-dir", type=path, metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)"
-    )
-    command.add_argument("--resume", action="store_true", help="continue the sweep in --run-dir")
-    command.add_argument(
-        "--minutes", type=minutes, metavar="M", help="train as many steps as fit into this time for all agents together"
-    )
-    command.add_argument(
-        "--evaluate-games",
-        type=count,
-        default=200,
-        metavar="N",
-        help="games by which each agent is judged at the end (default: 200; 0: by the last tenth of its training)",
-    )
-    command.add_argument(
         "--by",
         choices=["final_stage", "win_rate", "return"],
-        default="final_stage",
-        help="what decides which setting is best (default: final_stage)",
+        default=MEASURE,
+        help=f"what decides which setting is best (default: {MEASURE})",
     )
-    add_preset(command)
+    add_run(command)
     add_config(command)
 
 
@@ -67,14 +55,17 @@ def run(options: argparse.Namespace) -> int:
         plan = {"vary": dict(map(_varied, options.vary)), "seeds": options.seeds, "draws": options.draws}
         run_dir = Path(options.run_dir or new_run_dir())
     try:
-        sweep = Sweep(config, run_dir=run_dir, minutes=options.minutes, resume=options.resume, **plan)
+        fits = options.minutes is not None and options.total_timesteps is None
+        time = {"minutes": options.minutes, "fit": fits, "save_every": options.save_every}
+        sweep = Sweep(config, run_dir=run_dir, resume=options.resume, **time, **plan)
     except ValueError as error:
         raise UsageError(error) from error
     print(f"{len(sweep.plan)} agents in {run_dir}")
     result = sweep.run()
     if result.stopped_by:
-        print(f"stopped and saved. {how_to_continue(run_dir, command='sweep')}")
-    elif options.evaluate_games:
+        how = "time is up" if result.stopped_by == "time" else "stopped and saved"
+        print(f"{how}. {how_to_continue(run_dir, command='sweep')}")
+    if result.stopped_by in (None, "time") and options.evaluate_games:
         print(f"playing {options.evaluate_games} games with each agent…", flush=True)
         with Waiting("playing") as line:
             result = result.evaluated(options.evaluate_games, config.seed, line.reached)

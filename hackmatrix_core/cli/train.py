@@ -29,11 +29,7 @@ SIGNAL_CODES = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    add_preset(command)
-    command.add_argument(
-        "--run-dir", type=path, metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)"
-    )
-    command.add_argument("--resume", action="store_true", help="continue the run in --run-dir")
+    add_run(command)
     command.add_argument(
         "--rewind",
         type=count,
@@ -48,22 +44,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="start with the network of this run, of pretrained or of pretrained-points; its sizes are the default",
     )
     add_checkpoint(command, "--from RUN")
-    command.add_argument(
-        "--minutes",
-        type=minutes,
-        metavar="M",
-        help="train this long: without --total-timesteps as many steps as fit, else at most so many",
-    )
-    command.add_argument(
-        "--save-every", type=seconds, default=60.0, metavar="S", help="seconds between checkpoints (default: 60)"
-    )
-    command.add_argument(
-        "--evaluate-games",
-        type=count,
-        default=200,
-        metavar="N",
-        help="games in the evaluation at the end (default: 200, 0 for none)",
-    )
     command.add_argument(
         "--seeds",
         type=at_least_one,
@@ -83,10 +63,30 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_config(command)
 
 
-def add_preset(command: argparse.ArgumentParser) -> None:
-    """Add the option `--preset`."""
+def add_run(command: argparse.ArgumentParser) -> None:
+    """Add what a run and a sweep have in common."""
     command.add_argument(
         "--preset", choices=["auto", *PRESETS], help="preset to start from (default: auto, by the device)"
+    )
+    command.add_argument(
+        "--run-dir", type=path, metavar="DIR", help="where everything is saved (default: runs/DATE-TIME)"
+    )
+    command.add_argument("--resume", action="store_true", help="continue what is in --run-dir")
+    command.add_argument(
+        "--minutes",
+        type=minutes,
+        metavar="M",
+        help="train this long: without --total-timesteps as many steps as fit, else at most so many",
+    )
+    command.add_argument(
+        "--save-every", type=seconds, default=60.0, metavar="S", help="seconds between checkpoints (default: 60)"
+    )
+    command.add_argument(
+        "--evaluate-games",
+        type=count,
+        default=200,
+        metavar="N",
+        help="games in the evaluation at the end (default: 200, 0 for none)",
     )
 
 
@@ -204,7 +204,7 @@ def _train_seeds(options: argparse.Namespace) -> int:
         if getattr(options, name):
             option = "--from" if name == "start_from" else f"--{name}"
             raise UsageError(f"{option} is for a single agent: leave out --seeds, or see hackmatrix sweep --help")
-    return sweep.run(argparse.Namespace(**vars(options) | {"vary": [], "draws": None, "by": "final_stage"}))
+    return sweep.run(argparse.Namespace(**vars(options) | {"vary": [], "draws": None, "by": sweep.MEASURE}))
 
 
 def how_to_continue(run_dir: Path, minutes: float | None = None, command: str = "train") -> str:

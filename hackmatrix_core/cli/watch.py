@@ -57,7 +57,7 @@ def write_replay(run: str | os.PathLike, seed: int, out: str, *, argmax: bool = 
     print(f"replay {target}")
 
 
-def playing_policy(run: str | Path, *, argmax: bool, simulations: int) -> "Policy":
+def playing_policy(run: str | os.PathLike, *, argmax: bool, simulations: int) -> "Policy":
     """The policy of a run, with a search if there are simulations."""
     from hackmatrix_core.agent.search import SearchPolicy
     from hackmatrix_core.training.loading import load_policy

@@ -90,6 +90,16 @@ def config_for(preset: str, start_from: str = "", **changes: Any) -> TrainConfig
         raise NotebookStop(str(error)) from None
 
 
+def quick_config(total_timesteps: int, **changes: Any) -> TrainConfig:
+    """The preset `cpu`, which suits experiments of minutes and many agents side by side on any device, for these steps.
+
+    Args:
+        total_timesteps: of the run.
+        changes: fields that differ from the preset's.
+    """
+    return TrainConfig.preset("cpu", **{"total_timesteps": total_timesteps} | changes | (_SMALL if SMOKE else {}))
+
+
 def run_directory(config: TrainConfig, name: str, runs: Path, start_from: str = "") -> Path:
     """The folder of a run.
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -51,11 +52,13 @@ class Sweep:
         run_dir: created if it does not exist.
         env: default HackMatrix.
         draws: settings to draw, where there are ranges.
-        minutes: make the agents train as long as fits into this time for all of them, whatever `total_timesteps`.
+        minutes: time limit of training for all of them, as for `Trainer`; each program has a share of it.
+        fit: make the agents train as long as fits into `minutes`, whatever the config's `total_timesteps`.
         resume: go on with the sweep in `run_dir`.
         callbacks: as for `Trainer`, for each program; their records are means over its agents, and their steps per
             second those of all.
         save_every: seconds between checkpoints.
+        network: of your own, for all agents, as for `Trainer`.
 
     Raises:
         ValueError: the settings are none that can be tried; see `sweep_plan.make_plan`.
@@ -72,16 +75,23 @@ class Sweep:
         env: Environment | None = None,
         draws: int | None = None,
         minutes: float | None = None,
+        fit: bool = False,
         resume: bool = False,
         callbacks: Sequence[Callback] | None = None,
         save_every: float = 60.0,
+        network: nn.Module | None = None,
     ) -> None:
         self.plan = make_plan(config, vary or {}, seeds, draws)
         self.run_dir = Path(os.path.expanduser(run_dir)).absolute()
         self._varied = tuple(vary or {})
-        self._env = env or training_environment()
-        self._minutes = minutes
-        self._options: dict[str, Any] = {"callbacks": callbacks, "save_every": save_every, "resume": resume}
+        self._env, self._network = env or training_environment(), network
+        self._minutes, self._fit = minutes, fit
+        self._options: dict[str, Any] = {
+            "callbacks": callbacks,
+            "save_every": save_every,
+            "resume": resume,
+            "network": network,
+        }
         self._programs = [part for group in programs(self.plan) for part in self._fitting(group)]
         about = {
             "config": config.to_dict(),
@@ -110,13 +120,15 @@ class Sweep:
         length = None  # steps of each agent, as far as it is known
         histories: dict[str, list[Record]] = {}
         for members, folder, (config, _), done in zip(self._programs, folders, stored, is_done, strict=True):
-            if self._stopped_by:
+            if self._stopped_by not in (None, "time"):
                 break
             length = config.total_timesteps if config else length
-            minutes = self._minutes and self._minutes * len(members) / left
-            fit = {} if done or minutes is None else {"minutes": minutes, "fit": True}
+            time: dict[str, Any] = {}
+            if not done:
+                share = self._minutes and self._minutes * len(members) / left
+                time = {"minutes": share, "fit": self._fit}
             self._running = _Program(
-                members, length, self._varied, self.run_dir, folder, self._env, **fit, **self._options
+                members, length, self._varied, self.run_dir, folder, self._env, **time, **self._options
             )
             result = self._running.run()
             length, histories = self._running.config.total_timesteps, histories | self._running.histories
@@ -125,7 +137,7 @@ class Sweep:
 
     def _fitting(self, members: Sequence[Member]) -> list[Sequence[Member]]:
         """The agents in as many parts as it takes for each to fit into half of the devices' memory."""
-        agent = make_agent(members[0].config, self._env, vary=_variable(self._varied))
+        agent = make_agent(members[0].config, self._env, self._network, _variable(self._varied))
         shapes = jax.eval_shape(AgentGroup.of_agents(agent, [members[0].config]).init())
         each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(as_plain, shapes)))
         at_once = max(1, get_device_config().total_memory // 2 // (2 * each))  # an update has the old and the new
@@ -192,8 +204,8 @@ class _Program(Trainer):
         """The metrics of each agent, by name."""
         return {member.name: file.history for member, file in zip(self._members, self._metrics, strict=True)}
 
-    def _make_group(self, config: TrainConfig, env: Environment, network: Any) -> AgentGroup:
-        agent, *others = (make_agent(member.config, env, vary=self._varied) for member in self._members)
+    def _make_group(self, config: TrainConfig, env: Environment, network: nn.Module | None) -> AgentGroup:
+        agent, *others = (make_agent(member.config, env, network, self._varied) for member in self._members)
         agent = agent._replace(config=dataclasses.replace(agent.config, total_timesteps=config.total_timesteps))
         return AgentGroup.of_agents(agent, [agent.config, *(other.config for other in others)])
 

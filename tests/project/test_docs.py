@@ -4,6 +4,7 @@ import ast
 import contextlib
 import importlib
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ import tomllib
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -21,6 +23,7 @@ from tests import ROOT
 
 README, CONTRIBUTING, CHANGELOG = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
 RULES, CLIENTS = ROOT / "hackmatrix_core/game/RULES.md", ROOT / "docs/clients.md"
+OWN_PARTS = ROOT / "docs/own_parts.md"
 DOCUMENTS = [README, CONTRIBUTING, CHANGELOG, *sorted((ROOT / "docs").glob("*.md"))]
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 # The change log also speaks of what was: its paths and names need not exist today.
@@ -155,7 +158,12 @@ def test_readme_code_runs(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("document", "code"),
-    [(document, code) for document in DOCUMENTS[1:] if document != CLIENTS for code in code_blocks(document, "python")],
+    [
+        (document, code)
+        for document in DOCUMENTS[1:]
+        if document not in (CLIENTS, OWN_PARTS)
+        for code in code_blocks(document, "python")
+    ],
     ids=lambda value: value.name if isinstance(value, Path) else "",
 )
 def test_code_of_the_other_documents_runs(document, code, tmp_path):
@@ -183,6 +191,47 @@ def test_the_code_of_each_client_runs(code):
     assert len(statements) <= 5
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def run_in(folder: Path, code: str, *arguments: str) -> str:
+    """What a program prints that a user runs in a folder of their own, where this package is installed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_code_of_own_networks_runs(tmp_path):
+    module, training, seeing, *_ = code_blocks(OWN_PARTS, "python")
+    (tmp_path / "my_network.py").write_text(module)
+    run_in(tmp_path, training)
+    run_in(tmp_path, seeing)
+    # An installed command, unlike `python -c`, does not look for modules in the folder where it runs.
+    command = "import sys; sys.path.remove(''); from hackmatrix_core.cli import main; sys.exit(main())"
+    assert "final stage" in run_in(tmp_path, command, "watch", "runs/mine")
+
+
+def test_the_code_of_an_own_loop_runs(tmp_path):
+    code = code_blocks(OWN_PARTS, "python")[3]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 40
+    smaller = code.replace("GAMES, STEPS, UPDATES = 256, 32, 100", "GAMES, STEPS, UPDATES = 4, 4, 3")
+    assert smaller != code
+    assert "final stage" in run_in(tmp_path, smaller)
+
+
+def test_an_exported_policy_needs_no_package_of_ours(tmp_path):
+    pytest.importorskip("flatbuffers")
+    export, load = code_blocks(OWN_PARTS, "python")[4:]
+    alone = "import sys; sys.modules['hackmatrix_core'] = sys.modules['flax'] = None\n"
+    shown = "\nprint(probabilities.shape, values.tolist(), arrays['params/Dense_0/kernel'].shape)"
+    run_in(tmp_path, export)
+    policy = hm.load_policy("pretrained")
+    _, values = policy.distribution(np.zeros((3, 1545), np.float32), np.ones((3, 28), bool))
+    expected = (3, 28), policy.params["params"]["Dense_0"]["kernel"].shape
+    probabilities, *there, kernel = re.split(r"[\[\]]", run_in(tmp_path, alone + load + shown))
+    assert (ast.literal_eval(probabilities.strip()), ast.literal_eval(kernel.strip())) == expected
+    np.testing.assert_allclose(list(map(float, there[0].split(","))), values, rtol=1e-5)
 
 
 @each_document

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.quick
 
 PACKAGE = ROOT / "hackmatrix_core"
 ORDER = [
-    "errors", "interrupts", "display", "game", "environment", "agent", "viewing", "training", "playing", "evaluation",
+    "errors", "interrupts", "display", "game", "environment", "agent", "viewing", "evaluation", "training", "playing",
     "benchmark", "notebook", "cli",
 ]  # fmt: skip
 """Each imports itself and those before it."""

@@ -169,10 +169,22 @@ def test_resume_with_another_network_is_refused(tmp_path):
         trainer(Small(num_actions=2, sizes=(9,)), "other", start_from=first.runner.params).run()
 
 
+def test_a_sweep_takes_it_by_its_name(tmp_path):
+    config = config_of(1, network=f"{HERE}:Small(num_actions=2)")
+    sweep = hm.Sweep(config, {"gamma": [0.5, 0.9]}, run_dir=tmp_path, env=PROBE, callbacks=[])
+    result = sweep.run()
+    for member in result.plan:
+        params, about = stored_params(result.folder(member))
+        assert params["params"]["Dense_0"]["kernel"].shape[1] == 8
+        assert about["config"]["network"] == f"{HERE}:Small(num_actions=2, sizes=(8,))"
+    with pytest.raises(ValueError, match="'network' cannot be varied"):
+        hm.Sweep(config, {"network": "1,2"}, run_dir=tmp_path / "other")
+
+
 def test_a_run_that_starts_from_it_has_its_network(runs):
     run, network = runs["plain"]
     given = make_parser().parse_args(["train", "--from", str(run), "--preset", "plan"])
-    config = train._train_config(given, stored_params(run)[1])
+    config = train.chosen_config(given, stored_params(run)[1])
     assert config == hm.TrainConfig(network=name_of(network))
 
 
@@ -190,7 +202,7 @@ def test_a_run_that_starts_from_it_has_its_network(runs):
 def test_the_command_names_what_is_wrong(options, message):
     given = make_parser().parse_args(["train", "--preset", "plan", *options])
     with pytest.raises(UsageError, match=message):
-        train._train_config(given, {})
+        train.chosen_config(given, {})
 
 
 @pytest.mark.parametrize("changes", [{}, {"hidden_dim": 128, "cell_dim": 8}, {"hidden_dim": 1024, "num_layers": 4}])
