@@ -11,6 +11,7 @@ import hackmatrix_core as hm
 
 gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'gymnasium>=1.1'")
 
+from hackmatrix_core.environment import original_wire as wire
 from hackmatrix_core.environment.original import check, reading
 from hackmatrix_core.environment.original.belief import Belief
 from hackmatrix_core.environment.original_server import Server
@@ -349,3 +350,92 @@ def test_games_with_the_server_through_pipes():
         assert info["died"] or info["won"]
     assert total > 10
     env.close()
+
+
+class Told:
+    """Any state, told as the original tells it, and what follows from the answers."""
+
+    def __init__(self, scenario):
+        self.state, self.key = hm.scenario.from_dict(scenario), jax.random.key(0)
+        self.follower = Follower(*self._answer({}))
+
+    def step(self, name):
+        """Carry out an action by its name."""
+        action = hm.ACTION_NAMES.index(name)
+        assert bool(hm.get_valid_actions(self.state)[action]), name
+        self.key, key = jax.random.split(self.key)
+        self.state, outcome = hm.step(self.state, action, key)
+        parts = {
+            wire.REWARD_NAMES[name]: float(x) for name, x in outcome.reward_parts.items() if name in wire.REWARD_NAMES
+        }
+        told = {"reward": float(outcome.reward), "done": False, "info": {"reward_breakdown": parts}}
+        self.follower.step(action, *self._answer(told))
+
+    def _answer(self, told):
+        fields = vars(jax.device_get(self.state)).items()
+        game = {name: np.asarray(value).tolist() for name, value in fields if not name.startswith("history")}
+        owned = [5 + i for i in range(23) if game["programs"] >> i & 1]
+        valid = np.flatnonzero(hm.get_valid_actions(self.state)).tolist()
+        questions = {"getInternalState": wire.internal_state(game), "getValidActions": {"validActions": valid}}
+        return told | {"observation": wire.observation(game, owned)}, questions
+
+    def is_known(self):
+        """Whether the state that is kept is the true one."""
+        return hm.scenario.to_dict(self.follower.belief.state()) == hm.scenario.to_dict(self.state)
+
+
+RICH = {"credits": 40, "energy": 40}
+
+
+def test_attack_bonuses_are_counted():
+    game = Told(hm.scenario.blank((2, 2), programs=["wait", "undo", "atk+", "step"], **RICH))
+    for name in ("wait", "atk+", "wait", "atk+", "undo", "step", "up", "atk+", "wait"):
+        game.step(name)
+        assert game.is_known(), name
+
+
+@pytest.mark.parametrize("content", [{"kind": "data", "points": 3}, {"kind": "program", "program": "wait"}])
+def test_a_hidden_block_comes_out_in_the_snapshots_too(content):
+    block = {"block": content | {"spawn": 3 if "points" in content else 1, "hidden": True}}
+    other = {"block": {"kind": "data", "points": 5}}
+    start = hm.scenario.blank(
+        (2, 2), cells={(2, 3): block, (5, 0): other}, programs=["wait", "undo", "reduc"], data_siphons=1, **RICH
+    )
+    game = Told(start)
+    for name in ("wait", "reduc", "wait", "reduc", "wait"):
+        game.step(name)
+    assert any("the hidden block at (2, 3)" in guess for guess in game.follower.belief.guesses())
+    game.step("siphon")
+    assert _known(game.follower.belief, game.state) == 3
+    game.step("undo")  # to the start of this turn, with what the siphon set free
+    for _ in range(3):
+        game.step("undo")
+        assert game.is_known()
+
+
+def test_a_transmission_that_is_removed_stays_unknown():
+    """The enemy that goes to its cell is another one."""
+    walls = {(1, col): {"block": {"kind": "data", "points": 1}} for col in range(2, 6)}
+    start = hm.scenario.blank(
+        (0, 0),
+        cells=walls,
+        enemies=[("daemon", 0, 4)],
+        transmissions=[{"type": "glitch", "row": 0, "col": 2, "turns": 3}],
+        programs=["wait", "undo"],
+        **RICH,
+    )
+    game = Told(start)
+    for name in ("wait", "wait"):
+        game.step(name)
+    (enemy,) = hm.scenario.to_dict(game.state)["enemies"]
+    game.step("right")
+    (moved,) = hm.scenario.to_dict(game.state)["enemies"]
+    assert ((enemy["row"], enemy["col"]), (moved["row"], moved["col"])) == ((0, 3), (0, 2))
+    assert game.follower.belief.guesses() == [
+        "UNDO could bring back 1 transmissions or hidden blocks whose content is a guess"
+    ]
+    game.step("undo")
+    assert _without_guesses(hm.scenario.to_dict(game.follower.belief.state())) == _without_guesses(
+        hm.scenario.to_dict(game.state)
+    )
+    assert [guess.partition(" is ")[0] for guess in game.follower.belief.guesses()] == ["the transmission at (0, 2)"]
