@@ -419,7 +419,7 @@ def test_a_transmission_that_is_removed_stays_unknown():
     start = hm.scenario.blank(
         (0, 0),
         cells=walls,
-        enemies=[("daemon", 0, 4)],
+        enemies=[("daemon", 0, 3)],
         transmissions=[{"type": "glitch", "row": 0, "col": 2, "turns": 3}],
         programs=["wait", "undo"],
         **RICH,
