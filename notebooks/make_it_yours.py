@@ -13,7 +13,7 @@
 #
 # Your own rewards, your own network, your own training loop; eight seeds and a sweep of nine settings, each in one
 # compiled program; and the policy in a file that needs nothing of this package. Takes **ten minutes** on two CPU cores,
-# a third of them for compiling. Any cell works by itself after the set-up.
+# a third of them for compiling. After the set-up, each section works by itself.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["nbval-ignore-output"]
 # @title Set up: run this first
@@ -56,6 +56,11 @@ from hackmatrix_core import notebook
 
 runs = notebook.start()
 
+# %% cellView="form" tags=["parameters"]
+# @title How long
+steps = 1_000_000  # @param {type: "integer"}
+seeds = 8  # @param {type: "integer"}
+
 # %% [markdown]
 # ## Your own rewards
 #
@@ -64,7 +69,7 @@ runs = notebook.start()
 # A hunter, for whom an enemy counts ten times as much:
 
 # %% tags=["nbval-ignore-output"]
-config = notebook.quick_config(1_500_000, reward_weights={"kills": 10})
+config = notebook.quick_config(steps, reward_weights={"kills": 10})
 hunter = hm.Trainer(config, runs / "hunter", resume=True).run()
 
 # %% [markdown]
@@ -88,7 +93,7 @@ plt.show()
 # observation, cell by cell.
 
 
-# %% tags=["nbval-ignore-output"]
+# %%
 class Convolutions(nn.Module):
     width: int = 16
 
@@ -102,7 +107,13 @@ class Convolutions(nn.Module):
         return nn.Dense(28)(x), nn.Dense(1)(x)[:, 0]  # logits (N, 28) and values (N,)
 
 
-own = hm.Trainer(notebook.quick_config(1_000_000), runs / "convolutions", network=Convolutions(), resume=True).run()
+# %%
+observation = hm.observe(hm.reset(jax.random.key(0)))[None]
+params = Convolutions().init(jax.random.key(0), observation)
+print(f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters")
+
+# %% tags=["nbval-ignore-output"]
+own = hm.Trainer(notebook.quick_config(steps), runs / "convolutions", network=Convolutions(), resume=True).run()
 
 # %% [markdown]
 # The run keeps the name of the class and its fields. Where it can be imported, the run is like any other; here it lives
@@ -166,10 +177,9 @@ plt.show()
 # One run says little: seeds differ. Eight agents advance side by side; the band is the 95 % interval of their mean.
 
 # %% tags=["nbval-ignore-output"]
-config = notebook.quick_config(600_000)
-seeds = hm.Sweep(config, seeds=8, run_dir=runs / "seeds", resume=True).run()
-display(seeds.table())
-seeds.plot()
+result = hm.Sweep(notebook.quick_config(steps // 2), seeds=seeds, run_dir=runs / "seeds", resume=True).run()
+display(result.table())
+result.plot()
 
 # %% [markdown]
 # ## A sweep of nine settings
@@ -179,7 +189,7 @@ seeds.plot()
 
 # %% tags=["nbval-ignore-output"]
 vary = {"learning_rate": [5e-4, 1e-3, 2e-3], "ent_coef": [0.005, 0.02, 0.08]}
-sweep = hm.Sweep(config, vary, run_dir=runs / "sweep", resume=True).run()
+sweep = hm.Sweep(notebook.quick_config(steps // 2), vary, run_dir=runs / "sweep", resume=True).run()
 for table in sweep.tables(by="return"):
     display(table)
 sweep.plot(by="return")

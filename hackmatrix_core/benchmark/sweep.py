@@ -57,7 +57,7 @@ def _measure(config: TrainConfig, num_agents: int, repeats: int) -> tuple[SweepS
     groups = [AgentGroup.of_agents(agent, configs), DeviceGroup.of(agent)]  # compiled first: nothing is traced yet
     runs: list[dict[str, Any]] = []
     for group in groups:
-        program = machine.compiled(group.update, jax.eval_shape(group.init()))
+        program = machine.compiled(group.update, group.template)
         return_free_memory()
         beginning = np.float32(0), group.hyperparameters
         runner, _ = jax.block_until_ready(program.run(group.init()(), *beginning))

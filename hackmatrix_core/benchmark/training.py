@@ -68,7 +68,7 @@ def _group(config: TrainConfig, *, one_device: bool = False) -> DeviceGroup:
 def _compiled(group: DeviceGroup) -> machine.Program:
     config = group.agent.config
     check_memory(f"num_envs = {config.num_envs} with the other sizes", estimate_memory(config))
-    return machine.compiled(group.update, jax.eval_shape(group.init()))
+    return machine.compiled(group.update, group.template)
 
 
 def _measure(config: TrainConfig, repeats: int, one_device: bool) -> TrainSpeed:

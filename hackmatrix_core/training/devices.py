@@ -81,7 +81,13 @@ class DeviceGroup:
         """Which parts of a runner are spread over the devices."""
         return _SPECS
 
-    def init(self) -> Callable[[], RunnerState]:
+    @property
+    def template(self) -> RunnerState:
+        """Shapes and dtypes of the runner."""
+        init = self.init()
+        return jax.eval_shape(init.func, *init.args)  # JAX 0.7 takes no compiler options of a function inside another
+
+    def init(self) -> functools.partial[RunnerState]:
         """A function that makes the runner before the first update, spread over the devices."""
 
         def start(key: jax.Array, hyperparameters: Hyperparameters) -> RunnerState:

@@ -5,7 +5,7 @@ A runner here is that of `runner`, with a leading axis of agents on all but the 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -59,7 +59,7 @@ class AgentGroup(DeviceGroup):
         each = [self.agent.using(Hyperparameters.of(config)).hyperparameters for config in self._padded]
         return jax.tree.map(lambda *values: np.stack(values), *each)
 
-    def init(self) -> Callable[[], RunnerState]:
+    def init(self) -> functools.partial[RunnerState]:
         """A function that makes the runners before the first update."""
 
         def start(keys: jax.Array, hyperparameters: Hyperparameters) -> RunnerState:

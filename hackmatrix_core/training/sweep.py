@@ -138,7 +138,7 @@ class Sweep:
     def _fitting(self, members: Sequence[Member]) -> list[Sequence[Member]]:
         """The agents in as many parts as it takes for each to fit into half of the devices' memory."""
         agent = make_agent(members[0].config, self._env, self._network, _variable(self._varied))
-        shapes = jax.eval_shape(AgentGroup.of_agents(agent, [members[0].config]).init())
+        shapes = AgentGroup.of_agents(agent, [members[0].config]).template
         each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(as_plain, shapes)))
         at_once = max(1, get_device_config().total_memory // 2 // (2 * each))  # an update has the old and the new
         return [members[i : i + at_once] for i in range(0, len(members), at_once)]

@@ -77,69 +77,44 @@ class SweepResult(NamedTuple):
 
     def table(self, by: str = "final_stage") -> Table:
         """The settings, best first, with means over their seeds and 95 % intervals."""
-        rows = []
-        for members in self._settings().values():
-            each = [self.measures(member) for member in members]
-            means = {name: _interval([one[name] for one in each]) for name in MEASURES}
-            cells = [
-                f"{means[name][0]:{form[2:-1]}}{_half(means[name][1], form)}" for name, (_, form, _) in MEASURES.items()
-            ]
-            values = [f"{value:g}" for value in members[0].values.values()]
-            rows.append((means[by][0], [*values, str(len(members)), *cells]))
-        rows.sort(key=lambda row: -np.inf if np.isnan(row[0]) else row[0], reverse=True)
         varied = list(self.plan[0].values)
-        head = [*varied, "seeds", *(label for label, _, _ in MEASURES.values())]
+        rows = [[*varied, "seeds", *(label for label, _, _ in MEASURES.values())]]
+        for members in self._ranked(by):
+            each = [self.measures(member) for member in members]
+            means = [_with_interval([one[name] for one in each], form) for name, (_, form, _) in MEASURES.items()]
+            rows.append([*(f"{value:g}" for value in members[0].values.values()), str(len(members)), *means])
         how = "games of each agent" if self.games else f"the last {_LAST:.0%} of training"
         note = f"best first, by {MEASURES[by][0]}; from {how}; ± 95 % interval over seeds; a win counts as stage 9"
-        return Table([head, *(row for _, row in rows)], note, left=len(varied))
+        return Table(rows, note, left=len(varied))
 
     def effects(self, by: str = "final_stage") -> Table:
         """Which setting mattered: its best and worst values, and how far they lie apart, with the standard error.
 
         The values of a setting with many are taken in thirds. All other settings vary beside it.
         """
-        form = MEASURES[by][1]
-        rows = []
+        label, form, _ = MEASURES[by]
+        results = np.array([self.measures(member)[by] for member in self.plan])
+        found = []
         for name in self.plan[0].values:
             values = np.array([member.values[name] for member in self.plan], np.float64)
-            results = np.array([self.measures(member)[by] for member in self.plan])
-            groups = [(label, results[chosen & ~np.isnan(results)]) for label, chosen in _groups(values)]
+            groups = [(text, results[chosen & ~np.isnan(results)]) for text, chosen in _groups(values)]
             groups = sorted((group for group in groups if len(group[1])), key=lambda group: group[1].mean())
             if len(groups) > 1:
                 (worst, low), (best, high) = groups[0], groups[-1]
-                gain, error = high.mean() - low.mean(), np.hypot(_standard_error(low), _standard_error(high))
-                rows.append(
-                    (
-                        gain,
-                        [
-                            name,
-                            best,
-                            worst,
-                            form.format(gain),
-                            "" if np.isnan(error) else f"± {form.format(error).lstrip('+')}",
-                        ],
-                    )
-                )
-        rows.sort(key=lambda row: row[0], reverse=True)
-        return Table(
-            [["what mattered", "best at", "worst at", MEASURES[by][0], "standard error"], *(row for _, row in rows)],
-            left=3,
-        )
+                error = np.hypot(_standard_error(low), _standard_error(high))
+                found.append((high.mean() - low.mean(), [name, best, worst], _plus_minus(error, form)))
+        found.sort(key=lambda row: row[0], reverse=True)
+        head = ["what mattered", "best at", "worst at", label, "standard error"]
+        return Table([head, *([*texts, form.format(gain), error] for gain, texts, error in found)], left=3)
 
     def plot(self, by: str = "final_stage") -> "Figure":
         """Curves of the best settings: the mean over seeds and its 95 % interval."""
-        settings = {
-            ", ".join(f"{name} {value:g}" for name, value in members[0].values.items())
-            or f"{len(members)} seeds": members
-            for members in self._settings().values()
-        }
-        best = sorted(
-            settings, key=lambda label: -np.nan_to_num(_mean([self.measures(m)[by] for m in settings[label]]), nan=-1e9)
-        )
-        histories = {
-            label: [self.histories[m.name] for m in settings[label] if self.histories.get(m.name)] for label in best
-        }
-        return plot_bands({label: runs for label, runs in list(histories.items())[:_CURVES] if runs})
+        groups = {}
+        for members in self._ranked(by)[:_CURVES]:
+            text = ", ".join(f"{name} {value:g}" for name, value in members[0].values.items())
+            histories = [self.histories.get(member.name, []) for member in members]
+            groups[text or f"{len(members)} seeds"] = [history for history in histories if history]
+        return plot_bands(groups)
 
     def save(self, by: str = "final_stage") -> None:
         """Write `results.json`, `results.txt` and `curves.png` into the sweep's directory."""
@@ -162,14 +137,16 @@ class SweepResult(NamedTuple):
 
     def tables(self, by: str = "final_stage") -> list[Table]:
         """The table of settings and, where several were tried, of what mattered."""
-        return [self.table(by), self.effects(by)] if len(self._settings()) > 1 else [self.table(by)]
+        return [self.table(by), self.effects(by)] if len(self._ranked(by)) > 1 else [self.table(by)]
 
-    def _settings(self) -> dict[int, list[Member]]:
-        """The agents of each setting."""
+    def _ranked(self, by: str) -> list[list[Member]]:
+        """The agents of each setting, the best one first; those of which nothing is known come last."""
         settings: dict[int, list[Member]] = {}
         for member in self.plan:
             settings.setdefault(member.setting, []).append(member)
-        return settings
+        means = {number: _mean([self.measures(m)[by] for m in members]) for number, members in settings.items()}
+        ranking = sorted(settings, key=lambda number: np.nan_to_num(means[number], nan=-np.inf), reverse=True)
+        return [settings[number] for number in ranking]
 
 
 def _groups(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -182,19 +159,20 @@ def _groups(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
 
 
 def _mean(values: Sequence[Any]) -> float:
-    known = [value for value in values if value is not None]
+    """The mean of those that are known."""
+    known = [value for value in values if value is not None and not np.isnan(value)]
     return float(np.mean(known)) if known else np.nan
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean of what is known, and half of its 95 % interval (Student's t); NaN for less than two."""
+def _with_interval(values: Sequence[float], form: str) -> str:
+    """The mean of those that are known, with half of its 95 % interval."""
     known = np.array([value for value in values if not np.isnan(value)])
-    return (float(known.mean()), float(half_interval(known))) if len(known) else (np.nan, np.nan)
+    return f"{form.format(known.mean())} {_plus_minus(half_interval(known), form)}".rstrip() if len(known) else ""
 
 
 def _standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
 
 
-def _half(width: float, form: str) -> str:
-    return "" if np.isnan(width) else f" ± {form.format(width).lstrip('+')}"
+def _plus_minus(error: float | np.ndarray, form: str) -> str:
+    return "" if np.isnan(error) else f"± {form.format(error).lstrip('+')}"

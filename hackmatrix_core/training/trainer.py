@@ -183,8 +183,7 @@ class Trainer:
 
     def _run(self) -> TrainResult:
         started = time.monotonic()
-        init = self._group.init()
-        template = jax.eval_shape(init)
+        template = self._group.template
         runner = self._restored(template)
         if runner is None and self._start_from is not None:
             check_network(template.params, self._start_from)  # before minutes of compiling
@@ -199,7 +198,7 @@ class Trainer:
         self._tell("compiling", update, 0.0, float("nan"), history)
         compiled = self._group.update(template).compile()
         return_free_memory()
-        runner = self._started(init(), template) if runner is None else runner
+        runner = self._started(self._group.init()(), template) if runner is None else runner
         self._tell("training", update, time.monotonic() - started, float("nan"), history)
         with use_handlers():
             return self._train(compiled, runner, update, history)

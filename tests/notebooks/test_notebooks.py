@@ -32,7 +32,7 @@ from tests.tools.run_notebook import NOTEBOOKS, VARIES
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 TRAINING = {"train_local_cpu": "cpu", "train_colab_t4": "t4", "train_colab_tpu": "tpu"}
 """The three training notebooks and their presets."""
-NAMES = [*TRAINING, "play_and_watch", "search", "benchmark"]
+NAMES = [*TRAINING, "play_and_watch", "search", "make_it_yours", "benchmark"]
 THE_GAME = ("## The game in one board", "## What it may do")
 each_notebook = pytest.mark.parametrize("name", NAMES)
 

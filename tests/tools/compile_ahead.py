@@ -291,7 +291,7 @@ def _training(devices: list[Any], config: TrainConfig, platform: str) -> Any:
     def placed(part: Any, sharding: NamedSharding) -> Any:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), part)
 
-    template = RunnerState._make(map(placed, jax.eval_shape(group.init()), group.shardings))
+    template = RunnerState._make(map(placed, group.template, group.shardings))
     return group.update(template, (platform,))
 
 

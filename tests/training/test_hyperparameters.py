@@ -92,9 +92,7 @@ def test_another_coefficient_compiles_nothing(tmp_path):
     def lowered(**changes):
         config = TrainConfig(**SIZES, shaping_fades=0.5, points=1.0, **changes)
         group = Trainer(config, tmp_path / str(len(changes)), TwoSteps(), callbacks=[])._group
-        return group.update(jax.eval_shape(group.init())).as_text(), group.init().func.lower(
-            *group.init().args
-        ).as_text()
+        return group.update(group.template).as_text(), group.init().func.lower(*group.init().args).as_text()
 
     others = {"learning_rate": 1e-4, "gamma": 0.5, "gamma_to": 0.75, "reward_weights": {"kills": 2.0}, "seed": 7}
     assert lowered() == lowered(**others)

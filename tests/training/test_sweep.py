@@ -1,5 +1,6 @@
 """Many agents side by side: each trains as it would alone, and a sweep stops, resumes and shows what it found."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,10 +14,12 @@ from hackmatrix_core.errors import CheckpointError
 from hackmatrix_core.training.checkpoints import Checkpoints, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
+from hackmatrix_core.training.runner import as_plain, init_runner, make_agent
 from hackmatrix_core.training.sweep import Sweep, stored_sweep
 from hackmatrix_core.training.sweep_plan import make_plan, programs
 from hackmatrix_core.training.sweep_result import SweepResult
 from hackmatrix_core.training.trainer import make_train
+from hackmatrix_core.training.tuning import get_device_config
 from tests.training import probe_environments as probes
 
 CONFIG = TrainConfig(num_envs=16, num_steps=8, num_minibatches=2, total_timesteps=1024, hidden_dim=8, seed=5)
@@ -120,6 +123,16 @@ def test_settings_that_change_what_is_compiled_become_programs(tmp_path):
     assert widths == {4, 8}
     assert sorted(path.name for path in (tmp_path / "programs").iterdir()) == ["1", "2"]
     assert len(programs(result.plan)) == 2
+
+
+def test_agents_that_do_not_fit_into_memory_together_become_programs(tmp_path, monkeypatch):
+    """A machine so small that two of five agents fill half of it."""
+    runner = init_runner(make_agent(CONFIG, probes.CuedAction()), jax.random.key(0))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(as_plain(runner)))
+    small = dataclasses.replace(get_device_config(), platform="cpu", memory=int(2.5 * 4 * size))
+    monkeypatch.setattr("hackmatrix_core.training.sweep.get_device_config", lambda: small)
+    many = sweep(tmp_path / "many", seeds=5)
+    assert [len(members) for members in many._programs] == [2, 2, 1]
 
 
 def test_an_agent_that_diverges_does_not_end_the_others(tmp_path):
