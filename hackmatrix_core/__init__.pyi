@@ -18,6 +18,7 @@ from .environment.gymnax_env import EnvParams as EnvParams
 from .environment.gymnax_env import EnvState as EnvState
 from .environment.gymnax_env import HackMatrixGymnax as HackMatrixGymnax
 from .environment.gymnax_v1 import HackMatrixGymnaxV1 as HackMatrixGymnaxV1
+from .environment.original.env import HackMatrixOriginal as HackMatrixOriginal
 from .environment.parallel import jit as jit
 from .environment.vector_env import HackMatrixVectorEnv as HackMatrixVectorEnv
 from .evaluation import evaluate as evaluate

@@ -7,7 +7,7 @@ every policy. Games of all policies are stepped together, in one compiled loop; 
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -26,6 +26,7 @@ from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, NUM_STAGES
 from hackmatrix_core.game.step import compact_observation
 from hackmatrix_core.game.vectorization.backend import compiler_options, platform
+from hackmatrix_core.viewing.recording import Episode, stacked
 from hackmatrix_core.viewing.style import styled
 from hackmatrix_core.viewing.tables import Table
 
@@ -158,13 +159,46 @@ def compare(
     return {name: Evaluation(**jax.tree.map(lambda x, i=i: x[i], tallies)) for i, name in enumerate(policies)}
 
 
-def table(evaluations: Mapping[str, Evaluation]) -> Table:
-    """The means of several evaluations side by side, with their intervals."""
-    rows = [["", *evaluations]]
-    for quantity, (label, form, _) in _QUANTITIES.items():
+def of_games(episodes: Iterable[Episode], policy: Policy) -> Evaluation:
+    """The evaluation of games that the policy has played somewhere else, as in the original; at least one."""
+    tallies: dict[str, Any] = stacked([_tallied(episode) for episode in episodes])
+    return Evaluation(**tallies, reward_weights=np.array(getattr(policy, "objective", Objective()).weights))
+
+
+def _tallied(game: Episode) -> dict[str, Any]:
+    """What an `Evaluation` holds of one game."""
+    taken, place, stages = game.actions, game.states.position, game.states.stage[:-1]
+    moved = (taken < actions.SIPHON) & (place[1:] != place[:-1])
+    back = moved[1:] & moved[:-1] & (place[2:] == place[:-2])
+    return {
+        "final_stage": game.final_stage,
+        "won": bool(game.outcomes.won[-1]),
+        "total_reward": game.total_reward,
+        "score": game.states.score[-1],
+        "length": len(game),
+        "undone": np.count_nonzero(back & (taken[1:] == _OPPOSITE[taken[:-1] % len(_OPPOSITE)])),
+        "valid": game.action_masks.sum(axis=0),
+        "used": np.bincount(taken, minlength=NUM_ACTIONS),
+        "stages_of_use": np.bincount(taken, stages, NUM_ACTIONS).astype(int),
+        "reward_parts": np.array([game.outcomes.reward_parts[part].sum() for part in REWARD_PARTS]),
+    }
+
+
+def table(evaluations: Mapping[str, Evaluation], apart: bool = False) -> Table:
+    """The means of several evaluations side by side, with their intervals.
+
+    Args:
+        evaluations: by name.
+        apart: with a column that tells how many standard errors of their difference lie between the first two.
+    """
+    rows = [["", *evaluations, *["standard errors between"] * apart]]
+    for quantity, (label, form, values) in _QUANTITIES.items():
         means = [[form.format(x) for x in evaluation.means().get(quantity, ())] for evaluation in evaluations.values()]
         if any(means):
             rows.append([label, *("{} ({} – {})".format(*texts) if texts else "" for texts in means)])
+            if apart:
+                (first, error), (second, other) = (_with_error(*values(games)) for games in [*evaluations.values()][:2])
+                rows[-1].append(f"{(first - second) / spread:+.1f}" if (spread := np.hypot(error, other)) else "")
     games = " / ".join(str(len(evaluation.length)) for evaluation in evaluations.values())
     return Table(rows, f"{games} games, 95 % bootstrap intervals; a win counts as stage {NUM_STAGES + 1}")
 
@@ -344,6 +378,14 @@ def play(policies: tuple[Any, ...], games: _Games, table: _Table, num_games: int
 def _split(tree: Any, count: int) -> list[Any]:
     """The tree's leading axis in `count` equal parts."""
     return [jax.tree.map(lambda x, i=i: jnp.split(x, count)[i], tree) for i in range(count)]
+
+
+def _with_error(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
+    """Mean and its standard error; with weights: of the ratio of the sums."""
+    weights = np.ones(len(values)) if weights is None else weights
+    mean = np.sum(values) / np.sum(weights)
+    rest = (values - mean * weights) / np.mean(weights)
+    return float(mean), float(np.sqrt(np.sum(rest**2) / max(1, len(values) - 1) / len(values)))
 
 
 def _with_interval(values: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float, float]:

@@ -153,6 +153,7 @@ hm.play(seed=0)
 # @title Whom to watch
 agent = "pretrained"  # @param ["pretrained", "pretrained-points", "greedy", "random"] {allow-input: true}
 seed = 0  # @param {type: "integer"}
+original = ""  # @param {type: "string"}
 
 # %% tags=["nbval-ignore-output"]
 policy = hm.load_policy(agent)
@@ -170,6 +171,19 @@ hm.replay(episode, f"{agent}, seed {seed}")
 
 # %% tags=["nbval-ignore-output"]
 notebook.show_hardest_choice(episode)
+
+# %% [markdown]
+# ## In the original game
+#
+# The agent also plays the original, a Swift program, and wins as often there. If you have built it, give its path above
+# as `original`; without it, the simulator stands in for it, as a program of its own that speaks the same protocol.
+# [Play there](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/original.md#play-there) tells how to
+# build it, and how to watch the agent in its window.
+
+# %% tags=["nbval-ignore-output"]
+there = notebook.record_original(policy, original, jax.random.key(seed))
+print(f"{agent}: {len(there)} actions, final stage {there.final_stage}, return {there.total_reward:+.2f}")
+hm.replay(there, f"{agent} in {original or 'the simulator, by the protocol of the original'}")
 
 # %% [markdown]
 # ## How good is it?

@@ -46,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; `options.command(options)` carries one out."""
-    from hackmatrix_core.cli import benchmark, doctor, evaluate, play, sweep, train, watch
+    from hackmatrix_core.cli import benchmark, doctor, evaluate, original, play, sweep, train, watch
 
     parser = argparse.ArgumentParser(
         prog="hackmatrix", description="Train agents that play HackMatrix, and see how they do."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (train, sweep, evaluate, watch, play, benchmark, doctor):
+    for module in (train, sweep, evaluate, watch, play, original, benchmark, doctor):
         name, text = module.__name__.rpartition(".")[2], (module.run.__doc__ or "").rstrip(".")
         command = commands.add_parser(name, help=f"{text[:1].lower()}{text[1:]}", description=f"{text}.")
         command.set_defaults(command=module.run)

@@ -3,12 +3,16 @@
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 
 from hackmatrix_core.cli.arguments import add_checkpoint, add_simulations, path, seed
 from hackmatrix_core.errors import UsageError
 from hackmatrix_core.training.tuning import SEARCHED_STATE, check_memory
+
+if TYPE_CHECKING:
+    from hackmatrix_core.agent.policy import Policy
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -35,19 +39,11 @@ def run(options: argparse.Namespace) -> int:
 
 def write_replay(run: str | os.PathLike, seed: int, out: str, *, argmax: bool = False, simulations: int = 0) -> None:
     """Record a game of the run's policy and write it as a page."""
-    from hackmatrix_core.agent.search import SearchPolicy
-    from hackmatrix_core.training.loading import load_policy
     from hackmatrix_core.viewing import recording
     from hackmatrix_core.viewing.replay import replay
     from hackmatrix_core.viewing.waiting import Waiting
 
-    check_memory(f"--simulations {simulations}", simulations * SEARCHED_STATE)
-    policy = load_policy(run, greedy=argmax)
-    if simulations:
-        try:
-            policy = SearchPolicy(policy, simulations)
-        except TypeError as error:
-            raise UsageError(error) from error
+    policy = playing_policy(run, argmax=argmax, simulations=simulations)
     try:
         Path(out).absolute().parent.mkdir(parents=True, exist_ok=True)
         with open(out, "a", encoding="utf-8"):  # before a game, which takes minutes with a search
@@ -59,3 +55,16 @@ def write_replay(run: str | os.PathLike, seed: int, out: str, *, argmax: bool = 
         raise UsageError(f"--out {out} cannot be written: {error.strerror}") from error
     print(f"{len(episode)} actions, final stage {episode.final_stage}, return {episode.total_reward:+.2f}")
     print(f"replay {target}")
+
+
+def playing_policy(run: str | os.PathLike, *, argmax: bool, simulations: int) -> "Policy":
+    """The policy of a run, with a search if there are simulations."""
+    from hackmatrix_core.agent.search import SearchPolicy
+    from hackmatrix_core.training.loading import load_policy
+
+    check_memory(f"--simulations {simulations}", simulations * SEARCHED_STATE)
+    policy = load_policy(run, greedy=argmax)
+    try:
+        return SearchPolicy(policy, simulations) if simulations else policy
+    except TypeError as error:
+        raise UsageError(error) from error

@@ -45,7 +45,7 @@ class Configured:
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
-    _state: EnvState | None = None
+    _state: Any = None
     _mask: np.ndarray
 
     def __init__(
@@ -67,7 +67,7 @@ class Configured:
         self.observation_space = gymnasium.spaces.Box(space.low, space.high, space.shape, np.float32)
         self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
 
-    def _running(self, method: str) -> EnvState:
+    def _running(self, method: str) -> Any:
         if self._state is None:
             raise gymnasium.error.ResetNeeded(f"{method} needs an episode: call reset first")
         return self._state

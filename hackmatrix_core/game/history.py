@@ -102,12 +102,20 @@ def snapshots(state: GameState) -> list[Snapshot]:
 
 def from_snapshots(kept: Sequence[Snapshot], undo_depth: int) -> dict[str, np.ndarray | np.int32]:
     """The fields of a state that hold these snapshots, oldest first and at most `undo_depth`; outside of JAX."""
-    start = int(kept[0].turn) % undo_depth if kept else 0
-    rows = np.zeros((undo_depth, WORDS), np.uint32)
-    for i, snapshot in enumerate(kept):
+    rows = []
+    for snapshot in kept:
         numbers = [int(getattr(snapshot, name)) for name in NUMBERS]
         words = (snapshot.cells, snapshot.entities & entity.REMEMBERED_BITS, np.array(numbers, np.uint32))
-        rows[(start + i) % undo_depth] = np.concatenate(words)  # as `pack`, which would dispatch each operation
+        rows.append(np.concatenate(words))  # as `pack`, which would dispatch each operation
+    return from_rows(rows, undo_depth)
+
+
+def from_rows(kept: Sequence[np.ndarray], undo_depth: int) -> dict[str, np.ndarray | np.int32]:
+    """As `from_snapshots`, of packed ones: uint32 (84,) each."""
+    start = int(kept[0][_TURN]) % undo_depth if kept else 0
+    rows = np.zeros((undo_depth, WORDS), np.uint32)
+    for i, row in enumerate(kept):
+        rows[(start + i) % undo_depth] = row
     return {"history": rows, "history_start": np.int32(start), "history_length": np.int32(len(kept))}
 
 

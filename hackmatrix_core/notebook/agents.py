@@ -1,5 +1,7 @@
 """Agents play in a cell, which tells how far they are."""
 
+import itertools
+import sys
 from collections.abc import Mapping
 
 import jax
@@ -12,6 +14,8 @@ from hackmatrix_core.notebook.settings import SMOKE, NotebookStop
 from hackmatrix_core.viewing import recording
 from hackmatrix_core.viewing.waiting import Waiting
 
+SIMULATOR = [sys.executable, "-c", "import sys; from hackmatrix_command import headless; sys.exit(headless())"]
+"""The script hackmatrix-headless, also where it is not on the PATH."""
 _COMPILING = "compiling first, about half a minute the first time"
 
 
@@ -26,6 +30,21 @@ def record(policy: Policy, key: jax.Array) -> recording.Episode:
     """`hm.record`, with a line that tells how far it is."""
     with Waiting("recording a game", _COMPILING) as line:
         return recording.record(policy, key, 20 if SMOKE else MAX_ACTIONS, progress=line.reached)
+
+
+def record_original(policy: Policy, program: str, key: jax.Array) -> recording.Episode:
+    """A game in the original's program; with an empty path in the simulator, which speaks its protocol."""
+    from hackmatrix_core.environment.original.env import HackMatrixOriginal
+    from hackmatrix_core.playing.original import play_original
+
+    env = HackMatrixOriginal(program or SIMULATOR, max_steps=20 if SMOKE else MAX_ACTIONS)
+    try:
+        with Waiting("playing in the original", _COMPILING) as line:
+            steps = itertools.count(1)
+            (episode,) = play_original(policy, [env], 1, key, lambda *_: line.reached(next(steps)))
+        return episode
+    finally:
+        env.close()
 
 
 def with_and_without_search(network: NetworkPolicy, *simulations: int) -> dict[str, Policy]:

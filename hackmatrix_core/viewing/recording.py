@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from hackmatrix_core import game
-from hackmatrix_core.agent.policy import Policy, as_pytree, observe_for
+from hackmatrix_core.agent.policy import Policy, as_pytree, as_taken
 from hackmatrix_core.agent.search import Thoughts
 from hackmatrix_core.environment.gymnax_env import MAX_ACTIONS
 from hackmatrix_core.game import GameState, Outcome
 from hackmatrix_core.game.arguments import check_key
+from hackmatrix_core.game.step import compact_observation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ def record(
             progress(len(steps))
         if steps[-1]["outcomes"].terminated:
             break
-    return Episode(states=_stacked(states), value_unit=str(getattr(policy, "objective", "")), **_stacked(steps))
+    return Episode(states=stacked(states), value_unit=str(getattr(policy, "objective", "")), **stacked(steps))
 
 
 _reset = jax.jit(game.reset)
@@ -92,18 +93,33 @@ _reset = jax.jit(game.reset)
 def _play(policy: Policy, state: GameState, key: jax.Array) -> tuple[GameState, dict[str, Any]]:
     """One action: the new state, and one entry of each field of `Episode`."""
     policy_key, step_key = jax.random.split(key)
-    observation, mask = observe_for(policy, state), game.get_valid_actions(state)
-    thoughts = policy.think(state, observation, mask, policy_key) if hasattr(policy, "think") else None
-    action = policy(state, observation, mask, policy_key) if thoughts is None else thoughts.action
-    new, outcome = game.step(state, action, step_key)
-    step = {"actions": action, "action_masks": mask, "outcomes": outcome}
+    step = decide(policy, state, compact_observation(state), game.get_valid_actions(state), policy_key)
+    new, outcome = game.step(state, step["actions"], step_key)
+    return new, step | {"outcomes": outcome}
+
+
+def decide(policy: Policy, state: GameState, compact: jax.Array, mask: jax.Array, key: jax.Array) -> dict[str, Any]:
+    """What a policy does in one state, and what it thinks: an entry of each field of `Episode` that is known by then.
+
+    Args:
+        policy: as for `record`.
+        state: of one game.
+        compact: its observation, uint8 (1545,).
+        mask: bool (28,).
+        key: for the policy.
+    """
+    observation = as_taken(policy, compact)
+    thoughts = policy.think(state, observation, mask, key) if hasattr(policy, "think") else None
+    action = policy(state, observation, mask, key) if thoughts is None else thoughts.action
+    step = {"actions": action, "action_masks": mask}
     if thoughts is not None:
         step |= {"thoughts": thoughts}
     if hasattr(policy, "distribution"):
         distribution, value = policy.distribution(observation, mask)
         step |= {"probabilities": distribution.probs, "values": value}
-    return new, step
+    return step
 
 
-def _stacked(steps: list[Any]) -> Any:
+def stacked(steps: list[Any]) -> Any:
+    """Entries of one game, one after the other, as arrays with a leading axis."""
     return jax.tree.map(lambda *entries: np.stack(entries), *steps)

@@ -161,7 +161,7 @@ def shown_in(name, kind) -> str:
 
 def replay_in(name) -> dict:
     """What the stored replay of a notebook shows."""
-    (page,) = re.findall(r'srcdoc="([^"]*)"', shown_in(name, "text/html"))
+    page, *_ = re.findall(r'srcdoc="([^"]*)"', shown_in(name, "text/html"))
     return json.loads(html.unescape(page).partition('id="episode">')[2].partition("</script>")[0])
 
 

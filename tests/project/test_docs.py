@@ -32,6 +32,7 @@ each_present_document = pytest.mark.parametrize(
 )
 
 WRITTEN = {
+    "difference.json",
     "metrics.jsonl",
     "lock.json",
     "curves.png",
@@ -39,7 +40,6 @@ WRITTEN = {
     "evaluation.json",
     "replay.html",
     "checkpoints/",
-} | {
     "results.txt",
     "results.json",
     "sweep.json",
@@ -47,7 +47,7 @@ WRITTEN = {
 }
 """Files that a run writes."""
 PLACEHOLDERS = {"I": "1", "N": "2", "RUN": "runs/mine", "DIR": "runs/mine", "HOST:1234": "host:1234"}
-OTHER_TOOLS = {"--spot", "--resume", "--worker=all", "--nbval"}
+OTHER_TOOLS = {"--spot", "--resume", "--worker=all", "--nbval", "--headless-cli", "--visual-cli"}
 """Options in the text that are other programs', or are explained where they stand."""
 
 
@@ -264,7 +264,7 @@ def test_the_commands_are_found():
 @each_document
 def test_options_exist(document):
     with contextlib.redirect_stdout(io.StringIO()) as helps:
-        for command in ("train", "sweep", "evaluate", "watch", "play", "benchmark", "doctor"):
+        for command in ("train", "sweep", "evaluate", "watch", "play", "original", "benchmark", "doctor"):
             with pytest.raises(SystemExit):
                 cli.make_parser().parse_args([command, "--help"])
     known = set(re.findall(r"--[a-z-]+", helps.getvalue())) | OTHER_TOOLS
