@@ -94,7 +94,7 @@ def test_its_description_is_whole(name):
     params, about = pretrained.load(pretrained.AGENTS[name])
     for run in (about, *about["earlier"]):
         config = TrainConfig.from_dict(run["config"])
-        assert config.to_dict() == run["config"] | {"reward_weights": {}}
+        assert config.to_dict() == run["config"] | {"reward_weights": {}, "network": None}
         assert 0 < run["steps"] <= config.total_timesteps
     assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
     assert hm.load_policy(name, greedy=True).greedy
