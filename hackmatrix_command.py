@@ -26,7 +26,7 @@ def headless() -> int:
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the quickest for one game
-    from hackmatrix_core.environment.original_server import main
+    from hackmatrix_core.environment.original.server import main
     from hackmatrix_core.training.compilation import keep_compiled_programs
 
     keep_compiled_programs()

@@ -24,7 +24,7 @@ for line in sys.stdin:
 """
 _TAMPERED = """
 import json, sys
-from hackmatrix_core.environment.original_server import Server
+from hackmatrix_core.environment.original.server import Server
 server = Server(0)
 for number, line in enumerate(sys.stdin):
     answer = json.loads(server.answer(line))

@@ -11,10 +11,9 @@ import hackmatrix_core as hm
 
 gymnasium = pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'gymnasium>=1.1'")
 
-from hackmatrix_core.environment import original_wire as wire
-from hackmatrix_core.environment.original import check, reading
+from hackmatrix_core.environment.original import check, reading, wire
 from hackmatrix_core.environment.original.belief import Belief
-from hackmatrix_core.environment.original_server import Server
+from hackmatrix_core.environment.original.server import Server
 from hackmatrix_core.game import actions, entity, history
 from tests.environment.programs_of_the_original import SERVER, player, told_in_full
 

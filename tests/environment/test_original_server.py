@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hackmatrix_core.environment import original_server
-from hackmatrix_core.environment.original_server import Server
+from hackmatrix_core.environment.original import server as original_server
+from hackmatrix_core.environment.original.server import Server
 from hackmatrix_core.game import entity, history
 from hackmatrix_core.game.state import DEFAULT_UNDO_DEPTH, MAX_ENTITIES, NUM_CELLS
 from tests import programs

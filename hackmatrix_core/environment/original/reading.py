@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hackmatrix_core.environment.original_wire import REWARD_NAMES
+from hackmatrix_core.environment.original.wire import REWARD_NAMES
 from hackmatrix_core.game import cell, entity
 from hackmatrix_core.game.actions import FIRST_PROGRAM, PROGRAM_NAMES
 from hackmatrix_core.game.entity import ENEMY_NAMES

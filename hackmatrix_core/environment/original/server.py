@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hackmatrix_core.environment import original_wire as wire
+from hackmatrix_core.environment.original import wire
 from hackmatrix_core.game import actions, board, cell, entity, history, stage
 from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.game.state import BOARD_SIZE, MAX_ENTITIES, NUM_CELLS, GameState
