@@ -23,7 +23,7 @@ MEASURES = {
 """What agents are judged by: label, format, and the metric of training that tells it."""
 _LAST = 0.1
 _THIRDS_FROM = 6
-_CURVES = 6
+_CURVES = 5
 
 
 class SweepResult(NamedTuple):
