@@ -121,7 +121,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (
             ["train", "--from", "pretrained", "--run-dir", "DIR/new", *TINY],
             1,
-            "network to start from has another shape",
+            "stored network has another shape",
         ),
         (["train", "--resume", "--run-dir", "DIR/new"], 2, "DIR/new holds no checkpoint to resume. Leave out --resume"),
         (["train", "--run-dir", "DIR/file/run"], 1, "cannot be written to"),

@@ -146,7 +146,7 @@ def doctor(config: TrainConfig, run_dir: Path, minutes: float = 1) -> Table:
         ("update", f"{config.num_envs} games side by side × {config.num_steps} steps = {config.batch_size:,} steps"),
         ("run", f"{run_dir.name if SMOKE else run_dir} {standing}"),
         ("disk", f"{shutil.disk_usage(folder).free / GIB:.1f} GiB free"),
-        ("config", ", ".join(f"{name}={value}" for name, value in config.to_dict().items())),
+        ("config", ", ".join(f"{name}={value}" for name, value in config.to_dict().items() if value is not None)),
     ]
     return Table(rows, left=2)
 

@@ -86,10 +86,12 @@ def compare_runs(*folders: Path) -> Figure | None:
 
     Runs that differ only in the seed are one curve, with a band: their mean and its 95 % interval.
     """
+    # Of folders with the same name the last one counts: a copy of a run that could not be written to any more.
+    files = {path.parent.name: path for runs in folders for path in sorted(runs.glob("*/metrics.jsonl"))}
     groups: dict[str, dict[str, Sequence[Record]]] = {}
-    for path in sorted(path for runs in folders for path in runs.glob("*/metrics.jsonl")):
+    for name, path in files.items():
         if history := read_metrics(path):
-            groups.setdefault(_settings(path.parent), {})[path.parent.name] = history
+            groups.setdefault(_settings(path.parent), {})[name] = history
     if not groups:
         print("No run has learned anything yet: run Train again.")
         return None

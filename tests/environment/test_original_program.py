@@ -19,6 +19,7 @@ from tests import ROOT
 from tests.environment.programs_of_the_original import player, script, told_in_full
 
 LOGS = "import sys; print('what went wrong', file=sys.stderr, flush=True); "
+ENDS_WITH_ITS_PIPE = "import signal; signal.signal(signal.SIGPIPE, signal.SIG_DFL); "
 STUBBORN = """
 import os, signal, sys, time
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
@@ -37,10 +38,13 @@ WRONG = {
     "closes its output": (script(LOGS + "import os, time; os.close(1); time.sleep(600)"), "closed its output"),
     "answers late": (script(LOGS + "import time; input(); time.sleep(4); print('{}')"), "did not answer"),
     "babbles": (
-        script(LOGS + "[print('bla' * 10**5) for _ in range(10**4)]"),
+        script(LOGS + ENDS_WITH_ITS_PIPE + "[print('bla' * 10**5) for _ in range(10**4)]"),
         "answered .* with 'blabla.*…', expected",
     ),
-    "never ends a line": (script(LOGS + "[print('x' * 10**5, end='') for _ in range(10**4)]"), "answered .* with 'xx"),
+    "never ends a line": (
+        script(LOGS + ENDS_WITH_ITS_PIPE + "[print('x' * 10**5, end='') for _ in range(10**4)]"),
+        "answered .* with 'xx",
+    ),
     "answers bytes": (script(LOGS + "sys.stdout.buffer.write(b'\\xff\\x00\\n')"), "answered .* with '\ufffd"),
     "answers a list": (script(LOGS + "input(); print([])"), r"answered .* with '\[\]', expected a JSON object"),
     "answers an error": (script(LOGS + 'input(); print(\'{"error": "no"}\')'), "with .*error.*no"),

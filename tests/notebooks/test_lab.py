@@ -181,7 +181,7 @@ def test_the_game_is_played_by_its_buttons_and_the_replay_plays(browser, lab):
     )
     game.get_by_text(f"{name}: reward").wait_for()
 
-    replay = notebook.output("hm.replay(")
+    replay = notebook.output("hm.replay(episode")
     assert replay.locator("img").count() == 0  # the still picture is for where the player does not run
     player = replay.frame_locator("iframe")
     count = player.locator("#count")
@@ -193,7 +193,7 @@ def test_the_game_is_played_by_its_buttons_and_the_replay_plays(browser, lab):
 
 def test_a_stored_notebook_that_is_not_trusted_shows_a_picture_of_the_game(browser, lab):
     notebook = Notebook(browser, lab, "play_and_watch", stored=True)
-    replay = notebook.output("hm.replay(")
+    replay = notebook.output("hm.replay(episode")
     replay.locator("img").wait_for()
     assert replay.locator("iframe").count() == 0
     assert replay.locator("img").evaluate("image => image.naturalWidth") > 700

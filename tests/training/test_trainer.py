@@ -187,10 +187,10 @@ def shares(monkeypatch):
         def compile(self):
             compiled = self.lowered.compile()
 
-            def timed(runner, done):
+            def timed(runner, done, hyperparameters):
                 told.append(float(done))
                 now[0] += 1.0 if len(told) <= 21 else 2.0
-                return compiled(runner, done)
+                return compiled(runner, done, hyperparameters)
 
             return timed
 
