@@ -163,12 +163,11 @@ def test_readme_code_runs(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("document", "code"),
     [
-        (document, code)
+        pytest.param(document, code, marks=[pytest.mark.slow] if "hm.Sweep(" in code else [], id=document.name)
         for document in DOCUMENTS[1:]
         if document not in (CLIENTS, OWN_PARTS)
         for code in code_blocks(document, "python")
     ],
-    ids=lambda value: value.name if isinstance(value, Path) else "",
 )
 def test_code_of_the_other_documents_runs(document, code, tmp_path):
     """Each in a process of its own, for it may set JAX up; the games are fewer, and training is short."""
@@ -206,6 +205,7 @@ def run_in(folder: Path, code: str, *arguments: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_code_of_own_networks_runs(tmp_path):
     module, training, seeing, *_ = code_blocks(OWN_PARTS, "python")
     (tmp_path / "my_network.py").write_text(module)
