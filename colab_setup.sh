@@ -153,7 +153,7 @@ set_up_venv() {
             die "$base cannot make a virtual environment (see above). On Debian and Ubuntu: apt-get install python3-venv"
     fi
     export PIP_USER=0 # pip.conf may name the user's own packages, which a virtual environment does not have
-    hash="$({ cat pyproject.toml && echo "$PWD $platform"; } | cksum)"
+    hash="$({ cat pyproject.toml hackmatrix_command.py && echo "$PWD $platform"; } | cksum)"
     stamp=".venv/set-up-${extras:-base}"
     if [[ "$(cat "$stamp" 2>/dev/null)" == "$hash" ]]; then
         return

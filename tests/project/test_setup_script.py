@@ -29,7 +29,7 @@ class Machine:
             each.mkdir()
         for tool in SYSTEM_TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool))
-        for name in ("colab_setup.sh", "pyproject.toml"):
+        for name in ("colab_setup.sh", "pyproject.toml", "hackmatrix_command.py"):
             shutil.copy(ROOT / name, self.checkout)
 
     def add(self, path: str | Path, script: str) -> None:
