@@ -15,6 +15,7 @@ from hackmatrix_core.training.checkpoints import Checkpoints, load_params
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import read_metrics
 from hackmatrix_core.training.runner import as_plain, init_runner, make_agent
+from hackmatrix_core.training.side_by_side import AgentGroup
 from hackmatrix_core.training.sweep import Sweep, stored_sweep
 from hackmatrix_core.training.sweep_plan import make_plan, programs
 from hackmatrix_core.training.sweep_result import SweepResult
@@ -85,6 +86,16 @@ def test_a_resumed_sweep_gives_the_same(trained, tmp_path, after):
         assert [{name: one[name] for name in names} for one in result.histories[member.name]] == [
             {name: one[name] for name in names} for one in trained.histories[member.name]
         ]
+
+
+@pytest.mark.parametrize("at_once", [2, 6])
+def test_agents_may_step_together(trained, tmp_path, monkeypatch, at_once):
+    """As a GPU does it, some or all of them at once."""
+    monkeypatch.setattr(AgentGroup, "_at_once", at_once)
+    result = sweep(tmp_path, {"learning_rate": [1e-3, 1e-2]}, seeds=3).run()
+    for member in trained.plan:
+        one, other = (load_params(of.folder(member))[0] for of in (trained, result))
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), one, other)
 
 
 ON_TWO_DEVICES = """
