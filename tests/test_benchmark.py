@@ -56,6 +56,18 @@ def test_a_search_is_measured_against_its_floor_and_printed_if_no_file_takes_it(
     assert float(of_floor.removesuffix(" ×")) > 0
 
 
+@pytest.mark.slow
+def test_agents_side_by_side_are_measured_against_one(tmp_path, capsys):
+    file = tmp_path / "sweep.json"
+    sizes = ["--num-envs", "64", "--agents", "3", "--repeats", "1"]
+    assert main(["benchmark", "sweep", *sizes, "--json", str(file)]) == 0
+    assert "of one agent's" in capsys.readouterr().out
+    one, many = json.loads(file.read_text())
+    assert (one["num_agents"], many["num_agents"], one["of_one"]) == (1, 3, 1.0)
+    assert many["of_one"] == pytest.approx(many["steps_per_second"] / one["steps_per_second"])
+    assert min(many["compiling"], many["lowering"], many["peak_memory"]) > 0
+
+
 def test_the_ceiling_is_what_the_network_computes_without_biases():
     agent = make_agent(TrainConfig(hidden_dim=32), training_environment())
     observations = jax.random.randint(jax.random.key(0), (4, OBSERVATION_SIZE), 0, 2, jnp.uint8)

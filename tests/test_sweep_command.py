@@ -32,6 +32,9 @@ def test_sweep_evaluate_and_resume(tmp_path, capsys):
     code, out, err = run(again, capsys)
     assert (code, err) == (0, "")
     assert "best first, by return; from the last 10% of training" in out
+    code, _, err = run([*again, "--gae-lambda", "0.5"], capsys)
+    assert code == 1
+    assert "has other values of config" in err
 
 
 def test_train_with_seeds_is_a_sweep(tmp_path, capsys):
@@ -49,6 +52,9 @@ def test_train_with_seeds_is_a_sweep(tmp_path, capsys):
         (["sweep", "--vary", "gamma"], "--vary gamma is not NAME=VALUES, as in learning_rate=3e-4,1e-3"),
         (["sweep", "--vary", "gamma=2"], "gamma is 2.0, expected a number of at least 0 and at most 1"),
         (["sweep", "--vary", "gamma=0..1"], "say how many settings to draw"),
+        (["sweep", "--resume", "--run-dir", "DIR", "--seeds", "2"], "leave out --preset, --vary, --draws, --seeds"),
+        (["train", "--seeds", "2", "--process-id", "1"], "--process-id is for several processes"),
+        (["train", "--seeds", "2", "--rewind", "1"], "--rewind goes back in a run that is resumed"),
         (["sweep", "--resume"], "--resume needs --run-dir and takes the rest from there"),
         (["sweep", "--resume", "--run-dir", "DIR/none"], "no sweep can be resumed from there"),
         (["train", "--seeds", "2", "--wandb"], "--wandb is for a single agent"),

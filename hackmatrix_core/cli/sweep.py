@@ -5,12 +5,19 @@ from pathlib import Path
 
 from hackmatrix_core.cli.arguments import at_least_one
 from hackmatrix_core.cli.evaluate import check_evaluation
-from hackmatrix_core.cli.train import SIGNAL_CODES, add_config, add_run, chosen_config, how_to_continue, new_run_dir
-from hackmatrix_core.errors import UsageError
+from hackmatrix_core.cli.train import (
+    SIGNAL_CODES,
+    add_config,
+    add_run,
+    changed_config,
+    chosen_config,
+    how_to_continue,
+    new_run_dir,
+)
+from hackmatrix_core.errors import UsageError, UserError
 from hackmatrix_core.game.vectorization.backend import devices_of_cores
 from hackmatrix_core.training.config import TrainConfig
-
-MEASURE = "final_stage"
+from hackmatrix_core.training.sweep_plan import MEASURE, MEASURES
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -24,12 +31,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "from, as in ent_coef=0.005..0.05 (log-uniform above 0); may be repeated: all combinations are tried",
     )
     command.add_argument("--draws", type=at_least_one, metavar="N", help="settings to draw from the ranges")
-    command.add_argument(
-        "--seeds", type=at_least_one, default=1, metavar="N", help="agents of each setting (default: 1)"
-    )
+    command.add_argument("--seeds", type=at_least_one, metavar="N", help="agents of each setting (default: 1)")
     command.add_argument(
         "--by",
-        choices=["final_stage", "win_rate", "return"],
+        choices=MEASURES,
         default=MEASURE,
         help=f"what decides which setting is best (default: {MEASURE})",
     )
@@ -45,14 +50,15 @@ def run(options: argparse.Namespace) -> int:
     devices_of_cores()
     check_evaluation(options.evaluate_games)
     if options.resume:
-        if options.run_dir is None or options.vary or options.preset is not None:
-            raise UsageError("--resume needs --run-dir and takes the rest from there; leave out --vary and --preset")
-        about = stored_sweep(options.run_dir)
-        config, run_dir = TrainConfig.from_dict(about["config"]), Path(options.run_dir)
-        plan = {name: about[name] for name in ("vary", "seeds", "draws")}
+        if options.run_dir is None or options.preset is not None or any((options.vary, options.seeds, options.draws)):
+            raise UsageError(
+                "--resume needs --run-dir and takes the rest from there; leave out --preset, --vary, --draws, --seeds"
+            )
+        plan, run_dir = stored_sweep(options.run_dir), Path(options.run_dir)
+        config = changed_config(TrainConfig.from_dict(plan.pop("config")), options)
     else:
         config = chosen_config(options, {})
-        plan = {"vary": dict(map(_varied, options.vary)), "seeds": options.seeds, "draws": options.draws}
+        plan = {"vary": dict(map(_varied, options.vary)), "seeds": options.seeds or 1, "draws": options.draws}
         run_dir = Path(options.run_dir or new_run_dir())
     try:
         fits = options.minutes is not None and options.total_timesteps is None
@@ -62,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(error) from error
     print(f"{len(sweep.plan)} agents in {run_dir}")
     result = sweep.run()
+    if result.stopped_by == "another run":
+        raise UserError(f"another run has taken over {run_dir}, so this one ended")
     if result.stopped_by:
         how = "time is up" if result.stopped_by == "time" else "stopped and saved"
         print(f"{how}. {how_to_continue(run_dir, command='sweep')}")
@@ -72,7 +80,10 @@ def run(options: argparse.Namespace) -> int:
     for table in result.tables(options.by):
         table.print()
         print()
-    result.save(options.by)
+    try:
+        result.save(options.by)
+    except OSError as error:
+        raise UserError(f"the results cannot be written to {run_dir}: {error.strerror}") from error
     for name in ("results.json", "results.txt", "curves.png", "agents"):
         print(f"{name.partition('.')[0]} {run_dir / name}")
     return SIGNAL_CODES.get(result.stopped_by or "", 0)

@@ -127,8 +127,6 @@ def run(options: argparse.Namespace) -> int:
     from hackmatrix_core.training.trackers import TensorBoard, WeightsAndBiases
     from hackmatrix_core.training.trainer import Trainer
 
-    if options.seeds > 1:
-        return _train_seeds(options)
     given = [name for name in ("coordinator", "num_processes", "process_id") if getattr(options, name) is not None]
     if options.distributed:
         _join_processes(options)
@@ -138,6 +136,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--rewind goes back in a run that is resumed: add --resume, or leave it out")
     if options.checkpoint != "last" and not options.start_from:
         raise UsageError("--checkpoint is for --from RUN. To go on from an earlier one: --resume --rewind N")
+    if options.seeds > 1:
+        return _train_seeds(options)
     devices_of_cores()
     is_first = jax.process_index() == 0
     check_evaluation(options.evaluate_games)
@@ -199,12 +199,13 @@ def run(options: argparse.Namespace) -> int:
 def _train_seeds(options: argparse.Namespace) -> int:
     """What `hackmatrix sweep` does, with options of this command."""
     from hackmatrix_core.cli import sweep
+    from hackmatrix_core.training.sweep_plan import MEASURE
 
     for name in ("resume", "start_from", "tensorboard", "wandb", "distributed"):
         if getattr(options, name):
             option = "--from" if name == "start_from" else f"--{name}"
             raise UsageError(f"{option} is for a single agent: leave out --seeds, or see hackmatrix sweep --help")
-    return sweep.run(argparse.Namespace(**vars(options) | {"vary": [], "draws": None, "by": sweep.MEASURE}))
+    return sweep.run(argparse.Namespace(**vars(options) | {"vary": [], "draws": None, "by": MEASURE}))
 
 
 def how_to_continue(run_dir: Path, minutes: float | None = None, command: str = "train") -> str:
@@ -239,17 +240,13 @@ def chosen_config(options: argparse.Namespace, about: Mapping[str, Any]) -> Trai
         about: the description of the network to start from, whose sizes are then the default; empty for none.
     """
     changes = {name: about["config"][name] for name in NETWORK if name in about.get("config", {})}
-    changes |= {
-        f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None
-    }
+    changes |= _given(options)
     sizes = [f"--{name.replace('_', '-')}" for name in SIZES if getattr(options, name) is not None]
     if changes.get("network") and sizes:
         raise UsageError(f"{sizes[0]} is for the package's network, not for {changes['network']}: leave it out")
-    if options.reward_weights:
-        changes["reward_weights"] = dict(options.reward_weights)
+    if options.resume:
+        return changed_config(_stored_config(options), options)
     try:
-        if options.resume:
-            return dataclasses.replace(_stored_config(options), **changes)
         device = get_device_config()
         if options.preset in (None, "auto"):
             config = preset_for_device(device, **changes)
@@ -259,6 +256,20 @@ def chosen_config(options: argparse.Namespace, about: Mapping[str, Any]) -> Trai
         return config
     except ValueError as error:
         raise UsageError(error) from error
+
+
+def changed_config(stored: TrainConfig, options: argparse.Namespace) -> TrainConfig:
+    """The config of a stored run or sweep, with the fields that are given."""
+    try:
+        return dataclasses.replace(stored, **_given(options))
+    except ValueError as error:
+        raise UsageError(error) from error
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the config that the command line has."""
+    given = {f.name: value for f in dataclasses.fields(TrainConfig) if (value := getattr(options, f.name)) is not None}
+    return given | ({"reward_weights": dict(given["reward_weights"])} if "reward_weights" in given else {})
 
 
 def _stored_config(options: argparse.Namespace) -> TrainConfig:

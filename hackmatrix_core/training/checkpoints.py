@@ -169,7 +169,8 @@ class Checkpoints:
         runner, damaged = self._newest_intact(read, last)
         if damaged and runner is None:
             raise CheckpointError(
-                f"all checkpoints in {self.directory} are damaged. Start over in another run directory"
+                f"all checkpoints in {self.directory}{'' if last is None else f' up to {last}'} are damaged. Start "
+                "over in another run directory"
             )
         for update in damaged:
             target = self.directory.with_name(f"{self.directory.name}.{update}.damaged")

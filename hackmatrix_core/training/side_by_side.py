@@ -56,8 +56,7 @@ class AgentGroup(DeviceGroup):
     @property
     def hyperparameters(self) -> Hyperparameters:
         """Those of all agents, with a leading axis."""
-        each = [self.agent.using(Hyperparameters.of(config)).hyperparameters for config in self._padded]
-        return jax.tree.map(lambda *values: np.stack(values), *each)
+        return jax.tree.map(lambda *values: np.stack(values), *map(Hyperparameters.of, self._padded))
 
     def init(self) -> functools.partial[RunnerState]:
         """A function that makes the runners before the first update."""
@@ -85,11 +84,8 @@ class AgentGroup(DeviceGroup):
             return runner._replace(update=None), metrics  # type: ignore[arg-type]
 
         agents = runner._replace(update=None), hyperparameters  # type: ignore[arg-type]
-        count = runner.obs.shape[0]
-        if (at_once := min(self._at_once, count)) == count > 1:
-            runner, metrics = jax.vmap(lambda *both: one(both))(*agents)
-        else:
-            runner, metrics = lax.map(one, agents, batch_size=at_once if at_once > 1 else None)
+        at_once = min(self._at_once, runner.obs.shape[0])
+        runner, metrics = lax.map(one, agents, batch_size=at_once if at_once > 1 else None)
         return runner._replace(update=update + 1), metrics
 
     @property

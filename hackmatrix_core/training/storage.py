@@ -69,7 +69,7 @@ class Storage:
             self.rewind = None
         self._write_config(self.run_dir, config)
         self._metrics = MetricsFile(self.run_dir / "metrics.jsonl", update)
-        self._attempt(self._metrics.path, self._metrics.write)
+        self.attempt(self._metrics.path, self._metrics.write)
         return self._metrics.history
 
     def _set_aside(self, update: int) -> None:
@@ -101,7 +101,7 @@ class Storage:
         """Add the metrics of one update."""
         self._metrics.history.append(record)
         if self.holds_lock():
-            self._attempt(self._metrics.path, self._metrics.write)
+            self.attempt(self._metrics.path, self._metrics.write)
 
     def save(self, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
         """Write a checkpoint and the curves; where the run's directory does not take them, on the local disk.
@@ -120,7 +120,7 @@ class Storage:
             self._write(self.place, runner, config, history)
             metrics = MetricsFile(self.place / "metrics.jsonl")
             metrics.history = list(history)
-            self._attempt(metrics.path, metrics.write)
+            self.attempt(metrics.path, metrics.write)
         else:
             if self.place != self.run_dir:
                 self._warn(f"{self.run_dir} can be written to again: the run is saved there, as before")
@@ -130,7 +130,7 @@ class Storage:
     def _write(self, place: Path, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
         Checkpoints(place / "checkpoints").save(runner, config, history[-1] if history else {})
         self._write_config(place, config)  # its length may have changed
-        self._attempt(place / "curves.png", lambda: save_curves(history, place / "curves.png"))
+        self.attempt(place / "curves.png", lambda: save_curves(history, place / "curves.png"))
 
     def _choose_local_copy(self, why: Exception) -> None:
         if self.place != self.run_dir:
@@ -150,9 +150,9 @@ class Storage:
             temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
             temporary.replace(place / "config.json")
 
-        self._attempt(place / "config.json", write)
+        self.attempt(place / "config.json", write)
 
-    def _attempt(self, path: Path, write: Callable[[], None]) -> None:
+    def attempt(self, path: Path, write: Callable[[], None]) -> None:
         """Write a file, or say once that this is not possible."""
         try:
             write()

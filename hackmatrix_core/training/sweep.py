@@ -86,12 +86,7 @@ class Sweep:
         self._varied = tuple(vary or {})
         self._env, self._network = env or training_environment(), network
         self._minutes, self._fit = minutes, fit
-        self._options: dict[str, Any] = {
-            "callbacks": callbacks,
-            "save_every": save_every,
-            "resume": resume,
-            "network": network,
-        }
+        self._options: dict[str, Any] = {"callbacks": callbacks, "save_every": save_every, "resume": resume}
         self._programs = [part for group in programs(self.plan) for part in self._fitting(group)]
         about = {
             "config": config.to_dict(),
@@ -101,39 +96,61 @@ class Sweep:
             "seeds": seeds,
             "draws": draws,
         }
-        self._begin(about, resume)
+        self._length = self._begin(about, resume)
         self._running: Trainer | None = None
-        self._stopped_by: str | None = None
+        self._is_asked = False
 
     def stop(self) -> None:
         """Ask the sweep to end after the update in progress; may be called from any thread."""
-        self._stopped_by = "request"
+        self._is_asked = True
         if self._running:
             self._running.stop()
 
     def run(self) -> SweepResult:
-        """Train all agents, or go on until stopped."""
+        """Train all agents, or go on until stopped, also if that was before it began."""
+        try:
+            return self._run()
+        finally:
+            self._is_asked, self._running = False, None
+            self._options["resume"] = True  # what is there from now on is this sweep
+
+    def _run(self) -> SweepResult:
         folders = [self.run_dir / "programs" / str(number) for number in range(1, len(self._programs) + 1)]
         stored = [_stored(folder) for folder in folders]
-        is_done = [config is not None and update == config.num_updates for config, update in stored]
+        lengths = [self._length or (config.total_timesteps if config else None) for config, _ in stored]
+        is_done = [
+            config is not None and length is not None and update == length // config.batch_size
+            for (config, update), length in zip(stored, lengths, strict=True)
+        ]
         left = sum(len(members) for members, done in zip(self._programs, is_done, strict=True) if not done)
-        length = None  # steps of each agent, as far as it is known
+        length, stopped_by = None, None
         histories: dict[str, list[Record]] = {}
-        for members, folder, (config, _), done in zip(self._programs, folders, stored, is_done, strict=True):
-            if self._stopped_by not in (None, "time"):
-                break
-            length = config.total_timesteps if config else length
+        for members, folder, own_length, done in zip(self._programs, folders, lengths, is_done, strict=True):
+            length = own_length or length  # where minutes decide it, that of the program before, as far as it is known
             time: dict[str, Any] = {}
             if not done:
                 share = self._minutes and self._minutes * len(members) / left
                 time = {"minutes": share, "fit": self._fit}
-            self._running = _Program(
-                members, length, self._varied, self.run_dir, folder, self._env, **time, **self._options
+            program = _Program(
+                members,
+                length,
+                self._varied,
+                self.run_dir,
+                folder,
+                self._env,
+                network=self._network,
+                **time,
+                **self._options,
             )
-            result = self._running.run()
-            length, histories = self._running.config.total_timesteps, histories | self._running.histories
-            self._stopped_by = result.stopped_by or self._stopped_by
-        return SweepResult(self.plan, histories, self._stopped_by, self.run_dir)
+            self._running = program
+            if self._is_asked:
+                program.stop()
+            result = program.run()
+            length, histories = program.config.total_timesteps, histories | program.histories
+            stopped_by = result.stopped_by or stopped_by
+            if result.stopped_by not in (None, "time"):
+                break
+        return SweepResult(self.plan, histories, stopped_by, self.run_dir)
 
     def _fitting(self, members: Sequence[Member]) -> list[Sequence[Member]]:
         """The agents in as many parts as it takes for each to fit into half of the devices' memory."""
@@ -143,29 +160,41 @@ class Sweep:
         at_once = max(1, get_device_config().total_memory // 2 // (2 * each))  # an update has the old and the new
         return [members[i : i + at_once] for i in range(0, len(members), at_once)]
 
-    def _begin(self, about: Mapping[str, Any], resume: bool) -> None:
-        """Write what the sweep is, or see that the one in the directory is the same."""
-        path = self.run_dir / _PLAN
-        if not path.exists():
-            try:
-                self.run_dir.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(about, indent=2) + "\n")
-            except OSError as error:
-                raise CheckpointError(f"{path} cannot be written ({error.strerror}). Choose another run_dir") from error
-        elif not resume:
-            raise CheckpointError(f"{self.run_dir} already holds a sweep. Resume it, or choose another run directory")
-        elif (stored := stored_sweep(self.run_dir)) != json.loads(json.dumps(about)):
-            different = ", ".join(name for name in about if about[name] != stored.get(name))
-            raise CheckpointError(
-                f"the sweep in {self.run_dir} has other values of {different}: see {_PLAN} there. Resume it with the "
-                "same, or choose another run directory"
-            )
+    def _begin(self, about: dict[str, Any], resume: bool) -> int | None:
+        """Write what the sweep is, or see that the one in the directory is the same.
+
+        Returns:
+            The steps of each agent, where they are others than the stored sweep was begun with.
+        """
+        path, length = self.run_dir / _PLAN, about["config"]["total_timesteps"]
+        about = json.loads(json.dumps(about))
+        stored = None
+        if path.exists():
+            if not resume:
+                raise CheckpointError(
+                    f"{self.run_dir} already holds a sweep. Resume it, or choose another run directory"
+                )
+            stored = stored_sweep(self.run_dir)
+            begun_with = stored["config"].get("total_timesteps")
+            stored["config"]["total_timesteps"] = length
+            if different := [name for name in about if about[name] != stored.get(name)]:
+                raise CheckpointError(
+                    f"the sweep in {self.run_dir} has other values of {', '.join(different)}: see {_PLAN} there. "
+                    "Resume it with the same (only total_timesteps may change), or choose another run directory"
+                )
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(about, indent=2) + "\n")
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be written ({error.strerror}). Choose another run_dir") from error
+        return None if stored is None or begun_with == length else length
 
 
 class _Program(Trainer):
     """The run of agents that share a compiled program."""
 
     _group: AgentGroup
+    _storage: Storage
 
     def __init__(
         self,
@@ -186,14 +215,17 @@ class _Program(Trainer):
         )
 
     def run(self) -> TrainResult:
-        """Train, and write the run directories of the agents."""
+        """Train, and write the run directories of the agents: beside the local copy, where there had to be one."""
         result = super().run()
         runner = jax.device_get(self._group.gather(result.runner))
         for number, member in enumerate(self._members):
             one, history = part_of(runner, number), self._metrics[number].history
             config = dataclasses.replace(self._group.configs[number], total_timesteps=self.config.total_timesteps)
+            folder = self._folders[number]
+            if result.saved_in != self.run_dir:
+                folder = result.saved_in / "agents" / member.name
             if is_finite(one.params):
-                Storage(self._folders[number], resume=True).save(one, config, history)
+                Storage(folder, resume=True).save(one, config, history)
             else:
                 told = f"{member.name} is no longer finite and is not saved. Smaller settings may help"
                 warnings.warn(told, RuntimeWarning, stacklevel=2)
@@ -223,7 +255,7 @@ class _Program(Trainer):
 
     def _save(self, runner: RunnerState, history: Sequence[Record], *, is_last: bool = False) -> None:
         for file in self._metrics:
-            file.write()
+            self._storage.attempt(file.path, file.write)
         super()._save(runner, history, is_last=is_last)
 
     def _is_finite(self, params: Any) -> bool:
@@ -261,6 +293,7 @@ def stored_sweep(run_dir: str | os.PathLike) -> dict[str, Any]:
     path = Path(run_dir) / _PLAN
     try:
         about: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        TrainConfig.from_dict(about["config"])
+        return {name: about[name] for name in ("config", "vary", "seeds", "draws")}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}): no sweep can be resumed from there") from error
-    return about

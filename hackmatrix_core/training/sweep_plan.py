@@ -1,4 +1,4 @@
-"""Which agents a sweep trains: the settings that are tried, each with several seeds, and which share a program."""
+"""Which agents a sweep trains and judges: settings that are tried, each with several seeds; which share a program."""
 
 import dataclasses
 import itertools
@@ -13,6 +13,14 @@ from hackmatrix_core.game.rewards import REWARD_PARTS
 from hackmatrix_core.training.config import MAX_SEED, TrainConfig
 from hackmatrix_core.training.hyperparameters import VARIABLE
 
+MEASURES = {
+    "final_stage": ("final stage", "{:.2f}", "final_stage"),
+    "win_rate": ("games won", "{:.1%}", "win_rate"),
+    "return": ("return", "{:+.2f}", "episode_return"),
+}
+"""What agents are judged by: label, format, and the metric of training that tells it."""
+MEASURE = "final_stage"
+"""By default: it tells beginners apart, who win no game, and experts, since a win counts as stage 9."""
 _DIGITS = 3
 _LONGEST_NAME = 120
 
@@ -69,12 +77,16 @@ def make_plan(
     drawn = [{name: _draw(rng, name, *ends) for name, ends in ranges.items()} for _ in range(draws or 1)]
     combinations = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     settings = [{name: (combination | draw)[name] for name in vary} for combination in combinations for draw in drawn]
-    configs = [config.with_values(setting) for setting in settings]
-    return [
-        Member(number, values, own := dataclasses.replace(changed, seed=config.seed + seed), _name(number, values, own))
-        for number, (values, changed) in enumerate(zip(settings, configs, strict=True))
-        for seed in range(seeds)
-    ]
+    names = [_name(setting) for setting in settings]
+    members = []
+    for number, (setting, name) in enumerate(zip(settings, names, strict=True)):
+        if len(name) > _LONGEST_NAME or names.count(name) > 1:  # each agent has a directory of its own
+            name = f"setting={number}"
+        changed = config.with_values(setting)
+        for seed in range(config.seed, config.seed + seeds):
+            own = dataclasses.replace(changed, seed=seed)
+            members.append(Member(number, setting, own, f"{name},seed={seed}".removeprefix(",")))
+    return members
 
 
 def programs(plan: Sequence[Member]) -> list[list[Member]]:
@@ -87,10 +99,8 @@ def programs(plan: Sequence[Member]) -> list[list[Member]]:
     return list(groups.values())
 
 
-def _name(number: int, values: Mapping[str, float], config: TrainConfig) -> str:
-    seed = f"seed={config.seed}"
-    name = ",".join([*(f"{field}={value:.{_DIGITS + 3}g}" for field, value in values.items()), seed])
-    return name if len(name) <= _LONGEST_NAME else f"setting={number},{seed}"
+def _name(values: Mapping[str, float]) -> str:
+    return ",".join(f"{field}={value:g}" for field, value in values.items())
 
 
 def _check_name(name: str) -> None:

@@ -5,22 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import numpy as np
 
+from hackmatrix_core.evaluation import evaluate
 from hackmatrix_core.training.history import Record
-from hackmatrix_core.training.sweep_plan import Member
+from hackmatrix_core.training.loading import load_policy
+from hackmatrix_core.training.sweep_plan import MEASURE, MEASURES, Member
 from hackmatrix_core.viewing.charts import half_interval, plot_bands
 from hackmatrix_core.viewing.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURES = {
-    "final_stage": ("final stage", "{:.2f}", "final_stage"),
-    "win_rate": ("games won", "{:.1%}", "win_rate"),
-    "return": ("return", "{:+.2f}", "episode_return"),
-}
-"""What agents are judged by: label, format, and the metric of training that tells it."""
 _LAST = 0.1
 _THIRDS_FROM = 6
 _CURVES = 5
@@ -52,11 +49,6 @@ class SweepResult(NamedTuple):
             seed: decides the games.
             progress: called with the number of agents that have played, and of all.
         """
-        import jax
-
-        from hackmatrix_core.evaluation import evaluate
-        from hackmatrix_core.training.loading import load_policy
-
         members = [member for member in self.plan if (self.folder(member) / "checkpoints").is_dir()]
         games = {}
         for number, member in enumerate(members, start=1):
@@ -75,7 +67,7 @@ class SweepResult(NamedTuple):
         last = history[-max(1, round(_LAST * len(history))) :]
         return {name: _mean([record.get(metric) for record in last]) for name, (_, _, metric) in MEASURES.items()}
 
-    def table(self, by: str = "final_stage") -> Table:
+    def table(self, by: str = MEASURE) -> Table:
         """The settings, best first, with means over their seeds and 95 % intervals."""
         varied = list(self.plan[0].values)
         rows = [[*varied, "seeds", *(label for label, _, _ in MEASURES.values())]]
@@ -84,15 +76,15 @@ class SweepResult(NamedTuple):
             means = [_with_interval([one[name] for one in each], form) for name, (_, form, _) in MEASURES.items()]
             rows.append([*(f"{value:g}" for value in members[0].values.values()), str(len(members)), *means])
         how = "games of each agent" if self.games else f"the last {_LAST:.0%} of training"
-        note = f"best first, by {MEASURES[by][0]}; from {how}; ± 95 % interval over seeds; a win counts as stage 9"
+        note = f"best first, by {_measure(by)[0]}; from {how}; ± 95 % interval over seeds; a win counts as stage 9"
         return Table(rows, note, left=len(varied))
 
-    def effects(self, by: str = "final_stage") -> Table:
+    def effects(self, by: str = MEASURE) -> Table:
         """Which setting mattered: its best and worst values, and how far they lie apart, with the standard error.
 
         The values of a setting with many are taken in thirds. All other settings vary beside it.
         """
-        label, form, _ = MEASURES[by]
+        label, form, _ = _measure(by)
         results = np.array([self.measures(member)[by] for member in self.plan])
         found = []
         for name in self.plan[0].values:
@@ -107,7 +99,7 @@ class SweepResult(NamedTuple):
         head = ["what mattered", "best at", "worst at", label, "standard error"]
         return Table([head, *([*texts, form.format(gain), error] for gain, texts, error in found)], left=3)
 
-    def plot(self, by: str = "final_stage") -> "Figure":
+    def plot(self, by: str = MEASURE) -> "Figure":
         """Curves of the best settings: the mean over seeds and its 95 % interval."""
         groups = {}
         for members in self._ranked(by)[:_CURVES]:
@@ -116,8 +108,8 @@ class SweepResult(NamedTuple):
             groups[text or f"{len(members)} seeds"] = [history for history in histories if history]
         return plot_bands(groups)
 
-    def save(self, by: str = "final_stage") -> None:
-        """Write `results.json`, `results.txt` and `curves.png` into the sweep's directory."""
+    def save(self, by: str = MEASURE) -> None:
+        """Write `results.json`, `results.txt` and `curves.png` into the sweep's directory; an OSError if it is gone."""
         agents = [
             {
                 "name": member.name,
@@ -135,18 +127,26 @@ class SweepResult(NamedTuple):
         if any(self.histories.values()):
             self.plot(by).savefig(self.run_dir / "curves.png", dpi=120)
 
-    def tables(self, by: str = "final_stage") -> list[Table]:
+    def tables(self, by: str = MEASURE) -> list[Table]:
         """The table of settings and, where several were tried, of what mattered."""
         return [self.table(by), self.effects(by)] if len(self._ranked(by)) > 1 else [self.table(by)]
 
     def _ranked(self, by: str) -> list[list[Member]]:
         """The agents of each setting, the best one first; those of which nothing is known come last."""
+        _measure(by)
         settings: dict[int, list[Member]] = {}
         for member in self.plan:
             settings.setdefault(member.setting, []).append(member)
         means = {number: _mean([self.measures(m)[by] for m in members]) for number, members in settings.items()}
         ranking = sorted(settings, key=lambda number: np.nan_to_num(means[number], nan=-np.inf), reverse=True)
         return [settings[number] for number in ranking]
+
+
+def _measure(by: str) -> tuple[str, str, str]:
+    """What `MEASURES` has of this name, or a ValueError."""
+    if by not in MEASURES:
+        raise ValueError(f"by is {by!r}, expected one of {', '.join(MEASURES)}")
+    return MEASURES[by]
 
 
 def _groups(values: np.ndarray) -> list[tuple[str, np.ndarray]]:

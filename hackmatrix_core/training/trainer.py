@@ -232,9 +232,8 @@ class Trainer:
                 self._tell("training", update, spent, left, history)
                 if spent >= self._limit and not self._fit:
                     self.stop("time")
-                is_strange = not np.any(
-                    np.isfinite(metrics["value_loss"])
-                )  # so may be the network, which is looked at then
+                # If the loss is strange, so may be the network, which is looked at before it is saved.
+                is_strange = not np.any(np.isfinite(metrics["value_loss"]))
                 if self._group.any_process(is_strange or now - saved >= self._save_every):
                     self._save(runner, history)
                     saved = time.monotonic()

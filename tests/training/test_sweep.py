@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -96,6 +97,80 @@ def test_agents_may_step_together(trained, tmp_path, monkeypatch, at_once):
     for member in trained.plan:
         one, other = (load_params(of.folder(member))[0] for of in (trained, result))
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), one, other)
+
+
+def test_a_sweep_that_is_stopped_before_it_begins_can_be_run_again(tmp_path):
+    waiting = sweep(tmp_path)
+    waiting.stop()
+    first, second = waiting.run(), waiting.run()
+    assert (first.stopped_by, second.stopped_by) == ("request", None)
+    assert [len(history) for history in (*first.histories.values(), *second.histories.values())] == [0, 8]
+
+
+KILLED = """
+import os, signal, sys
+
+from tests.training.test_sweep import sweep
+
+def kill(progress):
+    if progress.is_new and progress.update == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sweep(sys.argv[1], {"learning_rate": [1e-3, 1e-2]}, seeds=3, callbacks=[kill], save_every=float(sys.argv[2])).run()
+"""
+
+
+@pytest.mark.parametrize("save_every", [0.0, 1e9])
+def test_a_killed_sweep_goes_on_exactly(trained, tmp_path, save_every):
+    """From its last checkpoint, or from the beginning if there was none."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(save_every)]
+    killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": "."}, timeout=300, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    result = sweep(tmp_path, {"learning_rate": [1e-3, 1e-2]}, seeds=3, resume=True).run()
+    for member in trained.plan:
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            *(load_params(of.folder(member))[0] for of in (trained, result)),
+        )
+        assert len(result.histories[member.name]) == CONFIG.num_updates
+
+
+def test_a_sweep_can_be_made_longer(trained, tmp_path):
+    first = sweep(tmp_path, seeds=2, callbacks=[Stop(3)]).run()
+    assert first.stopped_by == "request"
+    longer = Sweep(
+        dataclasses.replace(CONFIG, total_timesteps=2048),
+        seeds=2,
+        run_dir=tmp_path,
+        env=probes.CuedAction(),
+        callbacks=[],
+        resume=True,
+    ).run()
+    assert [len(longer.histories[member.name]) for member in longer.plan] == [16, 16]
+    assert stored_sweep(tmp_path)["config"]["total_timesteps"] == 2048
+
+
+def test_metrics_that_cannot_be_written_do_not_end_it(tmp_path):
+    (tmp_path / "agents" / "seed=5" / "metrics.jsonl").mkdir(parents=True)
+    with pytest.warns(RuntimeWarning, match="metrics.jsonl cannot be written"):
+        result = sweep(tmp_path, seeds=2).run()
+    assert result.stopped_by is None
+    assert [load_params(result.folder(member))[1]["update"] for member in result.plan] == [8, 8]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": 3}', '{"config": {"num_envs": -1}}'])
+def test_a_damaged_plan_gets_a_sentence(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(CheckpointError, match="no sweep can be resumed from there"):
+        sweep(tmp_path, resume=True)
+
+
+def test_each_agent_has_a_directory_of_its_own():
+    """Also where few whole numbers are drawn again and again, and values that look alike."""
+    few = make_plan(CONFIG, {"hidden_dim": "4..6"}, seeds=2, draws=20)
+    alike = make_plan(CONFIG, {"gamma": [0.9, 0.9 + 1e-9]}, seeds=2)
+    for plan in (few, alike):
+        assert len({member.name for member in plan}) == len(plan)
 
 
 ON_TWO_DEVICES = """
@@ -246,6 +321,11 @@ def test_curves_have_a_band_for_each_setting(trained):
     assert (trained.run_dir / about["agents"][0]["directory"] / "config.json").exists()
     assert "what mattered" in (trained.run_dir / "results.txt").read_text()
     assert (trained.run_dir / "curves.png").stat().st_size > 10_000
+
+
+def test_a_measure_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="by is 'stage', expected one of final_stage, win_rate, return"):
+        made_up(make_plan(CONFIG, {}, seeds=1), lambda _: 1.0).table(by="stage")
 
 
 def test_seeds_alone_are_one_setting(tmp_path):
