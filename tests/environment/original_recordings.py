@@ -1,8 +1,12 @@
-"""Sessions with the original's program, as they were recorded, and how answers are compared."""
+"""Sessions with the original's program, as they were recorded, how answers are compared, and who follows them."""
 
 import gzip
 import json
 
+import numpy as np
+
+from hackmatrix_core.environment.original import check, reading
+from hackmatrix_core.environment.original.belief import Belief
 from tests import ROOT
 
 
@@ -44,3 +48,29 @@ def forms(line):
         return [(place, "number" if is_reward and not isinstance(value, bool) else type(value).__name__)]
 
     return set(found(json.loads(line), ""))
+
+
+def mask_of(valid):
+    return np.isin(np.arange(28), valid["validActions"])
+
+
+class Follower:
+    """The state behind the answers of the original, each step of it checked."""
+
+    def __init__(self, answer, questions):
+        self.told, self.mask = self._look(answer, questions)
+        self.belief = Belief(self.told, np.random.default_rng(0))
+        self.belief.agree(self.mask)
+
+    def step(self, action, answer, questions):
+        was, happened = self.belief.copy(), reading.read_step(answer)
+        self.told, self.mask = self._look(answer, questions)
+        self.belief.follow(action, self.told, happened.completed, happened.won)
+        if not happened.terminated:
+            self.belief.agree(self.mask)
+        check.check_step(was, action, happened, answer, self.belief, self.told, self.mask)
+
+    @staticmethod
+    def _look(answer, questions):
+        mask = mask_of(questions.get("getValidActions", {"validActions": []}))
+        return reading.read(answer["observation"], questions.get("getInternalState")), mask
