@@ -64,9 +64,9 @@ seeds = 8  # @param {type: "integer"}
 # %% [markdown]
 # ## Your own rewards
 #
-# The reward of an action is the sum of 15 parts, each with a weight of 1 until you choose another
-# ([learning.md](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/docs/learning.md) says what each is good for).
-# A hunter, for whom an enemy counts ten times as much:
+# The reward of an action is the sum of 15 parts, each with a weight of 1 until you choose another.
+# [play_and_watch](https://github.com/hackmatrix-jax/hackmatrix-jax/blob/main/notebooks/play_and_watch.ipynb) lists them
+# under *What is rewarded*. A hunter, for whom an enemy counts ten times as much:
 
 # %% tags=["nbval-ignore-output"]
 config = notebook.quick_config(steps, reward_weights={"kills": 10})
