@@ -65,7 +65,8 @@ class Follower:
     def step(self, action, answer, questions):
         was, happened = self.belief.copy(), reading.read_step(answer)
         self.told, self.mask = self._look(answer, questions)
-        self.belief.follow(action, self.told, happened.completed, happened.won)
+        kills = happened.reward_parts["kills"] > 0
+        self.belief.follow(action, self.told, happened.completed, happened.won, kills)
         if not happened.terminated:
             self.belief.agree(self.mask)
         check.check_step(was, action, happened, answer, self.belief, self.told, self.mask)

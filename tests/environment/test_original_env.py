@@ -240,3 +240,21 @@ def test_a_transmission_that_is_removed_stays_unknown():
         hm.scenario.to_dict(game.state)
     )
     assert [guess.partition(" is ")[0] for guess in game.follower.belief.guesses()] == ["the transmission at (0, 2)"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_which_transmission_is_the_scheduled_one_comes_out_as_they_are_removed(seed):
+    start = hm.scenario.blank((2, 2), exit=None, programs=["wait", "warp"], **RICH)
+    game = Told(start | {"pending_spawns": 2, "schedule": {"interval": 12, "next_turn": 0}})
+    game.key = jax.random.key(seed)
+    game.step("wait")
+    assert "is the scheduled one is a guess" in game.follower.belief.guesses()[-1]
+    for left in (3, 2, 1, 0):
+        true, kept = (
+            hm.scenario.to_dict(state)["transmissions"] for state in (game.state, game.follower.belief.state())
+        )
+        assert len(true) == left
+        assert sum(one["scheduled"] for one in kept) == sum(one["scheduled"] for one in true)
+        if left:
+            game.step("warp")
+    assert not any("scheduled" in guess for guess in game.follower.belief.guesses())

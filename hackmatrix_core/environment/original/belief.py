@@ -1,9 +1,9 @@
 """The state behind what the original tells: the same as in the simulator, kept from action to action.
 
 The original tells neither the snapshots for UNDO nor the uses of ATK+, STEP in effect, which empty cells are siphoned,
-or the flags and the order of transmissions. These follow from the game so far. Two things do not: the type of a
-transmission, and what a hidden block is. They are guessed, and the guess is mended, also in the snapshots, as soon as
-the original shows them.
+or the flags and the order of transmissions. These follow from the game so far. Three things do not: the type of a
+transmission, what a hidden block is, and, of transmissions that come together, their order and which one is scheduled.
+They are guessed, and the guess is mended, also in the snapshots, as soon as the original shows them.
 """
 
 import dataclasses
@@ -90,8 +90,8 @@ class Belief:
         vars(other).update(vars(self), _history=list(self._history), _rest=dict(self._rest))
         return other
 
-    def follow(self, action: int, told: Told, completed: bool, won: bool) -> None:
-        """Take in what a valid action brought; `completed` says whether it ended the stage."""
+    def follow(self, action: int, told: Told, completed: bool, won: bool, kills: bool) -> None:
+        """Take in what a valid action brought; `completed` says whether it ended the stage, `kills` of a kill."""
         self._time += 1
         ends_turn = (action <= actions.SIPHON or action == actions.WAIT) and not completed
         moves = ends_turn and not self._rest["step"]
@@ -100,8 +100,10 @@ class Belief:
             return
         old = self._history.pop() if action == actions.UNDO else self._now
         there = _transmissions(old.words)
-        if action <= actions.RIGHT and (target := self._target(action, there)) is not None:
-            del there[target]
+        if (target := self._target(action, there, told)) is not None:
+            index = there.pop(target)
+            if index in old.flags:
+                self._reveal_flags(old.flags[index], entity.FROM_SIPHON.mask if kills else entity.SCHEDULED.mask)
         if moves:
             self._arrive(old, there, told)
         uses = int(old.words[_NUMBER["atk_plus_uses"]]) + (action == actions.ATK_PLUS)
@@ -158,7 +160,8 @@ class Belief:
         for places in came.values():
             if len(places) > 1:
                 said.append(f"the transmissions at {', '.join(places)} came together, and their order is a guess")
-        if places := [str(divmod(entity.CELL.of(int(words[index])), BOARD_SIZE)) for index in self._now.flags]:
+        flags = [index for index, secret in self._now.flags.items() if not secret.is_known]
+        if places := [str(divmod(entity.CELL.of(int(words[index])), BOARD_SIZE)) for index in flags]:
             said.append(f"which of the transmissions at {', '.join(places)} is the scheduled one is a guess")
         here = set(map(id, self._now.secrets.values()))
         past = {id(s) for moment in self._history for s in moment.secrets.values() if not s.is_known} - here
@@ -166,15 +169,37 @@ class Belief:
             said.append(f"UNDO could bring back {len(past)} transmissions or hidden blocks whose content is a guess")
         return said
 
-    def cells(self, number: int) -> np.ndarray:
-        """The packed cells, uint32 (number, 36), with a few other guesses for the hidden blocks among them."""
-        variants = [self._now.filled()[:NUM_CELLS]]
-        hidden = {i: secret for i, secret in self._now.secrets.items() if i < NUM_CELLS and not secret.is_known}
-        while hidden and len(variants) < _VARIANTS:
-            others = {index: Secret(self._guessed_block(), 0) for index in hidden}
-            guess = dataclasses.replace(self._now, secrets=self._now.secrets | others)
-            variants.append(guess.filled()[:NUM_CELLS])
-        return np.resize(np.array(variants), (number, NUM_CELLS))
+    def variants(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The packed cells and entities, uint32 (number, 36) each, with a few other guesses among them.
+
+        These are what hidden blocks are, and which of the transmissions that came together is the scheduled one.
+        """
+        variants = [self._now.filled()]
+        hidden = [i for i, secret in self._now.secrets.items() if i < NUM_CELLS and not secret.is_known]
+        flags = {i: secret for i, secret in self._now.flags.items() if not secret.is_known}
+        while (hidden or flags) and len(variants) < _VARIANTS:
+            blocks = {index: Secret(self._guessed_block(), 0) for index in hidden}
+            groups = {tuple(self._together(secret)) for secret in flags.values()}
+            scheduled = {self._rng.choice([*group, None]) for group in groups}  # None: it is gone
+            of_spawn = {i: Secret((entity.SCHEDULED if i in scheduled else entity.FROM_SIPHON).mask, 0) for i in flags}
+            guess = dataclasses.replace(self._now, secrets=self._now.secrets | blocks, flags=self._now.flags | of_spawn)
+            variants.append(guess.filled())
+        words = np.resize(np.array(variants), (number, history.WORDS))
+        return words[:, :NUM_CELLS], words[:, NUM_CELLS : NUM_CELLS + MAX_ENTITIES]
+
+    def _together(self, flags: Secret) -> list[int]:
+        """The indices of the transmissions that came with this one, itself among them, whose flags are secret."""
+        return [i for i, other in self._now.flags.items() if other.came == flags.came and not other.is_known]
+
+    def _reveal_flags(self, flags: Secret, word: int) -> None:
+        """Now the flags of a transmission are known, and something of those that came with it."""
+        others = [self._now.flags[i] for i in self._together(flags) if self._now.flags[i] is not flags]
+        if word == entity.SCHEDULED.mask:
+            for other in others:
+                other.reveal(entity.FROM_SIPHON.mask)
+        elif flags.word == entity.SCHEDULED.mask and others:
+            others[self._rng.integers(len(others))].word = entity.SCHEDULED.mask
+        flags.reveal(word)
 
     def _enter(self, told: Told) -> None:
         """The beginning of a stage."""
@@ -189,12 +214,15 @@ class Belief:
         names = ("interval", "next_turn", "pending_spawns")
         self._rest |= {name: told.numbers[name] for name in names if name in told.numbers}
 
-    def _target(self, direction: int, transmissions: dict[int, int]) -> int | None:
-        """The cell of the transmission that an attack in this direction removes (R4.3)."""
+    def _target(self, action: int, transmissions: dict[int, int], told: Told) -> int | None:
+        """The cell of the transmission that an attack (R4.3) or WARP (R8.2) removes."""
+        if action > actions.RIGHT:
+            place = told.numbers["position"]
+            return place if action == actions.WARP and place in transmissions.keys() - told.transmissions else None
         words = self._now.words
         enemies = {entity.CELL.of(word) for word in _entities(words) if entity.KIND.of(word) == entity.ENEMY}
         at = np.array(divmod(int(words[_NUMBER["position"]]), BOARD_SIZE))
-        while np.all((at := at + DIRECTIONS[direction]) >= 0) and np.all(at < BOARD_SIZE):
+        while np.all((at := at + DIRECTIONS[action]) >= 0) and np.all(at < BOARD_SIZE):
             place = int(at[0] * BOARD_SIZE + at[1])
             if place in transmissions:
                 return place

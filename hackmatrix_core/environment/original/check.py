@@ -94,7 +94,7 @@ def check_step(
     before, keys_of = was.state(undo_depth=1), np.int32(action)
 
     def outcomes(keys: jax.Array) -> _Outcome:
-        return _steps(before, was.cells(KEYS), keys_of, keys)
+        return _steps(before, *was.variants(KEYS), keys_of, keys)
 
     came = _came(told, happened.reward, happened.terminated)
     words = np.asarray(before.entities).tolist()
@@ -111,12 +111,12 @@ def _starts(keys: jax.Array) -> _Outcome:
 
 
 @jax.jit
-def _steps(state: GameState, cells: jax.Array, action: jax.Array, keys: jax.Array) -> _Outcome:
-    def one(cells: jax.Array, key: jax.Array) -> _Outcome:
-        new, outcome = step(dataclasses.replace(state, cells=cells), action, key)
+def _steps(state: GameState, cells: jax.Array, entities: jax.Array, action: jax.Array, keys: jax.Array) -> _Outcome:
+    def one(cells: jax.Array, entities: jax.Array, key: jax.Array) -> _Outcome:
+        new, outcome = step(dataclasses.replace(state, cells=cells, entities=entities), action, key)
         return _of(new, outcome.reward, outcome.terminated)
 
-    return jax.vmap(one)(cells, keys)
+    return jax.vmap(one)(cells, entities, keys)
 
 
 @jax.jit

@@ -117,7 +117,7 @@ class HackMatrixOriginal(Configured, gymnasium.Env[np.ndarray, np.int64]):
             raise
         was = belief.copy() if self._checks else None
         with self._program.understanding(answer):
-            belief.follow(index, self._told, step.completed, step.won)
+            belief.follow(index, self._told, step.completed, step.won, step.reward_parts["kills"] > 0)
         if not step.terminated:
             belief.agree(self._mask)
         if was is not None:
