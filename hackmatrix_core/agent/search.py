@@ -19,6 +19,7 @@ import numpy as np
 from hackmatrix_core.agent.network import Categorical, masked_categorical
 from hackmatrix_core.agent.objective import Objective
 from hackmatrix_core.agent.policy import NetworkPolicy, Policy
+from hackmatrix_core.agent.tree import fast_loops
 from hackmatrix_core.environment.gymnax_env import EnvParams, EnvState, HackMatrixGymnax
 from hackmatrix_core.game import GameState, history
 from hackmatrix_core.game.arguments import short
@@ -86,7 +87,11 @@ def search(
     prior = masked_categorical(logits, mask[None])
     search_key, chance_key = jax.random.split(key)
     root = jax.tree.map(lambda x: x[None], (state, chance_key))
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # mctx needs both
+    with (
+        jax.numpy_dtype_promotion("standard"),  # mctx needs this one and the next
+        jax.numpy_rank_promotion("allow"),
+        fast_loops(),
+    ):
         output = mctx.gumbel_muzero_policy(
             None,
             search_key,
