@@ -71,5 +71,5 @@ def add_simulations(command: argparse.ArgumentParser, text: str) -> None:
 
 def add_checkpoint(command: argparse.ArgumentParser, run: str) -> None:
     """Add the option `--checkpoint`: which one of a run's, given by this name."""
-    text = f"which of those that {run} has: the number of an update, best (by its return in training) or last (default)"
+    text = f"which of those that {run} has: the number of an update, best (won most in training) or last (default)"
     command.add_argument("--checkpoint", default="last", metavar="N|best|last", help=text)

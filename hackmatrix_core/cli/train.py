@@ -186,14 +186,35 @@ def run(options: argparse.Namespace) -> int:
         if stopped_by != "time":
             return SIGNAL_CODES.get(stopped_by, 0)  # 0 where another process was told to stop
     if options.evaluate_games:
-        evaluate_run(run_dir, options.evaluate_games, config.seed)
+        trained = _better(run_dir, options.evaluate_games, config.seed)
+        evaluate_run(trained, options.evaluate_games, config.seed)
         try:
-            write_replay(run_dir, config.seed, str(run_dir / "replay.html"))
+            write_replay(trained, config.seed, str(run_dir / "replay.html"))
         except UsageError as error:
             warnings.warn(str(error).removeprefix("--out "), RuntimeWarning, stacklevel=2)
     for name in ("curves.png", "metrics.jsonl", "checkpoints"):
         print(f"{name.partition('.')[0]} {run_dir / name}")
     return 0
+
+
+def _better(run_dir: Path, games: int, seed: int) -> str | os.PathLike:
+    """The run, or its best checkpoint in training where games show that it is better than the last one."""
+    from hackmatrix_core.training.loading import checkpoint_of
+    from hackmatrix_core.training.selection import better, rival
+    from hackmatrix_core.viewing.waiting import Waiting
+
+    update = rival(run_dir)
+    if update is None:
+        return run_dir
+    print(f"training was notably better at update {update}: playing {games} games each with that and the last one…")
+    with Waiting("playing") as line:
+        checkpoint, why = better(run_dir, update, jax.random.key(seed), games, line.reached)
+    print(why)
+    if checkpoint != "last":
+        print(
+            f"load it with --checkpoint {checkpoint}, in Python load_policy({str(run_dir)!r}, checkpoint={checkpoint})"
+        )
+    return checkpoint_of(run_dir, checkpoint)
 
 
 def _train_seeds(options: argparse.Namespace) -> int:

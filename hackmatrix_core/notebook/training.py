@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from matplotlib.figure import Figure
 
 from hackmatrix_core.agent.policy import Policy
@@ -18,8 +19,12 @@ from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.history import Record, read_metrics
 from hackmatrix_core.training.loading import load_policy, stored_params
 from hackmatrix_core.training.progress import LiveDisplay
+from hackmatrix_core.training.selection import better, rival
 from hackmatrix_core.training.trainer import Trainer, TrainResult
 from hackmatrix_core.viewing.charts import plot_bands
+from hackmatrix_core.viewing.waiting import Waiting
+
+_GAMES = 500
 
 
 async def train(
@@ -62,9 +67,19 @@ async def train(
 
 
 def trained(result: TrainResult) -> Policy:
-    """The policy that a run has learned, from where it is saved; a sentence tells if the run has learned nothing."""
+    """The policy that a run has learned, from where it is saved; a sentence tells if the run has learned nothing.
+
+    Where training was notably better before its end, games decide between the last and the best checkpoint.
+    """
     if int(result.runner.update):
-        return load_policy(result.saved_in)
+        update = rival(result.saved_in)
+        if update is None:
+            return load_policy(result.saved_in)
+        games = 4 if SMOKE else _GAMES
+        with Waiting(f"playing {games} games each with the last and the best checkpoint") as line:
+            checkpoint, why = better(result.saved_in, update, jax.random.key(0), games, line.reached)
+        print(why)
+        return load_policy(result.saved_in, checkpoint=checkpoint)
     print(
         "Training was stopped before its first update, so this agent has learned nothing: run Train again. Below, "
         "random play stands in for it."

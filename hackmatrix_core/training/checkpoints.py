@@ -1,14 +1,14 @@
 """Saving and restoring the whole state of a training run, with orbax.
 
 A checkpoint has three items: `policy` (the network's parameters), `training` (everything else of the runner) and
-`about` (JSON: config, shapes, mean return). Orbax writes them into a temporary folder and renames it at the end, so a
-run that is killed leaves only complete ones. The checksums of all files are added then.
+`about` (JSON: config, shapes, how well it played lately). Orbax writes them into a temporary folder and renames it at
+the end, so a run that is killed leaves only complete ones. The checksums of all files are added then.
 """
 
 import contextlib
 import json
 import logging
-import operator
+import math
 import os
 import shutil
 import warnings
@@ -29,7 +29,7 @@ from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import RunnerState, as_plain, is_finite
 
 Result = TypeVar("Result")
-_BEST = "episode_return"
+_QUALITY = "quality"
 _CHECKSUMS = "checksums.json"
 
 
@@ -75,14 +75,13 @@ class Checkpoints:
                 "another run directory"
             )
 
-    def save(self, runner: RunnerState, config: TrainConfig, metrics: Mapping[str, float | None]) -> None:
+    def save(self, runner: RunnerState, config: TrainConfig, quality: float) -> None:
         """Write one checkpoint; returns when it is complete on disk.
 
         Args:
             runner: its `update` names the checkpoint; an update that was saved before is left as it is.
             config: of the run.
-            metrics: `episode_return` decides which checkpoint is the best; if it is
-                missing, None or NaN (no episode ended), this one cannot be.
+            quality: decides which checkpoint is the best; if it is NaN (no episode ended), this one cannot be.
 
         Raises:
             CheckpointError: it cannot be written, or the folder has a newer one.
@@ -96,16 +95,15 @@ class Checkpoints:
                 f"{self.directory} has a checkpoint of update {updates[-1]}, and this run is at {update}: another run "
                 "has saved there"
             )
-        value = metrics.get(_BEST)
-        mean_return = None if value is None or np.isnan(value) else float(value)
-        about = {"config": config.to_dict(), "shapes": _shapes(arrays), _BEST: mean_return}
+        known = {} if np.isnan(quality) else {_QUALITY: float(quality)}
+        about = {"config": config.to_dict(), "shapes": _shapes(arrays), **known}
         policy, training = map(ocp.args.StandardSave, _items(arrays))
         try:
             with _opened(self.directory) as manager:
                 manager.save(
                     update,
                     args=ocp.args.Composite(policy=policy, training=training, about=ocp.args.JsonSave(about)),
-                    metrics=None if mean_return is None else {_BEST: mean_return},
+                    metrics=known or None,
                 )
                 manager.wait_until_finished()
             _write_checksums(self.directory / str(update))
@@ -228,7 +226,7 @@ def load_params(directory: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
 
 
 def chosen_update(directory: str | os.PathLike, checkpoint: int | str) -> int:
-    """The update of a run's checkpoint: of this number, or the `best`, with the highest mean return in training.
+    """The update of a run's checkpoint: of this number, or the `best` by what it did in training.
 
     Raises:
         CheckpointError: there is none of this number, or none whose update ended an episode.
@@ -304,14 +302,17 @@ def _opened_run(folder: Path) -> Iterator[ocp.CheckpointManager]:
 def _opened(directory: Path) -> ocp.CheckpointManager:
     """The folder as orbax sees it, to be used with `with`."""
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every step; its errors are raised as well
-    mean_return = operator.itemgetter(_BEST)
+
+    def quality(metrics: Mapping[str, float]) -> float:
+        return metrics.get(_QUALITY, -math.inf)  # version 0.2 wrote another measure
+
     # Where no episode ended there is no metric, and so no best one.
-    best = checkpoint_managers.BestN(get_metric_fn=mean_return, n=1, keep_checkpoints_without_metrics=False)
+    best = checkpoint_managers.BestN(get_metric_fn=quality, n=1, keep_checkpoints_without_metrics=False)
     return ocp.CheckpointManager(
         directory,
         options=ocp.CheckpointManagerOptions(
             create=False,
-            best_fn=mean_return,  # else orbax keeps no metrics, and the next time does not know which is the best
+            best_fn=quality,  # else orbax keeps no metrics, and the next time does not know which is the best
             enable_async_checkpointing=False,
             preservation_policy=checkpoint_managers.AnyPreservationPolicy([checkpoint_managers.LatestN(3), best]),
             # Of several processes only the first one has the files.

@@ -144,6 +144,11 @@ class TrainConfig:
         """Updates of the whole run: as many as fit into `total_timesteps`."""
         return self.total_timesteps // self.batch_size
 
+    @property
+    def quality_metric(self) -> str:
+        """The metric of training by which a checkpoint is the best: games won, or the return where points count."""
+        return "episode_return" if self.points else "win_rate"
+
     @classmethod
     def preset(cls, name: str, **changes: int | float) -> Self:
         """The config of a named preset (`plan`, `cpu`, `t4`, `gpu`, `tpu`) with some fields changed.

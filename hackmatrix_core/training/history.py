@@ -7,12 +7,13 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hackmatrix_core.training.metrics import EPISODE_MEANS
 
+_LATELY = 1000
 Record = dict[str, float | int | None]
 """The metrics of one update as numbers; None where there is no value (no episode ended)."""
 
@@ -36,6 +37,24 @@ def _plain(value: Any) -> float | int | None:
         return value
     number = float(value)
     return number if math.isfinite(number) else None
+
+
+def lately(history: Sequence[Record], name: str, updates: int | None = None) -> float:
+    """The mean of a metric over the episodes that ended last: 1,000, if there are as many. NaN if there is none.
+
+    Args:
+        history: the metrics of a run, oldest first.
+        name: one of `EPISODE_MEANS`.
+        updates: look at so many of its first updates; default all.
+    """
+    total, count = 0.0, 0.0
+    for number in reversed(range(len(history) if updates is None else updates)):
+        episodes, value = history[number].get("episodes"), history[number].get(name)
+        if episodes and value is not None:
+            total, count = total + episodes * value, count + episodes
+        if count >= _LATELY:
+            break
+    return total / count if count else math.nan
 
 
 class MetricsFile:

@@ -39,7 +39,7 @@ def load_policy(
         path_or_name: `pretrained` (plays to win), `pretrained-points` (plays for points), `random`, `greedy`, or a
             path: a run directory (its newest checkpoint), or one checkpoint in it.
         greedy: for a network: the likeliest action instead of a sampled one.
-        checkpoint: of a run: `last`, `best` (the highest mean return in training) or the number of an update.
+        checkpoint: of a run: `last`, `best` (won most in training) or the number of an update.
         network: that the run was trained with, where it is one of your own that cannot be imported.
 
     Raises:

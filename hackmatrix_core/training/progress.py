@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a status line, in notebooks with curves, and a watch over the entropy.
+"""What a run shows while it trains: a status line, in notebooks with curves, and watches over entropy and wins.
 
 All of them are callbacks: functions of a `Progress`, which `Trainer` calls at each phase and after each update.
 """
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.control import Control
 from rich.segment import ControlType
 
-from hackmatrix_core.training.history import Record
+from hackmatrix_core.training.history import Record, lately
 from hackmatrix_core.viewing.charts import ENTROPY_THRESHOLD, plot_curves
 from hackmatrix_core.viewing.waiting import clock, in_notebook
 
@@ -219,4 +219,38 @@ class EntropyWatch:
             )
 
 
+class TrapWatch:
+    """Warns once if a run has fallen into a trap: it wins a third less than at its best, and its games take longer.
+
+    The games of an agent that earns the same small reward again and again grow long (docs/learning.md).
+    """
+
+    def __init__(self) -> None:
+        self._seen = 0  # records
+        self._won, self._length = _MUST_HAVE_WON, math.inf  # at best
+        self._steps: float | None = 0
+        self._warned = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Look at the updates that are new."""
+        while self._seen < len(progress.history) and not self._warned:
+            steps = progress.history[self._seen]["steps"]
+            self._seen += 1
+            won, length = (lately(progress.history, name, self._seen) for name in ("win_rate", "episode_length"))
+            if won > self._won:
+                self._won, self._length, self._steps = won, length, steps
+            elif won < self._won * 2 / 3 and length > self._length:
+                self._warned = True
+                warnings.warn(
+                    f"after {steps:,} steps {won:.0%} of the games are won, at best, after {self._steps:,}, it was "
+                    f"{self._won:.0%}; and they take {length:.0f} actions instead of {self._length:.0f}. The run may "
+                    "have found a trap, a small reward that it earns again and again. Its best checkpoint is kept "
+                    "(checkpoint best). Go on from there with shaping 0, a smaller gamma_to or a smaller learning_rate",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+
+_MUST_HAVE_WON = 0.2
+"""Share of the games, at least, before a fall means something."""
 _NOTHING: dict[str, Any] = {"text/plain": ""}

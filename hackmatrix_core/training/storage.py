@@ -15,7 +15,7 @@ from pathlib import Path
 from hackmatrix_core.training import lock
 from hackmatrix_core.training.checkpoints import CheckpointError, Checkpoints, unused
 from hackmatrix_core.training.config import TrainConfig
-from hackmatrix_core.training.history import MetricsFile, Record
+from hackmatrix_core.training.history import MetricsFile, Record, lately
 from hackmatrix_core.training.runner import RunnerState
 from hackmatrix_core.viewing.charts import save_curves
 
@@ -128,7 +128,7 @@ class Storage:
                 self._told.clear()
 
     def _write(self, place: Path, runner: RunnerState, config: TrainConfig, history: Sequence[Record]) -> None:
-        Checkpoints(place / "checkpoints").save(runner, config, history[-1] if history else {})
+        Checkpoints(place / "checkpoints").save(runner, config, lately(history, config.quality_metric))
         self._write_config(place, config)  # its length may have changed
         self.attempt(place / "curves.png", lambda: save_curves(history, place / "curves.png"))
 

@@ -28,7 +28,7 @@ from hackmatrix_core.training.history import Record, make_record
 from hackmatrix_core.training.hyperparameters import check_values, check_varied
 from hackmatrix_core.training.metrics import Metrics
 from hackmatrix_core.training.ppo import update_step
-from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, default_display
+from hackmatrix_core.training.progress import Callback, EntropyWatch, Phase, Progress, TrapWatch, default_display
 from hackmatrix_core.training.runner import Environment, RunnerState, init_runner, is_finite, make_agent
 from hackmatrix_core.training.storage import Storage
 
@@ -152,7 +152,7 @@ class Trainer:
         self._group = self._make_group(config, env or training_environment(), network)
         self.config = self._group.agent.config
         displays = callbacks if callbacks is not None else [default_display()]
-        self._callbacks: list[Callback] = [*displays, EntropyWatch()] if self._group.is_first else []
+        self._callbacks: list[Callback] = [*displays, EntropyWatch(), TrapWatch()] if self._group.is_first else []
         if minutes is not None and not (_is_number(minutes) and 0 < minutes <= MAX_MINUTES):
             raise ValueError(f"minutes is {shown(minutes)}, expected a number above 0 and at most {MAX_MINUTES:,}")
         if not (_is_number(save_every) and save_every >= 0):

@@ -48,7 +48,7 @@ def restore(checkpoints, runner):
 
 def save(checkpoints, runner, *updates):
     for update in updates:
-        checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": 0.0})
+        checkpoints.save(at_update(runner, update), CONFIG, 0.0)
 
 
 def assert_same(first, second):
@@ -76,7 +76,7 @@ def test_a_value_counts_what_was_learned_by_then(checkpoints, runner, tmp_path):
         CONFIG, total_timesteps=8 * CONFIG.batch_size, shaping_fades=0.5, gamma=0.9, gamma_to=0.975
     )
     for update in (1, 4):
-        checkpoints.save(at_update(runner, update), config, {"episode_return": 0.0})
+        checkpoints.save(at_update(runner, update), config, 0.0)
     objectives = [load_policy(tmp_path / "run" / "checkpoints" / str(update)).objective for update in (1, 4)]
     assert [objective.shaping for objective in objectives] == [0.75, 0.0]
     np.testing.assert_allclose([objective.gamma for objective in objectives], [1 - 0.1 * 0.25 ** (1 / 8), 0.95])
@@ -88,13 +88,13 @@ def test_nothing_to_restore(checkpoints, runner):
 
 
 def test_the_last_three_and_the_best_are_kept(checkpoints, runner):
-    for update, mean_return in enumerate([1.0, 9.0, 3.0, float("nan"), None, 4.0]):
-        checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": mean_return})
+    for update, quality in enumerate([1.0, 9.0, 3.0, float("nan"), -1.0, 4.0]):
+        checkpoints.save(at_update(runner, update), CONFIG, quality)
     assert checkpoints.updates == [1, 3, 4, 5]
     for update in range(6, 12):
-        checkpoints.save(at_update(runner, update), CONFIG, {"episode_return": None})
+        checkpoints.save(at_update(runner, update), CONFIG, float("nan"))
     assert checkpoints.updates == [1, 9, 10, 11]
-    Checkpoints(checkpoints.directory).save(at_update(runner, 12), CONFIG, {"episode_return": 8.0})  # a resumed run
+    Checkpoints(checkpoints.directory).save(at_update(runner, 12), CONFIG, 8.0)  # a resumed run
     assert checkpoints.updates == [1, 10, 11, 12]
 
 

@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hackmatrix_core.training.history import MetricsFile, make_record, read_metrics
-from hackmatrix_core.training.progress import ConsoleProgress, EntropyWatch, LiveDisplay, Progress, status_line
+from hackmatrix_core.training.history import MetricsFile, lately, make_record, read_metrics
+from hackmatrix_core.training.progress import (
+    ConsoleProgress,
+    EntropyWatch,
+    LiveDisplay,
+    Progress,
+    TrapWatch,
+    status_line,
+)
 from hackmatrix_core.viewing.charts import plot_curves, save_curves
 
 pytestmark = pytest.mark.quick
@@ -96,6 +103,44 @@ def test_entropy_watch_warns_once_and_early_only():
     EntropyWatch()(progress(update=5, history=[record(1), record(5, entropy=0.01)]))
     EntropyWatch()(progress(history=[record(1, entropy=0.14), record(2, entropy=0.1)]))  # a trained network
     EntropyWatch()(progress(history=[]))
+
+
+def games(update, won, length, episodes=500):
+    return record(update) | {"episodes": episodes, "win_rate": won, "episode_length": length}
+
+
+def test_what_a_run_did_lately_is_a_mean_over_the_last_thousand_games():
+    history = [games(1, 0.1, 100), games(2, 0.2, 200, 900), games(3, None, None, 0), games(4, 0.4, 400, 300)]
+    assert lately(history, "win_rate") == pytest.approx((300 * 0.4 + 900 * 0.2) / 1200)
+    assert lately(history, "episode_length", 2) == pytest.approx((500 * 100 + 900 * 200) / 1400)
+    assert np.isnan(lately(history[2:3], "win_rate"))
+    assert np.isnan(lately([], "win_rate"))
+
+
+def test_a_trap_is_told_once_with_the_steps():
+    """The wins and lengths of a run that fell into the undo trap (docs/experiments.md)."""
+    fell = [(0.1, 150), (0.5, 170), (0.7, 180), (0.69, 185), (0.5, 300), (0.3, 800), (0.21, 1200)]
+    history = [games(i + 1, won, length, 1000) for i, (won, length) in enumerate(fell)]
+    watch = TrapWatch()
+    for end in range(1, 6):
+        watch(progress(update=end, history=history[:end]))
+    with pytest.warns(
+        RuntimeWarning, match=r"after 600 steps 30% of the games.*after 300, it was 70%.*800 actions instead"
+    ):
+        watch(progress(update=6, history=history[:6]))
+    watch(progress(update=7, history=history))
+    with pytest.warns(RuntimeWarning, match="may have found a trap"):  # after a resume it sees what was before
+        TrapWatch()(progress(update=7, history=history))
+
+
+def test_no_trap_where_wins_are_few_or_games_grow_no_longer():
+    for fell in (
+        [(0.7, 200), (0.3, 150)],
+        [(0.15, 100), (0.05, 900)],
+        [(0.3, 200), (0.21, 400)],
+        [(0.5, 100), (0.6, 300)],
+    ):
+        TrapWatch()(progress(history=[games(i + 1, won, length, 1000) for i, (won, length) in enumerate(fell)]))
 
 
 def test_metrics_file_drops_what_comes_after_the_checkpoint(tmp_path):
