@@ -182,7 +182,8 @@ def _block_by_block(function: Callable[..., Any], axis: int, block: int, argumen
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((block, *x.shape[1:]), x.dtype), arguments)
     shapes = jax.eval_shape(lambda tree: jax.tree.map(lambda x: jnp.moveaxis(x, 0, axis), tree), like)
     numbers_like, _ = _numbers_and_arrays(shapes)
-    results_like = jax.eval_shape(function, *shapes)
+    with set_xla_metadata(inlineable=None):  # as in `uninlined`, so that the function is traced once
+        results_like = jax.eval_shape(function, *shapes)
 
     def run(one_block: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
         rows, arrays = one_block
