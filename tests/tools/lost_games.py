@@ -30,8 +30,8 @@ LONGEST = 600
 SIDE_BY_SIDE = 256
 DEPTH = 8
 BACK = (1, 2, 4, 8, 16, 32)
-GOES_ON = 200
-"""Actions, at most, of a game that goes on with a search."""
+GOES_ON = 400
+"""Actions, at most, of a game that goes on."""
 ORIGINS = ("from the start of the stage", "from a siphon", "by the schedule")
 
 
@@ -98,8 +98,8 @@ def back(game: Games, count: jax.Array) -> GameState:
     return jax.lax.fori_loop(0, LONGEST, act, hm.reset(jax.random.fold_in(game.key, LONGEST), DEPTH))
 
 
-def go_on(policy: Any, states: GameState, key: jax.Array) -> jax.Array:
-    """Which games a policy wins from here: bool (N,)."""
+def go_on(policy: Any, states: GameState, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Which games a policy wins from here, and which it has not ended: bool (N,) each."""
     keys = jax.random.split(key, len(states.hp))
 
     def unfinished(carry: Any) -> jax.Array:
@@ -117,7 +117,8 @@ def go_on(policy: Any, states: GameState, key: jax.Array) -> jax.Array:
         return new, over | outcome.terminated, won | (~over & outcome.won), time + 1
 
     none = jnp.zeros(len(keys), bool)
-    return jax.lax.while_loop(unfinished, act, (states, none, none, jnp.int32(0)))[2]
+    _, over, won, _ = jax.lax.while_loop(unfinished, act, (states, none, none, jnp.int32(0)))
+    return won, ~over
 
 
 def compiled(function: Any) -> Any:
@@ -186,11 +187,15 @@ def main() -> None:
     wins = {}
     for count in BACK:
         states = rewind(some, jnp.int32(count))
-        alone, wins[count] = (np.asarray(on(player, states, jax.random.key(count))) for player in (policy, search))
-        errors = [100 * np.sqrt(won.mean() * (1 - won.mean()) / len(won)) for won in (alone, wins[count])]
+        told = []
+        for player in (policy, search):
+            wins[count], unfinished = map(np.asarray, on(player, states, jax.random.key(count)))
+            won = wins[count].mean()
+            error = 100 * np.sqrt(won * (1 - won) / len(wins[count]))
+            told.append(f"{won:.1%} ± {error:.1f} ({unfinished.mean():.1%} not over)")
         print(
-            f"{count} actions before the end: the policy wins {alone.mean():.1%} ± {errors[0]:.1f}, a search of "
-            f"{options.simulations} simulations {wins[count].mean():.1%} ± {errors[1]:.1f}",
+            f"{count} actions before the end: the policy wins {told[0]}, a search of {options.simulations} simulations "
+            f"{told[1]}",
             flush=True,
         )
     earliest = np.array([next((c for c in BACK if wins[c][i]), 0) for i in range(len(some.length))])
