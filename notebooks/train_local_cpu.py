@@ -225,7 +225,7 @@ evaluation.usage_table(games["trained"])
 # comes later counts a little less. That is why it is a small number beside a return of +700.
 
 # %% tags=["nbval-ignore-output"]
-replay = hm.replay(notebook.record(agent, jax.random.key(2)), f"{run_dir.name}, seed 2")
+replay = hm.replay(notebook.record(notebook.trained(result), jax.random.key(2)), f"{run_dir.name}, seed 2")
 replay
 
 # %% [markdown]

@@ -247,7 +247,7 @@ def test_policies_load_by_name_and_from_a_run(tmp_path, policies):
     nothing = jnp.zeros((), jnp.int32)
     runner = RunnerState(params, nothing, nothing, nothing, jax.random.key(0), nothing + 1)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    checkpoints.save(runner, TrainConfig(hidden_dim=8, num_layers=1), {})
+    checkpoints.save(runner, TrainConfig(hidden_dim=8, num_layers=1), 0.0)
 
     policy = load_policy(tmp_path, greedy=True)
     observation = jax.random.uniform(jax.random.key(1), (1545,), jnp.float32)

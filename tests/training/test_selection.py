@@ -9,6 +9,7 @@ import pytest
 import hackmatrix_core as hm
 from hackmatrix_core import notebook
 from hackmatrix_core.agent import pretrained
+from hackmatrix_core.notebook import training
 from hackmatrix_core.training.checkpoints import Checkpoints
 from hackmatrix_core.training.config import TrainConfig
 from hackmatrix_core.training.runner import init_runner, make_agent
@@ -45,7 +46,8 @@ def test_the_last_one_counts_unless_training_was_notably_better_before(tmp_path,
 
 
 @pytest.mark.parametrize(("good", "changes"), [(2, {}), (3, {"points": 1.0})])
-def test_games_decide(good, changes, tmp_path, runner, capsys):
+def test_games_decide(good, changes, tmp_path, runner, capsys, monkeypatch):
+    monkeypatch.setattr(training, "_GAMES", 8)
     result = saved(tmp_path, runner, {1: 0.2, 2: 0.5, 3: 0.1}, good, **changes)
     told = []
     checkpoint, why = better(tmp_path, rival(tmp_path), jax.random.key(0), 8, lambda *done: told.append(done))
