@@ -30,7 +30,7 @@ LONGEST = 600
 SIDE_BY_SIDE = 256
 DEPTH = 8
 BACK = (1, 2, 4, 8, 16, 32)
-GOES_ON = 400
+GOES_ON = 200
 """Actions, at most, of a game that goes on."""
 ORIGINS = ("from the start of the stage", "from a siphon", "by the schedule")
 
