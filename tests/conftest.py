@@ -20,11 +20,13 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Each worker compiles on one core, so that splitting a program is work for nothing.
+flags = "--xla_cpu_parallel_codegen_split_count=1"
 if jaxlib.version.__version_info__ < (0, 11, 1):
     # An `env.step` compiles in 2.4 CPU seconds instead of 6.3. Later releases have one kind of kernel only, and abort
     # when asked for the other.
-    flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-    os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}"
+    flags += " --xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}"
 
 import jax
 import pytest

@@ -1,5 +1,6 @@
 """Games of an agent in the original, and the command `hackmatrix original`; the server stands for the program."""
 
+import itertools
 import json
 import re
 
@@ -28,7 +29,8 @@ def episodes():
     found = list(play_original(hm.baselines.greedy, envs, 5, jax.random.key(0), lambda *seen: looked.append(seen)))
     for env in envs:
         env.close()
-    assert len(looked) >= max(map(len, found))
+    lengths = [len(episode) for episode in found]
+    assert len(looked) in {sum(some) for n in range(1, 5) for some in itertools.combinations(lengths, n)}
     assert all(one["action_masks"][one["actions"]] for _, one in looked)
     return found
 
