@@ -1,4 +1,4 @@
-"""The two loops of mctx through a tree, written so that a simulation costs about the same in a large one.
+"""The two loops of mctx through a tree, written so that a simulation costs by the depth of the tree, not by its size.
 
 mctx writes both for one tree, and `jax.vmap` makes many of it. Under that, the walk back from a leaf copies all that it
 carries at each of its steps, for the games that are at their root: the values and visits of every action of every node.

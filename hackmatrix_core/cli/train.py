@@ -210,10 +210,6 @@ def _better(run_dir: Path, games: int, seed: int) -> str | os.PathLike:
     with Waiting("playing") as line:
         checkpoint, why = better(run_dir, update, jax.random.key(seed), games, line.reached)
     print(why)
-    if checkpoint != "last":
-        print(
-            f"load it with --checkpoint {checkpoint}, in Python load_policy({str(run_dir)!r}, checkpoint={checkpoint})"
-        )
     return checkpoint_of(run_dir, checkpoint)
 
 

@@ -51,4 +51,6 @@ def better(
     )
     form, what = ("{:+,.0f}", "return") if config.points else ("{:.0%}", "games won")
     told = f"{what} with the last checkpoint {form.format(last)}, with that of update {rival} {form.format(best)}"
-    return (rival, f"{told}: this one is used below") if best > last else ("last", f"{told}: the last one is used")
+    if best > last:
+        return rival, f"{told}: this one is used. Load it with checkpoint={rival}, in a command --checkpoint {rival}"
+    return "last", f"{told}: the last one is used"

@@ -240,7 +240,7 @@ class Belief:
             if word := words.get(place):
                 old.secrets[index].reveal(word & entity.TYPE.mask)
                 if index in old.flags:
-                    old.flags[index].reveal(word & _FLAGS)
+                    self._reveal_flags(old.flags[index], word & _FLAGS)
 
     def _flags(self, action: int, told: Told) -> int:
         """The flags of the first transmission that is spawned in this turn, the others have `FROM_SIPHON` (R6.3)."""
