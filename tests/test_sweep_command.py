@@ -38,11 +38,12 @@ def test_sweep_evaluate_and_resume(tmp_path, capsys):
 
 
 def test_train_with_seeds_is_a_sweep(tmp_path, capsys):
+    """As many agents as above, so what that test compiles is enough."""
     directory = tmp_path / "seeds"
     options = ["--total-timesteps", "64", "--seed", "7", "--evaluate-games", "0"]
-    code, out, err = run(["train", "--seeds", "2", *TINY, *options, "--run-dir", str(directory)], capsys)
+    code, out, err = run(["train", "--seeds", "4", *TINY, *options, "--run-dir", str(directory)], capsys)
     assert (code, err) == (0, "")
-    assert sorted(path.name for path in (directory / "agents").iterdir()) == ["seed=7", "seed=8"]
+    assert sorted(path.name for path in (directory / "agents").iterdir()) == [f"seed={seed}" for seed in (10, 7, 8, 9)]
     assert "what mattered" not in out
 
 

@@ -53,17 +53,39 @@ def seen_by(policy: Any, state: GameState) -> Any:
     return as_taken(policy, compact_observation(state))
 
 
-def strikers(state: GameState) -> jax.Array:
-    """The enemies that stand beside the player and can strike, by type and origin: int32 (4, 3)."""
-    words, place = state.entities, state.position
+def beside_and_able(words: jax.Array, place: jax.Array) -> jax.Array:
+    """Which entities stand beside a cell and can strike: bool (36,)."""
     at = entity.CELL.get(words).astype(jnp.int32)
     rows, cols = jnp.abs(at // BOARD_SIZE - place // BOARD_SIZE), jnp.abs(at % BOARD_SIZE - place % BOARD_SIZE)
-    can = (rows + cols == 1) & (entity.KIND.get(words) == entity.ENEMY)
-    can &= (entity.STUNNED.get(words) == 0) & (entity.TIMER.get(words) == 0)
+    able = (entity.STUNNED.get(words) == 0) & (entity.TIMER.get(words) == 0)
+    return (rows + cols == 1) & (entity.KIND.get(words) == entity.ENEMY) & able
+
+
+def strikers(state: GameState) -> jax.Array:
+    """The enemies that stand beside the player and can strike, by type and origin: int32 (4, 3)."""
+    words = state.entities
+    can = beside_and_able(words, state.position)
     origin = entity.FROM_SIPHON.get(words) + 2 * entity.SCHEDULED.get(words)
     kinds = entity.TYPE.get(words)[:, None, None] == np.arange(4, dtype=np.uint32)[None, :, None]
     origins = origin[:, None, None] == np.arange(3, dtype=np.uint32)[None, None]
     return jnp.sum(can[:, None, None] & kinds & origins, axis=0, dtype=jnp.int32)
+
+
+def after(game: Games) -> GameState:
+    """The state after the last action."""
+    _, step_key = jax.random.split(jax.random.fold_in(game.key, game.length - 1))
+    return hm.step(game.last, game.actions[game.length - 1], step_key)[0]
+
+
+def ends_by_an_unseen(game: Games) -> jax.Array:
+    """Whether a cryptog strikes after the last action that was not seen before it (R1.5): () bool."""
+    before, now = game.last, after(game)
+    words, place = now.entities, before.position
+    at = entity.CELL.get(words).astype(jnp.int32)
+    unseen = (at // BOARD_SIZE != place // BOARD_SIZE) & (at % BOARD_SIZE != place % BOARD_SIZE) & ~before.show
+    stood = jnp.isin(words, before.entities)  # who strikes has not moved (R6.2)
+    strikes = stood & beside_and_able(words, now.position) & (entity.TYPE.get(words) == entity.CRYPTOG)
+    return jnp.any(strikes & unseen)
 
 
 def play(policy: Any, key: jax.Array) -> Games:
@@ -147,6 +169,8 @@ def describe(games: Games) -> None:
     print("\nwho stood beside the player as it lost hit points")
     rows = [(name, *(f"{n / who.sum():.0%}" for n in counts)) for name, counts in zip(ENEMY_NAMES, who, strict=True)]
     print(Table([("", *ORIGINS), *rows]))
+    by_unseen = np.asarray(jax.jit(jax.vmap(ends_by_an_unseen))(games))
+    print(f"\nthe last blow comes from a cryptog that was not seen: {by_unseen.mean():.1%}")
     masks = np.asarray(jax.jit(jax.vmap(hm.get_valid_actions))(games.last))
     programs = masks[:, FIRST_PROGRAM:]
     print("\nbefore the last action")

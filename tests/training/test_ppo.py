@@ -1,5 +1,7 @@
 """The loss, one update, and probe environments that only a right PPO solves."""
 
+import dataclasses
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -148,13 +150,15 @@ def test_symlog_rewards_are_learned_from_and_returns_stay_as_they_are():
 
 
 def test_points_are_learned_from_and_returns_stay_as_they_are():
-    def rollout(**changes):
-        # Random play from all stages on: it takes points, and loses most games.
-        agent = make_agent(small_config(num_envs=64, num_steps=64, later_starts=1.0, **changes), training_environment())
-        runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(1))
-        return jax.jit(lambda runner: collect(agent, runner))(runner)[1:]
+    # Random play from all stages on: it takes points, and loses most games.
+    agent = make_agent(small_config(num_envs=64, num_steps=64, later_starts=1.0), training_environment())
+    runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(1))
 
-    (plain, plain_metrics), (transformed, metrics) = rollout(), rollout(points=2.0)
+    @jax.jit
+    def rollout(runner, points):
+        return collect(agent._replace(objective=dataclasses.replace(agent.objective, points=points)), runner)[1:]
+
+    (plain, plain_metrics), (transformed, metrics) = (rollout(runner, jnp.float32(points)) for points in (0, 2))
     counted = np.asarray(transformed.reward - plain.reward, np.float64)
     earned = 2.0 * float(metrics["reward/score_gain"]) / 0.5 * counted.size
     np.testing.assert_allclose(counted, 2 * np.round(counted / 2), atol=1e-3)
@@ -213,44 +217,39 @@ def test_exploration_is_annealed():
     assert any(jax.tree.leaves(differs))
 
 
+def learning(env):
+    """What the parameters are after an update by a config, as one vector; one program for all of them."""
+    agent = make_agent(small_config(updates=8), env)
+    start = init_runner(agent, jax.random.key(0))
+
+    @jax.jit
+    def update(runner, hyperparameters):
+        return jax.flatten_util.ravel_pytree(update_step(agent.using(hyperparameters), runner)[0].params)[0]
+
+    return lambda config, number: update(start._replace(update=jnp.int32(number)), Hyperparameters.of(config))
+
+
 def test_shaping_fades_over_its_share_of_the_run():
     """The first of 8 updates learns from all of it, the third from half, and from the fifth on there is none."""
-    env, fading = probes.WeightedAction(), small_config(updates=8, shaping_fades=0.5)
-    start = init_runner(make_agent(fading, env), jax.random.key(0))
-
-    def learning(config):
-        agent = make_agent(config, env)
-        update = jax.jit(lambda runner: update_step(agent, runner)[0].params)
-        return lambda number: jax.flatten_util.ravel_pytree(update(start._replace(update=jnp.int32(number))))[0]
-
-    learned = learning(fading)
+    learned, fading = learning(probes.WeightedAction()), small_config(updates=8, shaping_fades=0.5)
     for update, shaping in ((0, 1.0), (2, 0.5), (4, 0.0)):
-        same = learning(small_config(updates=8, shaping=shaping))(update)
-        np.testing.assert_allclose(learned(update), same, rtol=0, atol=1e-7)
-        assert (
-            Hyperparameters.of(fading).objective(False, update / 8).shaping == shaping
-        )  # what the value counts by then
-    np.testing.assert_array_equal(learned(7), learned(4))
-    assert np.abs(learned(0) - learned(4)).max() > 1e-3
+        same = learned(small_config(updates=8, shaping=shaping), update)
+        np.testing.assert_allclose(learned(fading, update), same, rtol=0, atol=1e-7)
+        # What the value counts by then.
+        assert Hyperparameters.of(fading).objective(False, update / 8).shaping == shaping
+    np.testing.assert_array_equal(learned(fading, 7), learned(fading, 4))
+    assert np.abs(learned(fading, 0) - learned(fading, 4)).max() > 1e-3
     assert Hyperparameters.of(fading).objective(False).shaping == 0
 
 
 def test_gamma_goes_to_its_last_value_over_the_run():
     """From 0.5 to 0.875: half-way the distance to 1 has shrunk to the geometric mean of both, a quarter."""
-    rising, env = small_config(updates=8, gamma=0.5, gamma_to=0.875), probes.TwoStepCredit()
-    start = init_runner(make_agent(rising, env), jax.random.key(0))
-
-    def learned(config, update):
-        agent = make_agent(config, env)
-        step = jax.jit(lambda runner: update_step(agent, runner)[0].params)
-        return jax.flatten_util.ravel_pytree(step(start._replace(update=jnp.int32(update))))[0]
-
+    learned, rising = learning(probes.TwoStepCredit()), small_config(updates=8, gamma=0.5, gamma_to=0.875)
     for update, gamma in ((0, 0.5), (4, 0.75), (8, 0.875)):
         constant = small_config(updates=8, gamma=gamma)
         np.testing.assert_allclose(learned(rising, update), learned(constant, update), rtol=0, atol=1e-6)
-        assert Hyperparameters.of(rising).objective(False, update / 8).gamma == pytest.approx(
-            gamma
-        )  # what the value counts by then
+        # What the value counts by then.
+        assert Hyperparameters.of(rising).objective(False, update / 8).gamma == pytest.approx(gamma)
     assert np.abs(learned(small_config(updates=8, gamma=0.875), 4) - learned(rising, 4)).max() > 1e-3
     assert Hyperparameters.of(rising).objective(False).gamma == pytest.approx(0.875)
 
