@@ -3,7 +3,8 @@
 Search: Danihelka et al. 2022, "Policy improvement by planning with Gumbel" (ICLR), as the library mctx has it. The
 network says which actions are worth a try and what the states behind them are worth; the exact rules say what an action
 brings. Chance in the tree comes from keys of its own, so the search knows no more of what will happen than a player
-who knows the rules; each edge of the tree sees one outcome of it.
+who knows the rules; each edge of the tree sees one outcome of it. But it starts from the whole state, and so knows what
+an observation hides: cryptogs out of line, the types of transmissions, hidden blocks.
 """
 
 import functools
