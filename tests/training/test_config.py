@@ -118,12 +118,12 @@ def test_presets():
 
 
 def test_minibatches_of_a_preset_are_lowered_to_fit_the_environments():
-    assert TrainConfig.preset("cpu").num_minibatches == 16
-    assert TrainConfig.preset("cpu", num_envs=24).num_minibatches == 8
+    assert TrainConfig.preset("cpu").num_minibatches == 8
+    assert TrainConfig.preset("cpu", num_envs=20).num_minibatches == 4
     with pytest.raises(ValueError, match="num_envs is 10, not a multiple of num_minibatches = 4"):
         TrainConfig.preset("cpu", num_envs=10)
-    with pytest.raises(ValueError, match="num_envs is 24, not a multiple of num_minibatches = 16"):
-        TrainConfig.preset("cpu", num_envs=24, num_minibatches=16)
+    with pytest.raises(ValueError, match="num_envs is 20, not a multiple of num_minibatches = 8"):
+        TrainConfig.preset("cpu", num_envs=20, num_minibatches=8)
     with pytest.raises(ValueError, match="num_envs is 0, expected an integer of at least 1"):
         TrainConfig.preset("cpu", num_envs=0)
     with pytest.raises(ValueError, match="num_envs is 30, not a multiple of num_minibatches = 4"):
