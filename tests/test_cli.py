@@ -136,7 +136,7 @@ def test_train_evaluate_and_resume(tmp_path, capsys):
         (["watch", "greedy", "--out", "DIR/file/game.html"], 2, "--out DIR/file/game.html cannot be written"),
         (["watch", "greedy", "--simulations", "4"], 2, "'greedy', expected one with a network"),
         (["train", "--total-timesteps", "9" * 400], 2, "99999999999999999999… is above 9223372036854775807"),
-        (["train", "--num-envs", "100000000000000"], 2, "Set it to 3200000000000000 or more"),
+        (["train", "--num-envs", "100000000000000"], 2, "Set it to 1600000000000000 or more"),
         (["train", *TINY, "--num-envs", str(10**8), "--total-timesteps", str(10**18)], 2, "needs about"),
         (["train", "--process-id", "0"], 2, "--process-id is for several processes: add --distributed"),
         (["evaluate", "DIR/file"], 1, "DIR/file is a file. Give the directory of a training run"),

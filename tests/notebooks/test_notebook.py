@@ -219,7 +219,7 @@ def test_doctor_tells_device_sizes_and_whether_a_run_goes_on(whole, tmp_path):
 
     first = told()
     assert "× cpu" in first["device"]
-    assert first["update"] == "256 games side by side × 32 steps = 8,192 steps"
+    assert first["update"] == "256 games side by side × 16 steps = 4,096 steps"
     assert first["run"].endswith("mine is new")
     assert first["disk"].endswith(" GiB free")
     assert f"ent_coef={config.ent_coef}" in first["config"]
