@@ -228,10 +228,15 @@ _RECIPE = {
     "symlog_rewards": 1,
     "shaping_fades": 1.0,
     "later_starts": 0.3,
-    "num_steps": 32,
 }
 """Found by experiment; docs/learning.md says how."""
-_LONG = _RECIPE | {"num_envs": 4096, "num_minibatches": 32, "shaping_fades": 0.25, "total_timesteps": 500_000_000}
+_LONG = _RECIPE | {
+    "num_envs": 4096,
+    "num_steps": 32,
+    "num_minibatches": 32,
+    "shaping_fades": 0.25,
+    "total_timesteps": 500_000_000,
+}
 PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
     {
         "plan": {},

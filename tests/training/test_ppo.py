@@ -1,7 +1,5 @@
 """The loss, one update, and probe environments that only a right PPO solves."""
 
-import dataclasses
-
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -151,14 +149,17 @@ def test_symlog_rewards_are_learned_from_and_returns_stay_as_they_are():
 
 def test_points_are_learned_from_and_returns_stay_as_they_are():
     # Random play from all stages on: it takes points, and loses most games.
-    agent = make_agent(small_config(num_envs=64, num_steps=64, later_starts=1.0), training_environment())
+    plain, with_points = (small_config(num_envs=64, num_steps=64, later_starts=1.0, points=x) for x in (0.0, 2.0))
+    agent = make_agent(plain, training_environment())
     runner = jax.jit(lambda key: init_runner(agent, key))(jax.random.key(1))
 
     @jax.jit
-    def rollout(runner, points):
-        return collect(agent._replace(objective=dataclasses.replace(agent.objective, points=points)), runner)[1:]
+    def rollout(runner, hyperparameters):
+        return collect(agent.using(hyperparameters).at(jnp.float32(0)), runner)[1:]
 
-    (plain, plain_metrics), (transformed, metrics) = (rollout(runner, jnp.float32(points)) for points in (0, 2))
+    (plain, plain_metrics), (transformed, metrics) = (
+        rollout(runner, Hyperparameters.of(config)) for config in (plain, with_points)
+    )
     counted = np.asarray(transformed.reward - plain.reward, np.float64)
     earned = 2.0 * float(metrics["reward/score_gain"]) / 0.5 * counted.size
     np.testing.assert_allclose(counted, 2 * np.round(counted / 2), atol=1e-3)

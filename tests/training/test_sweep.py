@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
 def test_each_agent_trains_as_it_would_alone(trained):
     train = jax.jit(make_train(CONFIG, probes.CuedAction(), vary=("learning_rate",)))
     for member in trained.plan:
-        alone, metrics = train(jax.random.key(member.config.seed), member.values)
+        alone, metrics = train(jax.random.key(member.config.seed), {"learning_rate": member.config.learning_rate})
         params, about = load_params(trained.folder(member))
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), params, alone.params)
         assert about["config"] == member.config.to_dict()
