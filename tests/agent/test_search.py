@@ -88,6 +88,21 @@ def test_it_counts_points_as_the_network_does(untrained, think):
     assert thoughts.action_values[UP] == pytest.approx(think(scenario).action_values[UP])
 
 
+@pytest.mark.parametrize(("points", "weight"), [(0.0, 0.1), (2.0, 0.02)])
+def test_values_that_count_points_weigh_less_against_the_network(untrained, points, weight):
+    scenario = blank(player=(2, 2), exit=(2, 3), stage=5, data_siphons=1, credits=3, energy=2, programs=["wait"])
+    state = from_dict(scenario)
+    policy = hm.SearchPolicy(untrained.replace(objective=Objective(symlog_rewards=True, points=points)), SIMULATIONS)
+    look_ahead = jax.jit(policy.think)
+    found = look_ahead(state, hm.observe(state), hm.get_valid_actions(state), jax.random.key(0))
+    thoughts = jax.tree.map(np.asarray, found)
+    visited = np.flatnonzero(thoughts.visits)
+    gained = np.log(thoughts.policy[visited] / thoughts.network_policy[visited])
+    expected = weight * (50 + np.max(thoughts.visits)) * thoughts.action_values[visited]
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(gained - gained[0], expected - expected[0], rtol=1e-3, atol=1e-3)
+
+
 def test_what_it_says_fits_together(think):
     scenario = blank(player=(2, 2), enemies=[("virus", 4, 4)], data_siphons=1, credits=3, energy=2, programs=["row"])
     thoughts = think(scenario)
