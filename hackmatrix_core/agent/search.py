@@ -30,8 +30,8 @@ UNDO_DEPTH = 8
 MAX_CONSIDERED = 8
 """Actions that are tried at the root, the likeliest ones; sequential halving shares the simulations among them."""
 VALUE_SCALE = 0.1
-"""How much a difference of values counts beside one of the network's logits: times the visits of the most visited action
-plus 50. It is the default of mctx."""
+"""How much a difference of values counts beside one of the network's logits: times 50 plus the visits of the most
+visited action. It is the default of mctx."""
 
 
 class Thoughts(NamedTuple):
@@ -126,7 +126,8 @@ def _completed_values(objective: Objective) -> Callable[..., jax.Array]:
     if not objective.symlog_rewards:
         return mctx.qtransform_completed_by_mix_value
     # By default mctx stretches the values to the range from 0 to 1, and with them the noise where all are alike. Under
-    # symlog, a difference means the same in every state. Where points count, values are larger, and so is their noise.
+    # symlog, a difference means the same in every state. Where points count, values are larger and so are their errors:
+    # at full weight, they make the agent walk to and fro.
     scale = VALUE_SCALE / (1 + 2 * objective.points)
     return functools.partial(mctx.qtransform_completed_by_mix_value, rescale_values=False, value_scale=scale)
 
