@@ -105,7 +105,8 @@ def search(
             # Where no action is valid, all of them are equal (R4.1).
             invalid_actions=~mask[None] & jnp.any(mask),
             max_num_considered_actions=MAX_CONSIDERED,
-            gumbel_scale=0.0,  # the best action, not a sampled one
+            # The best action; where points count a sampled one, or many games would walk to and fro for ever.
+            gumbel_scale=jnp.where(objective.points > 0, 1.0, 0.0),
             qtransform=_completed_values(objective),
         )
     found = output.search_tree.summary()

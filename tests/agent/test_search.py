@@ -103,6 +103,17 @@ def test_values_that_count_points_weigh_less_against_the_network(untrained, poin
     np.testing.assert_allclose(gained - gained[0], expected - expected[0], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("points", [0.0, 2.0])
+def test_only_where_points_count_it_samples_among_equals(untrained, points):
+    # It looks one step ahead, where chance decides nothing.
+    objective = Objective(gamma=0.0, symlog_rewards=True, points=points)
+    policy, state = hm.SearchPolicy(untrained.replace(objective=objective), 4), from_dict(blank(player=(2, 2)))
+    given = state, hm.observe(state), hm.get_valid_actions(state)
+    keys = jax.random.split(jax.random.key(0), 32)
+    actions = jax.jit(jax.vmap(lambda key: policy(*given, key)))(keys)
+    assert (len(set(actions.tolist())) > 1) == (points > 0)
+
+
 def test_what_it_says_fits_together(think):
     scenario = blank(player=(2, 2), enemies=[("virus", 4, 4)], data_siphons=1, credits=3, energy=2, programs=["row"])
     thoughts = think(scenario)
