@@ -28,7 +28,8 @@ from hackmatrix_core.game.arguments import short
 UNDO_DEPTH = 8
 """Snapshots that a state in the tree keeps. A path through the tree seldom goes back further, and states are copied."""
 MAX_CONSIDERED = 8
-"""Actions that are tried at the root, the likeliest ones; sequential halving shares the simulations among them."""
+"""Actions that are tried at the root: the likeliest ones or, where points count, drawn by how likely they are.
+Sequential halving shares the simulations among them."""
 VALUE_SCALE = 0.1
 """How much a difference of values counts beside one of the network's logits: times 50 plus the visits of the most
 visited action. It is the default of mctx."""
