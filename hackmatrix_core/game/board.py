@@ -123,7 +123,8 @@ def around(board: jax.Array) -> jax.Array:
 
 def count(board: jax.Array) -> jax.Array:
     """The number of cells in a board: (…, 2, N) to int32 (…, N)."""
-    return jnp.sum(lax.population_count(board), axis=-2, dtype=jnp.uint32).astype(jnp.int32)
+    counts = lax.population_count(board).astype(jnp.int32)
+    return counts[..., 0, :] + counts[..., 1, :]
 
 
 def number_before(board: jax.Array) -> jax.Array:

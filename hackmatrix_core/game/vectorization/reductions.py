@@ -2,7 +2,8 @@
 
 XLA for the CPU reduces more than 32 numbers in two stages, three kernels in all, and kernels are what takes
 time to compile. So halves of 36 rows are combined with each other first, which costs nothing: it is part of the same
-kernel. Where everything is reduced to one number, the axis becomes several short ones.
+kernel. What is reduced has a kernel of its own, because XLA does not vectorise one with a reduction in it. Where
+everything is reduced to one number, the axis becomes several short ones.
 
 XLA for GPUs makes a kernel of each reduction that another depends on. `least_of` and `total_of` have 36 terms there,
 and become part of what uses them.
@@ -106,5 +107,7 @@ def _short_axes(size: int) -> list[int]:
 
 
 def _reduced(rows: jax.Array, combine: Callable[[jax.Array, jax.Array], jax.Array], start: int) -> jax.Array:
+    if on_cpu():
+        rows = lax.optimization_barrier(rows)
     half = rows.shape[0] // 2
     return lax.reduce(combine(rows[:half], rows[half:]), np.array(start, rows.dtype), combine, (0,))

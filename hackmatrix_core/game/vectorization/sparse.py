@@ -54,6 +54,8 @@ def apply_where(
         served, results = carry
         rank = served + np.arange(size, dtype=np.int32)
         chosen = jnp.where(rank < number, find(rank), games)
+        if on_cpu():  # in one kernel with the gather, they would be found anew for each row
+            chosen = lax.optimization_barrier(chosen)
         group = uninlined(on_rows)(rank < number, jnp.take(given, chosen, axis=1, mode="clip"))
         return served + size, results.at[:, chosen].set(group, mode="drop")
 
