@@ -163,7 +163,8 @@ def _steps(starts: jax.Array, is_open: jax.Array) -> jax.Array:
         return reached | (board.neighbours(reached) & open_cells[None]), reached
 
     starts_on_boards = board.from_mask(jnp.swapaxes(starts, 1, 2) != 0)
-    _, reached = lax.scan(spread, starts_on_boards, length=FAR)
+    # Unrolled: a GPU would start four kernels in each turn of a loop.
+    _, reached = lax.scan(spread, starts_on_boards, length=FAR, unroll=FAR)
     # A cell is as far as the number of steps by which it is not reached.
     missed = (~reached[:, :, :, None] >> np.arange(board.WORD_CELLS, dtype=np.uint32)[None, None, None, :, None]) & 1
     steps = jnp.sum(missed, axis=0, dtype=jnp.uint32).reshape(starts.shape[0], NUM_CELLS, -1)
