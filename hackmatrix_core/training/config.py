@@ -243,7 +243,7 @@ PRESETS: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
         # On a CPU the network takes most of the time: a smaller one learns more in the same minutes.
         "cpu": _RECIPE
         | {"num_steps": 16, "num_minibatches": 8, "hidden_dim": 128, "cell_dim": 8, "total_timesteps": 20_000_000},
-        # Short rollouts renew the policy more often: fewer steps a second on a GPU, and more learned from each.
+        # Short rollouts renew the policy more often; a GPU starts more kernels for each step then.
         "t4": _LONG | {"num_steps": 8, "total_timesteps": 200_000_000},
         # A GPU takes hardly longer for many environments than for few: starting kernels is what takes time.
         "gpu": _LONG | {"num_envs": 16_384, "num_minibatches": 64},
