@@ -32,7 +32,7 @@ os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}"
 import jax
 import pytest
 
-# What JAX traces leaves much to count and little to collect: one eighth of all tests' time with Python's own threshold.
+# Tracing makes many objects that stay: with Python's own threshold, looking for garbage takes an eighth of all time.
 gc.set_threshold(200_000, 50, 50)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -164,7 +164,7 @@ def _steps(starts: jax.Array, is_open: jax.Array) -> jax.Array:
 
     starts_on_boards = board.from_mask(jnp.swapaxes(starts, 1, 2) != 0)
     # Unrolled: a GPU would start four kernels in each turn of a loop.
-    _, reached = lax.scan(spread, starts_on_boards, length=FAR, unroll=FAR)
+    _, reached = lax.scan(spread, starts_on_boards, length=FAR, unroll=True)
     # A cell is as far as the number of steps by which it is not reached.
     missed = (~reached[:, :, :, None] >> np.arange(board.WORD_CELLS, dtype=np.uint32)[None, None, None, :, None]) & 1
     steps = jnp.sum(missed, axis=0, dtype=jnp.uint32).reshape(starts.shape[0], NUM_CELLS, -1)
